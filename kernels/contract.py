@@ -1,0 +1,179 @@
+"""What every kernel set offers, and the records it takes and gives.
+
+A kernel set is a module with two functions:
+
+    forward(cell, x, state, weights, *, lengths=None, keep="nothing", reverse=False)
+        -> output, state, tape
+    backward(cell, doutput, dstate, tape, *, needs)
+        -> Gradients
+
+Dimensions: T time steps, B batch (>= 1), I input size, H hidden size, S slots of the cell.
+
+x        (T, B, I)   C-contiguous or not; float32 or float64, one dtype for every array
+state    one (B, H) array per entry of `cell.states`, in that order
+weights  `Weights`; weight_ih (Gi*H, I), weight_hh (Gh*H, H), biases (Gi*H,), (Gh*H,) or None, where
+         Gi and Gh count the cell's slots fed by x and by h
+lengths  (B,) int64, 0 <= lengths <= T, or None. A step at or past a sequence's length changes no
+         state, gives zero output and takes no gradient, in either direction
+keep     "nothing": tape is None. "tape": what BPTT needs, in the kernel set's own layout; backward
+         may overwrite it, and it serves one backward. "record": also every activated gate and
+         state, and after backward every gradient; `tape.record()` unpacks it
+reverse  time runs from T-1 down to 0; time indexes of arrays still follow the input, so the
+         predecessor of step t is t+1
+output   (T, B, H), the state `h` after each step; do not write to it while the tape is in use
+dstate   one (B, H) array per state, or None where no gradient arrives; doutput likewise may be None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from minirnn.errors import ArgumentError, DTypeError, ShapeError
+
+if TYPE_CHECKING:
+    from minirnn.kernels.cells.cell import Cell
+
+Array = Any  # a NumPy array, or the array of another device with the same interface
+Keep = Literal["nothing", "tape", "record"]
+KEEPS: tuple[Keep, ...] = ("nothing", "tape", "record")
+
+
+class Weights(NamedTuple):
+    """The parameters of one layer in one direction."""
+
+    weight_ih: Array
+    weight_hh: Array
+    bias_ih: Array | None = None
+    bias_hh: Array | None = None
+
+
+class Needs(NamedTuple):
+    """Which gradients backward shall compute; what is False is not computed."""
+
+    x: bool = True
+    state: bool = True
+    weight_ih: bool = True
+    weight_hh: bool = True
+    bias_ih: bool = True
+    bias_hh: bool = True
+
+
+class Gradients(NamedTuple):
+    """dL/d each argument of forward; None where `Needs` did not ask (or there is no bias)."""
+
+    x: Array | None  # (T, B, I)
+    state: tuple[Array, ...] | None  # one (B, H) per state
+    weight_ih: Array | None
+    weight_hh: Array | None
+    bias_ih: Array | None
+    bias_hh: Array | None
+
+
+@dataclass
+class Record:
+    """Everything a recorded pass kept, unpacked; all arrays (T, B, H), zero past a sequence's end.
+
+    `gates` maps every slot of the cell to what the cell stored for it: the activated gate, or the
+    slot itself where the cell says so (GRU's `recurrent_new`). `states` maps each state to its
+    value after the step. The gradients are None until backward has run: `grad_states` is the total
+    dL/d state_t, `grad_slots` is dL/d z of each slot, `grad_direct` is what entered h_t from outside
+    the recurrence (doutput, and dstate at a sequence's last step).
+    """
+
+    gates: dict[str, Array]
+    states: dict[str, Array]
+    grad_states: dict[str, Array] | None = None
+    grad_slots: dict[str, Array] | None = None
+    grad_direct: Array | None = None
+
+
+class Tape(Protocol):
+    """What forward hands to backward. Only `record` and `nbytes` are for others to use."""
+
+    keep: Keep
+    reverse: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the tape keeps alive."""
+        ...
+
+    def record(self) -> Record:
+        """Unpack; only of a tape kept as "record"."""
+        ...
+
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def check_call(
+    cell: Cell,
+    x: Array,
+    state: Sequence[Array],
+    weights: Weights,
+    lengths: Array | None,
+    keep: str,
+    dtypes: tuple[np.dtype[Any], ...] = FLOATS,
+) -> tuple[int, int, int, int]:
+    """Check the arguments of forward at the door; returns (T, B, I, H).
+
+    Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+    """
+    if x.ndim != 3:
+        raise ShapeError("x", f"shape {x.shape}", "three dimensions (T, B, I)")
+    T, B, width = x.shape
+    if B == 0:
+        raise ShapeError("x", f"shape {x.shape}", "a batch of at least one sequence")
+    dtype = x.dtype
+    if dtype not in dtypes:
+        names = " or ".join(d.name for d in dtypes)
+        raise DTypeError("x", dtype.name, names, "Convert it with .astype(...)")
+    gates_x, gates_h = len(cell.input_slots), len(cell.hidden_slots)
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    if weight_hh.ndim != 2 or weight_hh.shape[0] != gates_h * weight_hh.shape[1]:
+        raise ShapeError("weight_hh", f"shape {weight_hh.shape}", f"({gates_h}*H, H)")
+    H = weight_hh.shape[1]
+    if H == 0:
+        raise ShapeError("weight_hh", f"shape {weight_hh.shape}", "a hidden size of at least 1")
+    if weight_ih.ndim != 2 or weight_ih.shape[0] != gates_x * H or weight_ih.shape[1] == 0:
+        raise ShapeError("weight_ih", f"shape {weight_ih.shape}", f"({gates_x * H}, I)")
+    if weight_ih.shape[1] != width:
+        raise ShapeError("x", f"shape {x.shape}", f"(T, B, {weight_ih.shape[1]})")
+    for name, bias, rows in (("bias_ih", bias_ih, gates_x), ("bias_hh", bias_hh, gates_h)):
+        if bias is not None and bias.shape != (rows * H,):
+            raise ShapeError(name, f"shape {bias.shape}", f"({rows * H},)")
+    for name, array in zip(Weights._fields, weights, strict=True):
+        if array is not None and array.dtype != dtype:
+            raise DTypeError(name, array.dtype.name, f"{dtype.name}, the dtype of x")
+    if len(state) != len(cell.states):
+        raise ArgumentError(
+            "state", f"{len(state)} array(s)", f"{len(cell.states)}: ({', '.join(cell.states)})"
+        )
+    for name, array in zip(cell.states, state, strict=True):
+        if array.shape != (B, H):
+            raise ShapeError(f"state {name!r}", f"shape {array.shape}", f"({B}, {H})")
+        if array.dtype != dtype:
+            raise DTypeError(f"state {name!r}", array.dtype.name, f"{dtype.name}, the dtype of x")
+    if lengths is not None:
+        check_lengths(lengths, T, B)
+    if keep not in KEEPS:
+        raise ArgumentError("keep", repr(keep), f"one of {', '.join(KEEPS)}")
+    return T, B, width, H
+
+
+def check_lengths(lengths: Array, T: int, B: int) -> None:
+    """Check `lengths (B,)`: integers between 0 and T.
+
+    Raises: ShapeError, DTypeError or ArgumentError.
+    """
+    if lengths.shape != (B,):
+        raise ShapeError("lengths", f"shape {lengths.shape}", f"({B},), one per sequence")
+    if lengths.dtype.kind not in "iu":
+        raise DTypeError("lengths", lengths.dtype.name, "integers")
+    if B and (int(lengths.min()) < 0 or int(lengths.max()) > T):
+        outside = lengths.min() if int(lengths.min()) < 0 else lengths.max()
+        raise ArgumentError("lengths", f"a length of {int(outside)}", f"0 <= length <= T = {T}")

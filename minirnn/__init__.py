@@ -1,0 +1,1 @@
+"""minirnn: recurrent networks in which nothing inside backpropagation through time is hidden."""
