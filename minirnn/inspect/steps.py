@@ -1,0 +1,45 @@
+"""Which steps belong to a sequence, and what came before each, in either direction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+def valid(T: int, lengths: Array) -> Array:
+    """(T, B) bool: step t belongs to sequence b, which is t < lengths[b]."""
+    return np.arange(T)[:, None] < lengths[None, :]
+
+
+def distance(T: int, lengths: Array, reverse: bool) -> Array:
+    """(T, B) steps from t to the last step that the sequence takes in its direction.
+
+    That is step lengths - 1 going forward and step 0 in reverse; -1 where t is no step of it.
+    """
+    t = np.arange(T)[:, None]
+    steps = np.broadcast_to(t, (T, len(lengths))) if reverse else lengths[None, :] - 1 - t
+    return np.where(valid(T, lengths), steps, -1)
+
+
+def previous(states: Array, initial: Array, lengths: Array, reverse: bool) -> Array:
+    """(T, B, H) the state before each step, zero where t is no step of the sequence.
+
+    Going forward the predecessor of t is t-1, in reverse t+1; before its first step a sequence has
+    its initial state (B, H).
+    """
+    T = states.shape[0]
+    before = np.zeros_like(states)
+    if T == 0:
+        return before
+    if reverse:
+        before[:-1] = states[1:]
+        taken = np.flatnonzero(lengths > 0)
+        before[lengths[taken] - 1, taken] = initial[taken]
+    else:
+        before[1:] = states[:-1]
+        before[0] = initial
+    before[~valid(T, lengths)] = 0
+    return before
