@@ -1,0 +1,220 @@
+"""A cell: its slots, its states, and its equations, as one object that every device can lower."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, Literal, NamedTuple
+
+from minirnn.errors import ArgumentError
+from minirnn.kernels.cells.derivative import Derivative, differentiate
+from minirnn.kernels.cells.vocabulary import Expression, evaluate, in_order, leaf
+
+Feed = Literal["xh", "x", "h"]
+Equations = Callable[[Any, Any], tuple[Mapping[str, Any], Mapping[str, Any]]]
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "clip")
+
+
+class Step(NamedTuple):
+    """One step computed in NumPy; every value is shaped like the slots it came from."""
+
+    states: dict[str, Any]
+    gates: dict[str, Any]
+    preactivations: dict[str, Any]
+
+
+class LocalDerivative(NamedTuple):
+    """Unit-by-unit derivative of the new states, each value shaped (B, H).
+
+    `slots[state, slot]` is d state / d z.slot; `last[state, previous]` is the part of
+    d state / d last.previous that does not pass through a slot.
+    """
+
+    slots: dict[tuple[str, str], Any]
+    last: dict[tuple[str, str], Any]
+
+
+class Cell:
+    """The equations of one step of a recurrent cell. Make one with :func:`cell`.
+
+    Attributes
+    ----------
+    name      the function's name, e.g. "lstm"
+    options   what distinguishes variants of one cell, e.g. {"activation": "tanh"}
+    states    names of the states; the first is "h", the cell's output
+    slots     slot -> what its product is fed by: "xh", "x" or "h"
+    input_slots, hidden_slots   the slots fed by x and by h: the block order of weight_ih and weight_hh
+    gates     slots whose stored value is an activation: what a trace calls gates
+    stored_raw   slots stored as they are, without activation (GRU's recurrent_new)
+    new_states, stored, derivative   the equations, as expressions
+    """
+
+    def __init__(
+        self,
+        name: str,
+        states: tuple[str, ...],
+        slots: Mapping[str, Feed],
+        equations: Equations,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.options = dict(options or {})
+        self.states = states
+        self.slots = dict(slots)
+        self._check_declaration()
+        z = SimpleNamespace(**{s: leaf("z", s) for s in self.slots})
+        last = SimpleNamespace(**{s: leaf("last", s) for s in states})
+        self.new_states, self.stored = self._check_result(equations(z, last))
+        self.input_slots = tuple(s for s, feed in self.slots.items() if "x" in feed)
+        self.hidden_slots = tuple(s for s, feed in self.slots.items() if "h" in feed)
+        self.stored_raw = frozenset(s for s, e in self.stored.items() if e is leaf("z", s))
+        self.gates = tuple(s for s in self.stored if s not in self.stored_raw)
+        self.derivative: Derivative = differentiate(
+            self.new_states, self.stored, tuple(self.slots)
+        )
+
+    def __repr__(self) -> str:
+        options = "".join(f", {k}={v!r}" for k, v in self.options.items())
+        return f"<cell {self.name}{options}: states {self.states}, slots {self.slots}>"
+
+    @property
+    def preactivations(self) -> dict[str, Expression]:
+        """Each gate's pre-activation: the argument of the activation that defines the gate."""
+        return {
+            name: (e.arguments[0] if e.operation in ACTIVATIONS else e)
+            for name, e in self.stored.items()
+            if name in self.gates
+        }
+
+    def fingerprint(self) -> str:
+        """A digest of slots, states and equations: equal for cells that compute the same."""
+        roots = [
+            *self.new_states.values(),
+            *self.stored.values(),
+            *self.derivative.states.values(),
+            *self.derivative.slots.values(),
+            *(e for e in self.derivative.last.values() if e is not None),
+        ]
+        number: dict[Expression, int] = {}
+        lines = [repr((self.states, list(self.slots.items()), list(self.stored)))]
+        for e in in_order(roots):
+            number[e] = len(number)
+            lines.append(f"{e.operation} {[number[a] for a in e.arguments]} {e.payload!r}")
+        lines.append(repr([number[e] for e in roots]))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    def evaluate(self, slots: Mapping[str, Any], last: Mapping[str, Any]) -> Step:
+        """Compute one step in NumPy from the slots' z and the last states (any float dtype)."""
+        values = {leaf("z", s): slots[s] for s in self.slots}
+        values |= {leaf("last", s): last[s] for s in self.states}
+        named = self.preactivations
+        done = evaluate(
+            [*self.new_states.values(), *self.stored.values(), *named.values()], values
+        )
+        return Step(
+            {s: done[e] for s, e in self.new_states.items()},
+            {s: done[e] for s, e in self.stored.items()},
+            {s: done[e] for s, e in named.items()},
+        )
+
+    def backward_step(
+        self,
+        stored: Mapping[str, Any],
+        states: Mapping[str, Any],
+        last: Mapping[str, Any],
+        grads: Mapping[str, Any],
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """The backward of one step in NumPy, from what forward stored.
+
+        `grads` maps each state to the gradient that arrives at it. Returns three dicts: total
+        gradient of each new state, gradient of each slot's z, and of each last state the part
+        that does not pass through a slot (0.0 where there is none).
+        """
+        values: dict[Expression, Any] = {leaf("gate", s): v for s, v in stored.items()}
+        values |= {leaf("state", s): states[s] for s in self.states}
+        values |= {leaf("last", s): last[s] for s in self.states}
+        values |= {leaf("grad", s): grads[s] for s in self.states}
+        d = self.derivative
+        direct = {s: e for s, e in d.last.items() if e is not None}
+        done = evaluate([*d.states.values(), *d.slots.values(), *direct.values()], values)
+        return (
+            {s: done[e] for s, e in d.states.items()},
+            {s: done[e] for s, e in d.slots.items()},
+            {s: done[direct[s]] if s in direct else 0.0 for s in self.states},
+        )
+
+    def local_derivative(
+        self, stored: Mapping[str, Any], states: Mapping[str, Any], last: Mapping[str, Any]
+    ) -> LocalDerivative:
+        """Differentiate each new state, unit by unit, at stored values (shapes as those)."""
+        by_slot: dict[tuple[str, str], Any] = {}
+        by_last: dict[tuple[str, str], Any] = {}
+        zero = states[self.states[0]] * 0.0
+        for state in self.states:
+            seeds = {s: zero + float(s == state) for s in self.states}
+            _, slots, previous = self.backward_step(stored, states, last, seeds)
+            by_slot |= {(state, s): zero + g for s, g in slots.items()}
+            by_last |= {(state, s): zero + g for s, g in previous.items()}
+        return LocalDerivative(by_slot, by_last)
+
+    def _check_declaration(self) -> None:
+        if not self.states or self.states[0] != "h" or len(set(self.states)) != len(self.states):
+            raise ArgumentError(
+                "states", repr(self.states), 'different names, the first of them "h", the output'
+            )
+        if not self.slots:
+            raise ArgumentError("slots", "none", 'at least one, e.g. new="xh"')
+        for slot, feed in self.slots.items():
+            if feed not in ("xh", "x", "h"):
+                raise ArgumentError(slot, repr(feed), '"xh", "x" or "h"')
+            if slot in self.states:
+                raise ArgumentError(slot, "the name of a state", "a name of its own")
+        for way in "xh":
+            if not any(way in feed for feed in self.slots.values()):
+                raise ArgumentError("slots", repr(self.slots), f"at least one slot fed by {way}")
+
+    def _check_result(self, result: Any) -> tuple[dict[str, Expression], dict[str, Expression]]:
+        wanted = "two dicts: the new states, and the stored value of each slot"
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise ArgumentError("return value", type(result).__name__, wanted)
+        states, stored = result
+        for what, given, names in (("states", states, self.states), ("gates", stored, self.slots)):
+            if not isinstance(given, Mapping) or set(given) != set(names):
+                came = sorted(given) if isinstance(given, Mapping) else type(given).__name__
+                raise ArgumentError(what, str(came), f"a value for each of {', '.join(names)}")
+            for name, e in given.items():
+                if not isinstance(e, Expression):
+                    raise ArgumentError(f"{what}[{name!r}]", type(e).__name__, "an expression")
+        # The order of storage is the slots' own: what the products fill, the gates overwrite.
+        return {s: states[s] for s in self.states}, {s: stored[s] for s in self.slots}
+
+
+def cell(*, states: tuple[str, ...] | str, **slots: Feed) -> Callable[[Equations], Cell]:
+    """Make a cell of a function that writes its equations (decorator).
+
+    `states` names the states, "h" first. Every other keyword is a slot, in the block order of the
+    weights: "xh" is W x + b + U h + b', "x" only W x + b, "h" only U h + b'. The function receives
+    `z`, with one attribute a slot, and `last`, with one a state, and returns two dicts: the new
+    states, and for every slot the value to store in its place. Stored values are what a trace shows
+    as gates and what the backward may read; everything else is recomputed.
+
+        @mr.cell(states=("h",), forget="xh", new="xh")
+        def minimal(z, last):
+            f, n = sigmoid(z.forget), tanh(z.new)
+            return {"h": f * last.h + (1 - f) * n}, {"forget": f, "new": n}
+
+    Raises: ArgumentError that names the slot or state at fault.
+    """
+    names = (states,) if isinstance(states, str) else tuple(states)
+
+    def make(equations: Equations) -> Cell:
+        if len(inspect.signature(equations).parameters) != 2:
+            raise ArgumentError(
+                "equations", str(inspect.signature(equations)), "a function of (z, last)"
+            )
+        return Cell(equations.__name__, names, slots, equations)
+
+    return make

@@ -1,0 +1,23 @@
+"""The simple recurrent network (Elman 1990): h_t = f(W x_t + b + U h_{t-1} + b')."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from minirnn.kernels.cells.activation import activation_of
+from minirnn.kernels.cells.cell import Cell
+
+NONLINEARITIES = ("tanh", "relu", "sigmoid", "identity")
+
+
+@cache
+def rnn(nonlinearity: str = "tanh") -> Cell:
+    """The RNN cell; nonlinearity "tanh", "relu", "sigmoid" or "identity"."""
+    f = activation_of("nonlinearity", nonlinearity, NONLINEARITIES)
+
+    def equations(z: Any, last: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        n = f(z.new)
+        return {"h": n}, {"new": n}
+
+    return Cell("rnn", ("h",), {"new": "xh"}, equations, {"nonlinearity": nonlinearity})

@@ -1,0 +1,240 @@
+"""The small vocabulary in which a cell's equations are written, and the expressions they make.
+
+Calling these functions builds an expression graph instead of computing: a device lowers the graph
+to its own code, `derivative` differentiates it, and `evaluate` runs it in NumPy. Every operation
+works unit by unit; sums over units happen only in the products that fill a cell's slots.
+
+Equal expressions are one object (they are interned), so a value that is used twice is computed
+once and comparing expressions is comparing identities. Graphs are shared and can be deep: nothing
+here walks them recursively, and an expression's `repr` shows one level.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from minirnn.errors import ArgumentError
+
+__all__ = [
+    "Expression",
+    "clip",
+    "constant",
+    "evaluate",
+    "identity",
+    "in_order",
+    "leaf",
+    "relu",
+    "select",
+    "sigmoid",
+    "tanh",
+]
+
+# Operations and their number of arguments. A comparison is only ever the condition of a select.
+ARITY: Final[Mapping[str, int]] = {
+    "leaf": 0,
+    "constant": 0,
+    "add": 2,
+    "subtract": 2,
+    "multiply": 2,
+    "sigmoid": 1,
+    "tanh": 1,
+    "relu": 1,
+    "clip": 1,
+    "greater": 2,
+    "greater_equal": 2,
+    "select": 3,
+}
+
+_interned: weakref.WeakValueDictionary[tuple[object, ...], Expression] = (
+    weakref.WeakValueDictionary()
+)
+
+
+class Expression:
+    """One operation on other expressions; immutable, interned.
+
+    `payload` is (kind, name) of a leaf, the value of a constant, (low, high) of a clip, else None.
+    """
+
+    __slots__ = ("__weakref__", "arguments", "operation", "payload")
+
+    operation: str
+    arguments: tuple[Expression, ...]
+    payload: Any
+
+    def __new__(
+        cls, operation: str, arguments: tuple[Expression, ...] = (), payload: Any = None
+    ) -> Expression:
+        key = (operation, arguments, payload)
+        known = _interned.get(key)
+        if known is not None:
+            return known
+        self = super().__new__(cls)
+        self.operation = operation
+        self.arguments = arguments
+        self.payload = payload
+        return _interned.setdefault(key, self)
+
+    def __add__(self, other: Expression | float) -> Expression:
+        return Expression("add", (self, _expression(other)))
+
+    def __radd__(self, other: float) -> Expression:
+        return Expression("add", (_expression(other), self))
+
+    def __sub__(self, other: Expression | float) -> Expression:
+        return Expression("subtract", (self, _expression(other)))
+
+    def __rsub__(self, other: float) -> Expression:
+        return Expression("subtract", (_expression(other), self))
+
+    def __mul__(self, other: Expression | float) -> Expression:
+        return Expression("multiply", (self, _expression(other)))
+
+    def __rmul__(self, other: float) -> Expression:
+        return Expression("multiply", (_expression(other), self))
+
+    def __neg__(self) -> Expression:
+        return Expression("multiply", (constant(-1.0), self))
+
+    def __gt__(self, other: Expression | float) -> Expression:
+        return Expression("greater", (self, _expression(other)))
+
+    def __ge__(self, other: Expression | float) -> Expression:
+        return Expression("greater_equal", (self, _expression(other)))
+
+    def __lt__(self, other: Expression | float) -> Expression:
+        return Expression("greater", (_expression(other), self))
+
+    def __le__(self, other: Expression | float) -> Expression:
+        return Expression("greater_equal", (_expression(other), self))
+
+    def __bool__(self) -> bool:
+        raise ArgumentError(
+            "condition", "an expression of a cell", "select(condition, a, b)",
+            "A cell's equations are built once, before there are numbers",
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        if self.operation == "leaf":
+            return ".".join(self.payload)
+        if self.operation == "constant":
+            return repr(self.payload)
+        inside = ", ".join(repr(a) if not a.arguments else "…" for a in self.arguments)
+        return f"{self.operation}({inside})"
+
+
+def constant(value: float) -> Expression:
+    """A number."""
+    return Expression("constant", (), float(value))
+
+
+def leaf(kind: str, name: str) -> Expression:
+    """A value from outside: kind is "z", "last", "gate", "state" or "grad"."""
+    return Expression("leaf", (), (kind, name))
+
+
+def _expression(value: Expression | float) -> Expression:
+    if isinstance(value, Expression):
+        return value
+    if isinstance(value, (int, float)):
+        return constant(value)
+    raise ArgumentError("operand", type(value).__name__, "an expression of the cell or a number")
+
+
+def sigmoid(x: Expression) -> Expression:
+    """1 / (1 + exp(-x))."""
+    return Expression("sigmoid", (_expression(x),))
+
+
+def tanh(x: Expression) -> Expression:
+    """The hyperbolic tangent."""
+    return Expression("tanh", (_expression(x),))
+
+
+def identity(x: Expression) -> Expression:
+    """x itself: the activation of a linear cell."""
+    return _expression(x)
+
+
+def select(condition: Expression, yes: Expression | float, no: Expression | float) -> Expression:
+    """`yes` where the comparison `condition` holds, else `no` (a comparison with NaN is false)."""
+    if not isinstance(condition, Expression) or not condition.operation.startswith("greater"):
+        raise ArgumentError("condition", repr(condition), "a comparison of two expressions")
+    return Expression("select", (condition, _expression(yes), _expression(no)))
+
+
+def relu(x: Expression) -> Expression:
+    """max(x, 0), and NaN where x is NaN."""
+    return Expression("relu", (_expression(x),))
+
+
+def clip(x: Expression, low: float, high: float) -> Expression:
+    """x held between two bounds, and NaN where x is NaN."""
+    if not low < high:
+        raise ArgumentError("low, high", f"{low}, {high}", "low < high")
+    return Expression("clip", (_expression(x),), (float(low), float(high)))
+
+
+def in_order(expressions: Iterable[Expression]) -> list[Expression]:
+    """The expressions and all they are made of, each once, arguments before their use."""
+    order: dict[Expression, None] = {}
+    stack = [(e, False) for e in reversed(list(expressions))]
+    while stack:
+        expression, ready = stack.pop()
+        if expression in order:
+            continue
+        if ready:
+            order[expression] = None
+        else:
+            stack.append((expression, True))
+            stack.extend((a, False) for a in reversed(expression.arguments))
+    return list(order)
+
+
+def evaluate(
+    expressions: Iterable[Expression], values: Mapping[Expression, Any]
+) -> dict[Expression, Any]:
+    """Compute expressions in NumPy; `values` gives arrays for leaves (or for any expression)."""
+    wanted = list(expressions)
+    done: dict[Expression, Any] = dict(values)
+    for e in in_order(wanted):
+        if e in done:
+            continue
+        if e.operation == "leaf":
+            raise ArgumentError("values", f"nothing for {e!r}", "a value for every leaf")
+        done[e] = _compute(e, [done[a] for a in e.arguments])
+    return {e: done[e] for e in wanted}
+
+
+def _compute(e: Expression, a: list[Any]) -> Any:
+    match e.operation:
+        case "constant":
+            return e.payload
+        case "add":
+            return a[0] + a[1]
+        case "subtract":
+            return a[0] - a[1]
+        case "multiply":
+            return a[0] * a[1]
+        case "greater":
+            return np.greater(a[0], a[1])
+        case "greater_equal":
+            return np.greater_equal(a[0], a[1])
+        case "select":
+            return np.where(a[0], a[1], a[2])
+        case "tanh":
+            return np.tanh(a[0])
+        case "relu":  # a comparison keeps NaN, where a maximum may lose it
+            return np.where(np.greater(0.0, a[0]), 0.0, a[0])
+        case "clip":
+            low, high = e.payload
+            return np.where(np.greater(low, a[0]), low, np.where(np.greater(a[0], high), high, a[0]))
+        case "sigmoid":
+            # exp of a negative number only, so that nothing overflows.
+            small = np.exp(-np.abs(a[0]))
+            return np.where(np.less(a[0], 0.0), small / (1.0 + small), 1.0 / (1.0 + small))
+    raise AssertionError(e.operation)
