@@ -1,1 +1,183 @@
-"""minirnn: recurrent networks in which nothing inside backpropagation through time is hidden."""
+"""minirnn: recurrent networks in which nothing inside backpropagation through time is hidden.
+
+The public names, imported when they are first used: `import minirnn` loads neither NumPy nor Numba.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+# A tree unzipped without its links has a small text file in place of the folder of kernels, which
+# then stands beside this one. (Installed, and in a clone, there is a folder here.)
+if not Path(__path__[0], "kernels").is_dir():
+    __path__.append(str(Path(__path__[0]).parent))
+
+_MODULES = {
+    "cells": "minirnn.kernels.cells",
+    "datasets": "minirnn.datasets",
+    "errors": "minirnn.errors",
+    "functional": "minirnn.functional",
+    "init": "minirnn.init",
+    "inspect": "minirnn.inspect",
+    "kernels": "minirnn.kernels",
+    "optim": "minirnn.optim",
+    "testing": "minirnn.testing",
+}
+
+_NAMES = {
+    "minirnn.tensor": ("Tensor", "is_grad_enabled", "no_grad"),
+    "minirnn.kernels.cells.cell": ("cell",),
+    "minirnn.kernels.cpu.threads": ("get_num_threads", "set_num_threads"),
+    "minirnn.functional": (
+        "binary_cross_entropy_with_logits",
+        "cross_entropy",
+        "huber_loss",
+        "l1_loss",
+        "mse_loss",
+    ),
+    "minirnn.nn": (
+        "GRU",
+        "LSTM",
+        "RNN",
+        "Dropout",
+        "Linear",
+        "Module",
+        "Recurrent",
+        "Sequential",
+        "SequenceModel",
+    ),
+    "minirnn.inspect": ("Trace", "record"),
+    "minirnn.training": ("History", "fit", "generate"),
+    "minirnn.diagnosis": ("Diagnosis", "Finding", "Recipe", "diagnose", "doctor"),
+    "minirnn.errors": (
+        "ArgumentError",
+        "CheckpointError",
+        "DTypeError",
+        "DataError",
+        "DeviceError",
+        "MinirnnError",
+        "MissingExtraError",
+        "RecipeError",
+        "ShapeError",
+        "TapeError",
+        "TraceError",
+    ),
+}
+
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        value: object = importlib.import_module(_MODULES[name])
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'minirnn' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+# For type checkers, the same names once more; tests/shell/test_public_names.py compares them.
+if TYPE_CHECKING:
+    from minirnn import datasets, errors, functional, init, inspect, kernels, optim, testing
+    from minirnn.diagnosis import Diagnosis, Finding, Recipe, diagnose, doctor
+    from minirnn.errors import (
+        ArgumentError,
+        CheckpointError,
+        DataError,
+        DeviceError,
+        DTypeError,
+        MinirnnError,
+        MissingExtraError,
+        RecipeError,
+        ShapeError,
+        TapeError,
+        TraceError,
+    )
+    from minirnn.functional import (
+        binary_cross_entropy_with_logits,
+        cross_entropy,
+        huber_loss,
+        l1_loss,
+        mse_loss,
+    )
+    from minirnn.inspect import Trace, record
+    from minirnn.kernels import cells
+    from minirnn.kernels.cells.cell import cell
+    from minirnn.kernels.cpu.threads import get_num_threads, set_num_threads
+    from minirnn.nn import (
+        GRU,
+        LSTM,
+        RNN,
+        Dropout,
+        Linear,
+        Module,
+        Recurrent,
+        SequenceModel,
+        Sequential,
+    )
+    from minirnn.tensor import Tensor, is_grad_enabled, no_grad
+    from minirnn.training import History, fit, generate
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "ArgumentError",
+    "CheckpointError",
+    "DTypeError",
+    "DataError",
+    "DeviceError",
+    "Diagnosis",
+    "Dropout",
+    "Finding",
+    "History",
+    "Linear",
+    "MinirnnError",
+    "MissingExtraError",
+    "Module",
+    "Recipe",
+    "RecipeError",
+    "Recurrent",
+    "SequenceModel",
+    "Sequential",
+    "ShapeError",
+    "TapeError",
+    "Tensor",
+    "Trace",
+    "TraceError",
+    "__version__",
+    "binary_cross_entropy_with_logits",
+    "cell",
+    "cells",
+    "cross_entropy",
+    "datasets",
+    "diagnose",
+    "doctor",
+    "errors",
+    "fit",
+    "functional",
+    "generate",
+    "get_num_threads",
+    "huber_loss",
+    "init",
+    "inspect",
+    "is_grad_enabled",
+    "kernels",
+    "l1_loss",
+    "mse_loss",
+    "no_grad",
+    "optim",
+    "record",
+    "set_num_threads",
+    "testing",
+]

@@ -1,0 +1,70 @@
+# Each target does its own set-up, in a virtual environment. `make help` lists them.
+# Another Python: make test PYTHON=python3.12. Arguments: make test PYTEST_ARGS="-x tests/kernels".
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH := torch==2.13.0
+
+BIN := $(VENV)/bin
+# The environment is set up again only when the dependencies may have changed.
+DEMO_READY := $(VENV)/ready-demo
+TEST_READY := $(VENV)/ready-test
+TORCH_READY := $(VENV)/ready-torch
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test oracle lint format package warmup clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
+
+demo: $(DEMO_READY)  ## three networks on the CO2 record: failing, flattening, cured
+	$(BIN)/minirnn demo $(DEMO_ARGS)
+
+test: $(TEST_READY)  ## the tests; those that compare with PyTorch are skipped without it
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+oracle: $(TORCH_READY)  ## the tests that compare with PyTorch, which is installed for them
+	$(BIN)/pytest $(PYTEST_ARGS) $(shell grep -rlw --include='test_*.py' torch tests)
+
+lint: $(TEST_READY)  ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(TEST_READY)  ## rewrite the sources in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+package: $(TEST_READY)  ## build and install from every kind of tree, and run the tests there
+	$(BIN)/python tools/check_package.py
+
+warmup: $(DEMO_READY)  ## compile the kernels now, so that the first run does not wait
+	$(BIN)/minirnn warmup
+
+clean:  ## remove the virtual environment and everything that was built
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find kernels minirnn tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/activate:
+	@command -v "$(PYTHON)" > /dev/null || \
+	    { echo "minirnn: no $(PYTHON) here. Name yours: make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "minirnn: Python 3.11 or newer is needed; $(PYTHON) is" \
+	           "$$("$(PYTHON)" --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2> /dev/null || \
+	    { echo "minirnn: $(PYTHON) cannot make virtual environments: its venv module is missing" \
+	           "(Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; a minute or two)"
+	@"$(PYTHON)" -m venv "$(VENV)" || { rm -rf "$(VENV)"; exit 1; }
+
+$(DEMO_READY): pyproject.toml | $(BIN)/activate
+	@$(BIN)/python -m pip install --quiet --editable '.[report]'
+	@touch $@
+
+$(TEST_READY): pyproject.toml | $(BIN)/activate
+	@$(BIN)/python -m pip install --quiet --editable '.[report,test]'
+	@touch $@
+
+$(TORCH_READY): $(TEST_READY)
+	@$(BIN)/python -m pip install --quiet '$(TORCH)'
+	@touch $@
