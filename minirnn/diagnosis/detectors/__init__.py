@@ -1,0 +1,1 @@
+"""One symptom a file: each module has `detect(evidence) -> Finding | None`."""

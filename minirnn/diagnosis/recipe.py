@@ -1,0 +1,248 @@
+"""A recipe: one run, declared. What the doctor trains, and what a remedy edits."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minirnn.diagnosis import toml
+from minirnn.diagnosis.rules import nearest, shown
+from minirnn.diagnosis.schema import (
+    KEYS,
+    TABLES,
+    DataOptions,
+    GenerationOptions,
+    ModelOptions,
+    TrainingOptions,
+    as_table,
+    rule_of,
+    table_of,
+)
+from minirnn.errors import RecipeError
+
+SERIES_ONLY = ("window", "horizon", "transform", "missing")
+PATHS = ("csv", "x", "y", "lengths")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Data, model, training, and perhaps a free run; every value checked, every default filled in.
+
+    `given` holds the dotted keys that were written down, apart from those left at their defaults.
+    """
+
+    data: DataOptions = field(default_factory=DataOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    generation: GenerationOptions | None = None
+    given: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @classmethod
+    def from_dict(
+        cls, tables: Mapping[str, Any], *, folder: str | PathLike[str] | None = None
+    ) -> Recipe:
+        """Read a recipe from nested dicts; relative paths are taken from `folder`.
+
+        Raises: RecipeError, for an unknown key (with the nearest known one), a value of the wrong
+        type or out of range, a value this version does not build, or tables that contradict.
+        """
+        if not isinstance(tables, Mapping):
+            raise RecipeError("recipe", type(tables).__name__, "a dict of tables")
+        for name in tables:
+            if name not in TABLES:
+                raise _unknown(str(name), TABLES)
+        given: set[str] = set()
+        read = {
+            name: _read(table, tables[name], name, given)
+            for name, table in TABLES.items()
+            if name in tables
+        }
+        recipe = cls(**read, given=frozenset(given))
+        recipe = recipe._resolved(Path(folder) if folder is not None else None)
+        _check(recipe)
+        return recipe
+
+    @classmethod
+    def from_toml(cls, path: str | PathLike[str]) -> Recipe:
+        """Read a recipe from a TOML file; relative paths in it are taken from its folder.
+
+        Raises: RecipeError, also for a file that cannot be read or is not TOML.
+        """
+        file = Path(path)
+        try:
+            tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RecipeError("path", str(file), "a recipe file that exists") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError("path", str(file), "a readable text file", str(error)) from error
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError("path", str(file), "a TOML file", str(error)) from error
+        return cls.from_dict(tables, folder=file.parent)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested dicts that `from_dict` reads back; defaults are written out."""
+        tables = {name: as_table(getattr(self, name)) for name in ("data", "model", "training")}
+        if self.generation is not None:
+            tables["generation"] = as_table(self.generation)
+        return tables
+
+    def describe(self) -> dict[str, Any]:
+        """Like `to_dict`, with arrays told by shape and type: fit for JSON."""
+        tables = self.to_dict()
+        tables["data"] = {
+            key: shown(value) if isinstance(value, np.ndarray) else value
+            for key, value in tables["data"].items()
+        }
+        return tables
+
+    def to_toml(self) -> str:
+        """The recipe as TOML text that `from_toml` reads back.
+
+        Raises: RecipeError, when the recipe holds arrays, which TOML cannot.
+        """
+        for name in ("x", "y", "lengths"):
+            value = getattr(self.data, name)
+            if isinstance(value, np.ndarray):
+                raise RecipeError(
+                    f"data.{name}", shown(value), "the path of a .npy file",
+                    "TOML holds no arrays: write it with numpy.save",
+                )  # fmt: skip
+        return toml.write(self.to_dict())
+
+    def edit(self, changes: Mapping[str, object]) -> Recipe:
+        """A new recipe with dotted keys changed: `recipe.edit({"data.scale": "standard"})`.
+
+        Keys that were not given before count as not given still, unless they are changed.
+        Raises: RecipeError, as `from_dict`.
+        """
+        tables = self.to_dict()
+        for key, value in changes.items():
+            if key not in KEYS:
+                raise _unknown(key, TABLES)
+            *above, last = key.split(".")
+            table = tables
+            for name in above:
+                table = table.setdefault(name, {})
+            table[last] = value
+        edited = Recipe.from_dict(_only(tables, self.given | set(changes)))
+        return replace(edited, given=self.given | frozenset(changes))
+
+    def get(self, key: str) -> Any:
+        """The value of a dotted key, such as "model.init.bias".
+
+        Raises: RecipeError for an unknown key.
+        """
+        if key not in KEYS:
+            raise _unknown(key, TABLES)
+        value: Any = self
+        for name in key.split("."):
+            value = getattr(value, name) if value is not None else None
+        return value
+
+    @property
+    def is_series(self) -> bool:
+        """Whether the data are one series that is cut into windows."""
+        return self.data.x is None
+
+    def _resolved(self, folder: Path | None) -> Recipe:
+        if folder is None:
+            return self
+        paths: dict[str, Any] = {
+            name: str(folder / value)
+            for name in PATHS
+            if isinstance(value := getattr(self.data, name), str)
+        }
+        return replace(self, data=replace(self.data, **paths))
+
+
+def _read(table: type[Any], values: object, prefix: str, given: set[str]) -> Any:
+    """Read one table into its dataclass; the keys found are added to `given`."""
+    if not isinstance(values, Mapping):
+        raise RecipeError(prefix, shown(values), "a table of keys and values")
+    known = {item.name: item for item in fields(table)}
+    read: dict[str, Any] = {}
+    for name, value in values.items():
+        key = f"{prefix}.{name}"
+        if name not in known:
+            raise _unknown(key, known)
+        rule = rule_of(known[name])
+        if rule is None:
+            read[name] = _read(table_of(known[name]), value, key, given)
+        else:
+            given.add(key)
+            read[name] = rule.read(key, value)
+    return table(**read)
+
+
+def _unknown(key: str, known: Mapping[str, object]) -> RecipeError:
+    """The error for an unknown key: what is known there, and what was probably meant."""
+    # First look beside it, then anywhere: `epochs` at the top is meant for [training].
+    prefix, _, last = key.rpartition(".")
+    beside = nearest(last, known)
+    close = f"{prefix}.{beside}" if beside and prefix else beside
+    if not close:
+        leaves = {name.rpartition(".")[2]: name for name in KEYS}
+        close = leaves.get(nearest(last, leaves), "")
+    hint = f"Did you mean {close}?" if close else ""
+    return RecipeError(key, "an unknown key", f"one of {', '.join(known)}", hint)
+
+
+def _only(tables: dict[str, Any], wanted: set[str] | frozenset[str], prefix: str = "") -> Any:
+    """The part of nested dicts whose dotted keys are wanted."""
+    kept: dict[str, Any] = {}
+    for name, value in tables.items():
+        key = f"{prefix}{name}"
+        is_table = isinstance(value, dict) and any(known.startswith(f"{key}.") for known in KEYS)
+        if is_table:
+            inner = _only(value, wanted, f"{key}.")
+            if inner or key == "generation":
+                kept[name] = inner
+        elif key in wanted:
+            kept[name] = value
+    return kept
+
+
+def _check(recipe: Recipe) -> None:
+    """Check what no single key can tell: keys that need or exclude each other."""
+    data, model, training = recipe.data, recipe.model, recipe.training
+    sources = [name for name in ("builtin", "csv", "x") if getattr(data, name) is not None]
+    if len(sources) != 1:
+        came = " and ".join(sources) if sources else "no source of data"
+        raise RecipeError("data", came, "exactly one of builtin, csv, or x with y")
+    if data.column is not None and data.csv is None:
+        raise RecipeError("data.column", repr(data.column), "no column without a csv")
+    if (data.x is None) != (data.y is None):
+        missing = "y" if data.y is None else "x"
+        raise RecipeError(f"data.{missing}", "nothing", "x and y together")
+    if data.lengths is not None and data.x is None:
+        raise RecipeError("data.lengths", shown(data.lengths), "lengths only beside x and y")
+    if not recipe.is_series:
+        for name in SERIES_ONLY:
+            if f"data.{name}" in recipe.given:
+                raise RecipeError(
+                    f"data.{name}", repr(getattr(data, name)), "not to be given beside x and y",
+                    "It is for series (builtin or csv) only",
+                )  # fmt: skip
+        if recipe.generation is not None:
+            raise RecipeError("generation", "a table", "none beside x and y", "It is for series")
+    if recipe.is_series and training.loss in ("bce", "cross_entropy"):
+        raise RecipeError(
+            "training.loss", repr(training.loss), "'mse', 'l1' or 'huber' for a series"
+        )
+    if recipe.is_series and model.readout == "all":
+        raise RecipeError("model.readout", "'all'", "'last' for a series, one target a window")
+    if model.init.bias == "chrono" and model.cell == "rnn":
+        raise RecipeError(
+            "model.init.bias", "'chrono'", "'zeros' for cell = \"rnn\"", "It has no gates to bias"
+        )
+    if model.dropout > 0 and model.num_layers == 1:
+        raise RecipeError(
+            "model.dropout", repr(model.dropout), "0.0 in a network of one layer",
+            "It acts between layers, so it would do nothing here; see model.head_dropout",
+        )  # fmt: skip

@@ -1,0 +1,211 @@
+"""What a recipe's values may be: one rule per kind of value.
+
+A rule reads a value, checks it, and gives it back in the type the recipe stores. A value that the
+schema knows but this version does not build is refused by name: a setting that is silently ignored
+would make the doctor treat a run that never took place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from minirnn.errors import RecipeError
+
+
+class Rule(Protocol):
+    """Reads one value of a recipe."""
+
+    def read(self, key: str, value: object) -> Any:
+        """The value as the recipe stores it. Raises: RecipeError that names `key`."""
+        ...
+
+
+def not_built(key: str, value: object, use: str) -> RecipeError:
+    """The refusal of a value that the schema knows and this version does not build."""
+    return RecipeError(
+        key, repr(value), use, "The schema knows this value, but this version does not build it yet"
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that looks most like `name`, or "" when none does."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return close[0] if close else ""
+
+
+def shown(value: object) -> str:
+    """A short way to write what came: a whole array in an error message helps nobody."""
+    if isinstance(value, np.ndarray):
+        return f"an array {value.shape} of {value.dtype.name}"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number, `least` or more."""
+
+    least: int
+
+    def read(self, key: str, value: object) -> int:
+        """Raises: RecipeError."""
+        # bool is an int to Python, and never a count to a person.
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise RecipeError(key, shown(value), f"a whole number, {self.least} or more")
+        if value < self.least:
+            raise RecipeError(key, shown(value), f"{self.least} or more")
+        return int(value)
+
+
+@dataclass(frozen=True)
+class Real:
+    """A finite number in [least, most), or (least, most) when `above` is set."""
+
+    least: float
+    most: float = math.inf
+    above: bool = False
+
+    def read(self, key: str, value: object) -> float:
+        """Raises: RecipeError."""
+        wanted = f"more than {self.least:g}" if self.above else f"{self.least:g} or more"
+        if math.isfinite(self.most):
+            wanted += f" and less than {self.most:g}"
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise RecipeError(key, shown(value), f"a number, {wanted}")
+        number = float(value)
+        low = number <= self.least if self.above else number < self.least
+        if not math.isfinite(number) or low or number >= self.most:
+            raise RecipeError(key, shown(value), wanted)
+        return number
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or false."""
+
+    def read(self, key: str, value: object) -> bool:
+        """Raises: RecipeError."""
+        if not isinstance(value, bool):
+            raise RecipeError(key, shown(value), "true or false")
+        return value
+
+
+@dataclass(frozen=True)
+class Text:
+    """Some text, not empty."""
+
+    def read(self, key: str, value: object) -> str:
+        """Raises: RecipeError."""
+        if not isinstance(value, str) or not value:
+            raise RecipeError(key, shown(value), "text")
+        return value
+
+
+@dataclass(frozen=True)
+class FilePath:
+    """The path of a file, as text or a `pathlib.Path`."""
+
+    def read(self, key: str, value: object) -> str:
+        """Raises: RecipeError."""
+        if not isinstance(value, str | Path) or not str(value):
+            raise RecipeError(key, shown(value), "the path of a file")
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array of numbers, or the path of a `.npy` file that holds one."""
+
+    def read(self, key: str, value: object) -> Any:
+        """Raises: RecipeError."""
+        if isinstance(value, str | Path):
+            if not str(value).endswith(".npy"):
+                raise RecipeError(key, shown(value), "an array, or the path of a .npy file")
+            return str(value)
+        try:
+            array = np.asarray(value)
+        except ValueError as error:  # rows of different lengths
+            raise RecipeError(key, shown(value), "an array of numbers", str(error)) from error
+        if array.dtype.kind not in "fiub":
+            raise RecipeError(key, shown(array), "an array of numbers, or the path of a .npy file")
+        return array
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One word of several; the words in `later` are known, and refused by name."""
+
+    built: tuple[str, ...]
+    later: tuple[str, ...] = ()
+
+    def read(self, key: str, value: object) -> str:
+        """Raises: RecipeError."""
+        wanted = "one of " + ", ".join(repr(word) for word in self.built)
+        if len(self.built) == 1:
+            wanted = repr(self.built[0])
+        if isinstance(value, str) and value in self.built:
+            return value
+        if isinstance(value, str) and value in self.later:
+            raise not_built(key, value, wanted)
+        close = nearest(value, (*self.built, *self.later)) if isinstance(value, str) else ""
+        raise RecipeError(key, shown(value), wanted, f"Did you mean {close!r}?" if close else "")
+
+
+@dataclass(frozen=True)
+class Names:
+    """A list of words, each one of several."""
+
+    choice: Choice
+
+    def read(self, key: str, value: object) -> tuple[str, ...]:
+        """Raises: RecipeError."""
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise RecipeError(key, shown(value), "a list of names")
+        return tuple(self.choice.read(f"{key}[{index}]", item) for index, item in enumerate(value))
+
+
+@dataclass(frozen=True)
+class Later:
+    """A setting the schema knows and this version does not build: only `off` is taken.
+
+    `inner` still reads the value first, so that a mistake is called a mistake.
+    """
+
+    inner: Rule
+    off: object
+
+    def read(self, key: str, value: object) -> Any:
+        """Raises: RecipeError."""
+        read = self.inner.read(key, value)
+        if read != self.off:
+            raise not_built(key, value, f"{self.off!r} (off)")
+        return read
+
+
+@dataclass(frozen=True)
+class WordOrTable:
+    """`Later`'s partner for a setting that is either `off` or a whole table."""
+
+    off: object
+    rule: Rule
+    keys: tuple[str, ...]
+
+    def read(self, key: str, value: object) -> Any:
+        """Raises: RecipeError."""
+        if not isinstance(value, dict):
+            return self.rule.read(key, value)
+        for name in value:
+            if name not in self.keys:
+                close = nearest(str(name), self.keys)
+                hint = f"Did you mean {key}.{close}?" if close else ""
+                raise RecipeError(
+                    f"{key}.{name}", "an unknown key", f"one of {', '.join(self.keys)}", hint
+                )
+        raise not_built(key, value, f"{self.off!r} (off)")

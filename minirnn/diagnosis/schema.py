@@ -1,0 +1,201 @@
+"""The tables of a recipe, key by key, with defaults and the rule each value must keep.
+
+The comments of the design's schema stand here as rules; what a rule names under `later` is known
+to the schema and refused by this version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, cast
+
+from minirnn.diagnosis.rules import (
+    Array,
+    Choice,
+    FilePath,
+    Flag,
+    Later,
+    Names,
+    Real,
+    Rule,
+    Text,
+    Whole,
+    WordOrTable,
+)
+
+Value = TypeVar("Value")
+
+INITIALISERS = (
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "orthogonal",
+    "identity",
+    "zeros",
+)
+
+
+def option(default: Value, rule: Rule) -> Value:
+    """A dataclass field that carries its rule."""
+    return cast(Value, field(default=default, metadata={"rule": rule}))
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """`[data] augment`: what is done to the training inputs anew in each epoch."""
+
+    noise: float = option(0.0, Later(Real(0.0), 0.0))
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """`[data]`: one source (`builtin`, `csv`, or `x` and `y`) and how it is prepared.
+
+    `window`, `horizon`, `transform` and `missing = "interpolate"` are for series only.
+    """
+
+    builtin: str | None = option(
+        None,
+        Choice(
+            ("co2", "sine"),
+            ("sunspots", "adding", "copying", "temporal_order", "reber", "text"),
+        ),
+    )
+    csv: str | None = option(None, FilePath())
+    column: str | None = option(None, Text())
+    # Arrays do not compare to one truth value; a recipe's edits never change them.
+    x: Any = field(default=None, compare=False, metadata={"rule": Array()})
+    y: Any = field(default=None, compare=False, metadata={"rule": Array()})
+    lengths: Any = field(default=None, compare=False, metadata={"rule": Array()})
+    window: int = option(48, Whole(1))
+    horizon: int = option(1, Whole(1))
+    transform: str = option("none", Choice(("none", "change")))
+    scale: str = option("none", Choice(("none", "standard", "minmax", "robust")))
+    missing: str = option("keep", Choice(("keep", "interpolate")))
+    validation: float = option(0.2, Real(0.0, 1.0))
+    seed: int = option(0, Whole(0))
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+
+
+@dataclass(frozen=True)
+class InitOptions:
+    """`[model] init`: how each kind of parameter begins.
+
+    `bias = "chrono"` draws forget and input biases for memories up to the sequence's length, and
+    then `forget_bias` is not used. `head_bias = "target_mean"` starts the head at the mean of the
+    training targets, so that the first epochs are not spent on finding it.
+    """
+
+    kernel: str = option("glorot_uniform", Choice(INITIALISERS, ("uniform", "normal")))
+    recurrent: str = option("orthogonal", Choice(INITIALISERS, ("uniform", "normal")))
+    bias: str = option("zeros", Choice(("zeros", "chrono")))
+    forget_bias: float = option(1.0, Real(-100.0, 100.0))
+    head_bias: str = option("zeros", Choice(("zeros", "target_mean")))
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """`[model]`: recurrent layers and a linear head."""
+
+    cell: str = option("lstm", Choice(("lstm", "gru", "rnn")))
+    hidden_size: int = option(32, Whole(1))
+    num_layers: int = option(1, Whole(1))
+    bidirectional: bool = option(False, Flag())
+    activation: str = option("tanh", Choice(("tanh", "relu", "sigmoid")))
+    dropout: float = option(0.0, Real(0.0, 1.0))
+    head_dropout: float = option(0.0, Real(0.0, 1.0))
+    readout: str = option("last", Choice(("last", "all")))
+    norm: str = option("none", Choice(("none",), ("layer", "batch")))
+    initial_state: str = option("zeros", Choice(("zeros",), ("learned", "random", "carried")))
+    init: InitOptions = field(default_factory=InitOptions)
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """`[training]`: loss, optimiser, and everything done to a gradient."""
+
+    loss: str = option("mse", Choice(("mse", "l1", "huber", "bce", "cross_entropy")))
+    metrics: tuple[str, ...] = option((), Names(Choice(("mse", "l1", "rmse", "accuracy"))))
+    optimizer: str = option("adam", Choice(("adam", "sgd"), ("adamw", "rmsprop")))
+    learning_rate: float = option(1e-3, Real(0.0, above=True))
+    epochs: int = option(20, Whole(1))
+    batch_size: int = option(32, Whole(1))
+    seed: int = option(0, Whole(0))
+    clip_norm: float = option(0.0, Real(0.0))
+    clip_value: float = option(0.0, Real(0.0))
+    weight_decay: float = option(0.0, Real(0.0))
+    l1: float = option(
+        0.0, WordOrTable(0.0, Later(Real(0.0), 0.0), ("kernel", "recurrent", "bias"))
+    )
+    l2: float = option(
+        0.0, WordOrTable(0.0, Later(Real(0.0), 0.0), ("kernel", "recurrent", "bias"))
+    )
+    scheduler: str = option(
+        "none",
+        WordOrTable(
+            "none",
+            Choice(("none",), ("plateau", "cosine", "step")),
+            ("name", "factor", "patience", "minimum", "every", "epochs"),
+        ),
+    )
+    early_stopping: int = option(0, Whole(0))
+    truncate: int = option(0, Later(Whole(0), 0))
+    scheduled_sampling: float = option(0.0, Later(Real(0.0, 1.0), 0.0))
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """`[generation]`: a free run after training, each answer fed back as the next input."""
+
+    steps: int = option(200, Whole(1))
+    context: int = option(32, Whole(1))
+    sample: str = option("greedy", Choice(("greedy",), ("temperature",)))
+    temperature: float = option(1.0, Later(Real(0.0, above=True), 1.0))
+
+
+TABLES: dict[str, type[Any]] = {
+    "data": DataOptions,
+    "model": ModelOptions,
+    "training": TrainingOptions,
+    "generation": GenerationOptions,
+}
+
+
+def rule_of(item: Field[Any]) -> Rule | None:
+    """The rule a field carries, or None when it is a table of its own."""
+    return cast("Rule | None", item.metadata.get("rule"))
+
+
+def table_of(item: Field[Any]) -> type[Any]:
+    """The dataclass of a field that is a table of its own."""
+    return cast("type[Any]", item.default_factory)
+
+
+def keys(table: type[Any], prefix: str) -> Iterator[str]:
+    """Every dotted key below a table, such as "model.init.bias"."""
+    for item in fields(table):
+        if rule_of(item) is None:
+            yield from keys(table_of(item), f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}"
+
+
+KEYS: tuple[str, ...] = tuple(
+    key for name, table in TABLES.items() for key in keys(table, f"{name}.")
+)
+
+
+def as_table(options: Any) -> dict[str, Any]:
+    """A table of options as a nested dict, lists where the recipe keeps tuples, None left out."""
+    table: dict[str, Any] = {}
+    for item in fields(options):
+        value = getattr(options, item.name)
+        if is_dataclass(value):
+            value = as_table(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        if value is not None:
+            table[item.name] = value
+    return table
