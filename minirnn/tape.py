@@ -1,0 +1,196 @@
+"""The tape: which tensor was made from which, and how gradients flow back through it.
+
+An operation that will need a gradient leaves a `Node`. A node knows its inputs as *edges* and keeps
+the closure that turns the gradients of its outputs into gradients of its inputs; it knows nothing
+of the tensors it made. References therefore run from results to inputs only: there is no cycle,
+and a tape that is never run backward is freed with its last result.
+
+Nothing here recurses, so a chain of 100,000 operations is as safe as a chain of three. Nodes are
+numbered as they are made, and an operation's inputs exist before it does; so the nodes that a
+result depends on, newest first, are in topological order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import attrgetter
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from minirnn.device import Array
+from minirnn.errors import DTypeError, ShapeError, TapeError
+
+
+class Leaf(Protocol):
+    """A tensor that came from no operation and collects its gradient in `grad`."""
+
+    data: Array
+    grad: Array | None
+
+
+# The result of an operation, as a tape sees it: (node, output index, shape, dtype). A plain tuple,
+# because one is made for every operation and a named one costs as much as the rest of the record.
+Origin: TypeAlias = "tuple[Node, int, tuple[int, ...], np.dtype[Any]]"
+Edge: TypeAlias = "Origin | Leaf | None"  # None: this input needs no gradient
+Backward: TypeAlias = "Callable[..., Sequence[Array | None]]"
+
+
+class _Mode(threading.local):
+    enabled = True
+
+
+_mode = _Mode()
+_serial = itertools.count()
+_lock = threading.Lock()
+
+
+def _replace_lock() -> None:
+    # A thread of the parent may have held the lock at the fork; in the child nobody would free it.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_replace_lock)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations of this thread are recorded (when an input requires a gradient)."""
+    return _mode.enabled
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing inside: `with no_grad(): ...`, or `@no_grad()` above a function.
+
+    Holds for the calling thread only; may be nested.
+    """
+    before = _mode.enabled
+    _mode.enabled = False
+    try:
+        yield
+    finally:
+        _mode.enabled = before
+
+
+class Node:
+    """One recorded operation. `used` once a backward pass has claimed it."""
+
+    __slots__ = ("backward", "edges", "gradients", "name", "outputs", "serial", "used")
+
+    def __init__(self, name: str, edges: Sequence[Edge], outputs: int, backward: Backward) -> None:
+        self.name = name
+        self.edges = edges
+        self.outputs = outputs
+        self.backward: Backward | None = backward
+        self.gradients: list[Array | None] | None = None  # of the outputs, while backward runs
+        self.used = False
+        self.serial = next(_serial)
+
+    def release(self) -> None:
+        """Let go of everything the node keeps alive."""
+        self.backward = None
+        self.edges = ()
+        self.gradients = None
+
+
+def run_backward(origin: Origin, gradient: Array) -> None:
+    """Carry `gradient` from `origin` back to the leaves, adding to their `grad`.
+
+    Nodes are released as they are passed. The leaves are written at the end, so if an operation
+    fails no leaf has half of a sum.
+
+    Raises: TapeError if any part of the tape was used before; ShapeError or DTypeError if an
+    operation returns a gradient that does not fit its input.
+    """
+    node, index, _, _ = origin
+    order = _claim(node)
+    node.gradients = [None] * node.outputs
+    node.gradients[index] = gradient
+    sums: dict[Leaf, Array] = {}
+    try:
+        # As IEEE 754 has it: overflow gives inf, inf - inf NaN, and both travel on in silence.
+        with np.errstate(all="ignore"):
+            for node in order:
+                _propagate(node, sums)
+    except BaseException:
+        for node in order:
+            node.release()
+        raise
+    add_to_leaves(sums)
+
+
+def add_to_leaves(sums: dict[Leaf, Array]) -> None:
+    """Add to each leaf's `grad` the array given for it, which becomes the leaf's own.
+
+    The old array is left as it was: a caller may have put it there, or may still look at it.
+    """
+    with _lock:
+        for leaf, total in sums.items():
+            if leaf.grad is not None:
+                total += leaf.grad
+            leaf.grad = total
+
+
+def own_copy(gradient: Array) -> Array:
+    """A copy that shares no memory with its source, and is an array even where 0-dimensional."""
+    copied = gradient.copy()
+    return np.asarray(copied) if isinstance(copied, np.generic) else copied
+
+
+def _claim(root: Node) -> list[Node]:
+    """The nodes that `root` depends on and itself, newest first; marked as used, all or none."""
+    order = [root]
+    seen = {root}
+    with _lock:
+        for node in order:  # grows while it is walked
+            if node.used:
+                raise TapeError(
+                    f"backward reached {node.name!r}, a part of the tape that an earlier backward "
+                    "has already used and freed. Compute the result again; or add the losses and "
+                    "call backward once; or .detach() a state that is carried over"
+                )
+            for edge in node.edges:
+                if isinstance(edge, tuple) and edge[0] not in seen:
+                    seen.add(edge[0])
+                    order.append(edge[0])
+        for node in order:
+            node.used = True
+    order.sort(key=attrgetter("serial"), reverse=True)
+    return order
+
+
+def _propagate(node: Node, sums: dict[Leaf, Array]) -> None:
+    """Turn the gradients that reached `node` into gradients of its inputs, and release it."""
+    gradients, edges, backward = node.gradients, node.edges, node.backward
+    node.release()
+    if gradients is None or backward is None:
+        return  # everything above it answered None
+    for edge, gradient in zip(edges, backward(*gradients), strict=True):
+        if edge is None or gradient is None:
+            continue
+        if isinstance(edge, tuple):
+            parent, index, shape, dtype = edge
+        else:
+            parent, shape, dtype = None, edge.data.shape, edge.data.dtype
+        if gradient.shape != shape:
+            raise ShapeError(f"gradient of {node.name!r}", f"shape {gradient.shape}", f"{shape}")
+        if gradient.dtype is not dtype and gradient.dtype != dtype:
+            raise DTypeError(f"gradient of {node.name!r}", gradient.dtype.name, dtype.name)
+        if parent is None:
+            if edge in sums:
+                sums[edge] += gradient
+            else:
+                sums[edge] = own_copy(gradient)
+        elif parent.gradients is None:
+            parent.gradients = [None] * parent.outputs
+            parent.gradients[index] = gradient
+        else:
+            held = parent.gradients[index]
+            # Out of place: an operation may hand the same array to two inputs.
+            parent.gradients[index] = gradient if held is None else held + gradient

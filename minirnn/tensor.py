@@ -1,0 +1,418 @@
+"""`Tensor`: an array that remembers how it was made; and `apply`, which writes that down.
+
+    x = Tensor(np.ones((3, 2)), requires_grad=True)
+    loss = (x * 2.0).sum()
+    loss.backward()
+    x.grad                       # an array of x's shape and dtype
+
+float32 and float64 never mix: that is a DTypeError, not a promotion. Python numbers adopt the
+dtype of the tensor they meet; NumPy scalars and arrays keep theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minirnn.device import FLOATS, Array, array_namespace, device_of, to_array, wrong_dtype
+from minirnn.errors import ArgumentError, DTypeError, ShapeError, TapeError
+from minirnn.tape import (
+    Backward,
+    Edge,
+    Node,
+    Origin,
+    _mode,
+    add_to_leaves,
+    is_grad_enabled,
+    no_grad,
+    own_copy,
+    run_backward,
+)
+
+__all__ = ["Tensor", "apply", "as_tensor", "is_grad_enabled", "no_grad"]
+
+Operand: TypeAlias = Any  # a Tensor, an array, or a Python number
+Axis: TypeAlias = "int | tuple[int, ...] | None"
+
+
+class Tensor:
+    """An array, its gradient, and its place on the tape.
+
+    `data` is float32 or float64; or integer or boolean, which can take no gradient. An array is
+    held as it is, not copied; Python floats and lists of them become float32, and numbers inside
+    lists that are NumPy's keep their dtype. `grad` is None or an array like `data`; backward adds
+    to it, and setting it to None clears it. Write to `data` in place only (`t.data[...] = ...`),
+    and not between a forward and its backward.
+
+    Raises: DTypeError (float16, complex, object, text, or an integer tensor that should require a
+    gradient), ShapeError (a ragged list), ArgumentError.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_origin",  # where on the tape it was made; None for a leaf
+        "_requires_grad",
+        "_truncated",  # cut from a tape by detach(): a recurrent layer marks its trace so
+        "data",
+        "grad",
+    )
+
+    # NumPy's operators would run element by element over a Tensor and give an object array;
+    # with this they step aside for the reflected operators below.
+    __array_ufunc__ = None
+
+    data: Array
+    grad: Array | None
+    _requires_grad: bool
+    _origin: Origin | None
+    _truncated: bool
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        if isinstance(data, Tensor):
+            raise ArgumentError("data", "a Tensor", "an array or numbers", "Use .detach()")
+        self.data = to_array(data, None, "data")
+        if requires_grad:
+            if requires_grad is not True:
+                raise ArgumentError("requires_grad", repr(requires_grad), "True or False")
+            _check_differentiable(self.data)
+        self.grad = None
+        self._requires_grad = bool(requires_grad)
+        self._origin = None
+        self._truncated = False
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor; may be set on a leaf.
+
+        Raises: TapeError when set on the result of an operation, DTypeError on integers.
+        """
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise ArgumentError("requires_grad", repr(value), "True or False")
+        if self._origin is not None:
+            raise TapeError("requires_grad can be set on a leaf only; use .detach() on a result")
+        if value:
+            _check_differentiable(self.data)
+        self._requires_grad = value
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it came from no recorded operation."""
+        return self._origin is None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each dimension."""
+        shape: tuple[int, ...] = self.data.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The element type."""
+        dtype: np.dtype[Any] = self.data.dtype
+        return dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return int(self.data.ndim)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(self.data.size)
+
+    @property
+    def device(self) -> str:
+        """The device that holds the data."""
+        return device_of(self.data)
+
+    def backward(self, gradient: Operand = None) -> None:
+        """Add d self / d leaf to the `grad` of every leaf that requires a gradient.
+
+        gradient: dL/d self, of this tensor's shape and dtype; may be left out (1) if this tensor
+        has one element. The tape is freed on the way and serves once.
+
+        Raises: TapeError if this tensor needs no gradient or its tape (or a part of it) was used
+        before; ShapeError or DTypeError if `gradient` is missing or does not fit.
+        """
+        data = self.data
+        if not self._requires_grad:
+            raise TapeError(
+                "backward was called on a tensor that needs no gradient: none of the tensors it "
+                "was computed from has requires_grad=True, or it was computed under no_grad()"
+            )
+        if gradient is None:
+            if data.size != 1:
+                hint = "Only a single element, such as a loss, starts from 1 by itself"
+                raise ShapeError("gradient", "None", f"an array of shape {data.shape}", hint)
+            start = array_namespace(data).ones(data.shape, data.dtype)
+        else:
+            start = as_tensor(gradient, data.dtype, "gradient").data
+            if start.shape != data.shape:
+                raise ShapeError("gradient", f"shape {start.shape}", f"{data.shape}")
+        if self._origin is None:
+            add_to_leaves({self: own_copy(start)})
+        else:
+            run_backward(self._origin, start)
+
+    def detach(self) -> Tensor:
+        """The same data (shared, not copied) as a leaf that needs no gradient."""
+        result = _wrap(self.data)
+        result._truncated = self._truncated or self._origin is not None
+        return result
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The data as a NumPy array, shared where it lives on the CPU."""
+        return self.data if isinstance(self.data, np.ndarray) else self.data.get()
+
+    def item(self) -> float | int | bool:
+        """The single element as a Python number. Raises: ShapeError if there is not one."""
+        if self.data.size != 1:
+            raise ShapeError("tensor", f"shape {self.data.shape}", "one element")
+        value: float | int | bool = self.data.item()
+        return value
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
+        parts = [text, f"dtype={self.dtype.name}"]
+        if self._origin is not None:
+            parts.append(f"from={self._origin[0].name!r}")
+        elif self._requires_grad:
+            parts.append("requires_grad=True")
+        return f"Tensor({', '.join(parts)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._origin is not None:
+            raise TapeError("a result on the tape cannot be copied or pickled; use .detach()")
+        return _rebuild, (self.data, self.grad, self._requires_grad, self._truncated)
+
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self._requires_grad and _mode.enabled:
+            raise TapeError(
+                "a NumPy function was given a tensor that requires a gradient, which it would "
+                "lose; use minirnn.functional, or say .numpy() to take the data alone"
+            )
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __len__(self) -> int:
+        if self.data.ndim == 0:
+            raise ShapeError("tensor", "shape ()", "at least one dimension")
+        return int(self.data.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(functional.unbind(self))
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    # Elementwise operators; each function's page in minirnn.functional gives rules and errors.
+
+    def __add__(self, other: Operand) -> Tensor:
+        return functional.add(self, other)
+
+    def __radd__(self, other: Operand) -> Tensor:
+        return functional.add(other, self)
+
+    def __sub__(self, other: Operand) -> Tensor:
+        return functional.sub(self, other)
+
+    def __rsub__(self, other: Operand) -> Tensor:
+        return functional.sub(other, self)
+
+    def __mul__(self, other: Operand) -> Tensor:
+        return functional.mul(self, other)
+
+    def __rmul__(self, other: Operand) -> Tensor:
+        return functional.mul(other, self)
+
+    def __truediv__(self, other: Operand) -> Tensor:
+        return functional.div(self, other)
+
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        return functional.div(other, self)
+
+    def __pow__(self, exponent: float) -> Tensor:
+        return functional.pow(self, exponent)
+
+    def __matmul__(self, other: Operand) -> Tensor:
+        return functional.matmul(self, other)
+
+    def __rmatmul__(self, other: Operand) -> Tensor:
+        return functional.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return functional.neg(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return functional.abs(self)
+
+    # Comparisons give boolean tensors, so == cannot serve hashing: tensors hash by identity.
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return functional.equal(self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return functional.not_equal(self, other)
+
+    def __lt__(self, other: Operand) -> Tensor:
+        return functional.less(self, other)
+
+    def __le__(self, other: Operand) -> Tensor:
+        return functional.less_equal(self, other)
+
+    def __gt__(self, other: Operand) -> Tensor:
+        return functional.greater(self, other)
+
+    def __ge__(self, other: Operand) -> Tensor:
+        return functional.greater_equal(self, other)
+
+    # Shapes and reductions.
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return functional.getitem(self, index)
+
+    @property
+    def T(self) -> Tensor:
+        """The dimensions in reverse order."""
+        return functional.transpose(self)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """As `functional.reshape`; takes a tuple or separate sizes."""
+        return functional.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """As `functional.transpose`; takes nothing, a tuple or separate axes."""
+        return functional.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def swapaxes(self, first: int, second: int) -> Tensor:
+        """As `functional.swapaxes`."""
+        return functional.swapaxes(self, first, second)
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        """As `functional.squeeze`."""
+        return functional.squeeze(self, axis)
+
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        """As `functional.astype`: the one place where float32 becomes float64 or back."""
+        return functional.astype(self, dtype)
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """As `functional.sum`."""
+        return functional.sum(self, axis, keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """As `functional.mean`."""
+        return functional.mean(self, axis, keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """As `functional.max`."""
+        return functional.max(self, axis, keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """As `functional.min`."""
+        return functional.min(self, axis, keepdims)
+
+    def var(self, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Tensor:
+        """As `functional.var`."""
+        return functional.var(self, axis, keepdims, correction)
+
+
+def apply(
+    name: str, inputs: tuple[Tensor, ...], outputs: tuple[Array, ...], backward: Backward
+) -> tuple[Tensor, ...]:
+    """Make tensors of the arrays that an operation computed, and record it if a gradient may come.
+
+    Recorded if grad is enabled and an input requires a gradient. Then `backward(*gradients)` is
+    called at most once, with dL/d of each output (None where no gradient reached it; never all
+    None), and answers with dL/d of each input: an array of the input's shape and dtype, or None
+    for no gradient, as it should where the input's `requires_grad` is False. It must not write to
+    what it is given, may return it, and must not keep the resulting tensors (the tape would be a
+    cycle); keeping their arrays is fine.
+    """
+    if _mode.enabled:
+        for tensor in inputs:
+            if tensor._requires_grad:
+                return _record(name, inputs, outputs, backward)
+    return tuple([_wrap(array) for array in outputs])
+
+
+def _record(
+    name: str, inputs: tuple[Tensor, ...], outputs: tuple[Array, ...], backward: Backward
+) -> tuple[Tensor, ...]:
+    edges: list[Edge] = [
+        t._origin if t._origin is not None else (t if t._requires_grad else None) for t in inputs
+    ]
+    node = Node(name, edges, len(outputs), backward)
+    results = []
+    for index, array in enumerate(outputs):
+        result = _wrap(array)
+        array = result.data
+        result._requires_grad = True
+        result._origin = (node, index, array.shape, array.dtype)
+        results.append(result)
+    return tuple(results)
+
+
+def _wrap(array: Array) -> Tensor:
+    """A leaf around `array`, unchecked; a NumPy scalar, as reductions give, becomes an array."""
+    tensor: Tensor = _new(Tensor)
+    tensor.data = _asarray(array) if isinstance(array, _Scalar) else array
+    tensor.grad = None
+    tensor._requires_grad = False
+    tensor._origin = None
+    tensor._truncated = False
+    return tensor
+
+
+_new = Tensor.__new__
+_asarray = np.asarray
+_Scalar = np.generic
+
+
+def _rebuild(data: Array, grad: Array | None, requires_grad: bool, truncated: bool) -> Tensor:
+    tensor = _wrap(data)
+    tensor.grad, tensor._requires_grad, tensor._truncated = grad, requires_grad, truncated
+    return tensor
+
+
+def as_tensor(value: Operand, dtype: DTypeLike = None, argument: str = "value") -> Tensor:
+    """`value` itself if it is a Tensor, else a Tensor around it; of `dtype` if that is given.
+
+    Python numbers and lists of them adopt `dtype`; tensors, arrays and NumPy scalars must have it.
+
+    Raises: DTypeError, ShapeError or ArgumentError that names `argument`.
+    """
+    if isinstance(value, Tensor):
+        if dtype is not None and value.data.dtype != dtype:
+            raise wrong_dtype(argument, value.data.dtype, np.dtype(dtype))
+        return value
+    return _wrap(to_array(value, None if dtype is None else np.dtype(dtype), argument))
+
+
+def _check_differentiable(array: Array) -> None:
+    if array.dtype not in FLOATS:
+        raise DTypeError(
+            "data", array.dtype.name, "float32 or float64", "Integers can take no gradient"
+        )
+
+
+# Last, because these functions need the Tensor above: its operators are their other spelling.
+from minirnn import functional  # noqa: E402
