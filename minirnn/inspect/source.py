@@ -4,22 +4,59 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
+from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Tape, Weights
 
-if TYPE_CHECKING:
-    from minirnn.kernels.cells.cell import Cell
-
 Array = Any
+
+
+@dataclass(frozen=True, slots=True)
+class CellNames:
+    """What a file remembers of a cell of the user's own: its names, without its equations.
+
+    The attributes are those of `Cell`; `activations` and `fingerprint` are what the functions of
+    those names gave for the cell.
+    """
+
+    name: str
+    options: dict[str, str]
+    states: tuple[str, ...]
+    slots: dict[str, str]
+    stored_raw: frozenset[str]
+    activations: dict[str, str]
+    fingerprint: str
+
+    @property
+    def input_slots(self) -> tuple[str, ...]:
+        """The slots fed by x, in the order of weight_ih."""
+        return tuple(slot for slot, feed in self.slots.items() if "x" in feed)
+
+    @property
+    def hidden_slots(self) -> tuple[str, ...]:
+        """The slots fed by h, in the order of weight_hh."""
+        return tuple(slot for slot, feed in self.slots.items() if "h" in feed)
+
+
+def activations(cell: Cell | CellNames) -> dict[str, str]:
+    """What each gate ends in: "sigmoid", "tanh", "relu", or the name of another operation."""
+    if isinstance(cell, CellNames):
+        return cell.activations
+    return {name: cell.stored[name].operation for name in cell.gates}
+
+
+def fingerprint(cell: Cell | CellNames) -> str:
+    """A digest that is equal for cells that compute the same."""
+    return cell.fingerprint if isinstance(cell, CellNames) else cell.fingerprint()
 
 
 @dataclass(frozen=True, slots=True)
 class TraceSource:
     """One layer and direction of one call, as the layer saw it.
 
-    cell        the cell whose equations ran
+    cell        the cell whose equations ran (its names only, in a trace read from a file)
     tape        of a forward pass with keep="record"
     x           (T, B, I), what this layer and direction was fed
     state       the initial states, one (B, H) per state of the cell
@@ -31,7 +68,7 @@ class TraceSource:
     copy_x      x belongs to the user, who may write into it later; a recording then keeps a copy
     """
 
-    cell: Cell
+    cell: Cell | CellNames
     tape: Tape
     x: Array
     state: tuple[Array, ...]

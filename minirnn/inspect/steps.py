@@ -43,3 +43,18 @@ def previous(states: Array, initial: Array, lengths: Array, reverse: bool) -> Ar
         before[0] = initial
     before[~valid(T, lengths)] = 0
     return before
+
+
+def previous_at(t: int, states: Array, initial: Array, lengths: Array, reverse: bool) -> Array:
+    """(B, H): step t of `previous`, alone; anything where t is no step of the sequence."""
+    T = states.shape[0]
+    if not reverse:
+        return initial if t == 0 else states[t - 1]
+    if t == T - 1:
+        return initial
+    return np.where((lengths == t + 1)[:, None], initial, states[t + 1])
+
+
+def on_host(array: Array) -> np.ndarray[Any, Any]:
+    """The array in the host's memory, which for a NumPy array is itself."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)

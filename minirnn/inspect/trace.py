@@ -1,229 +1,231 @@
-"""Trace: one layer and direction of one recorded call, step by step.
+"""Trace: one layer and direction of one recorded call, seen step by step.
 
 Dimensions: T steps, B sequences, I inputs, H units, S = H times the number of states. All arrays
-are time-major and indexed by the input's time, in either direction. Everything is zero outside
-`valid` and enters no norm.
+are time-major, in the layer's dtype, and indexed by the input's time in either direction.
+Everything is zero outside `valid` and enters no norm.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
-from minirnn.errors import TraceError
-from minirnn.inspect import steps
-from minirnn.inspect.source import TraceSource
-from minirnn.kernels.contract import Record, Tape, Weights
+from minirnn.errors import ArgumentError, TraceError
+from minirnn.inspect import equations, norms, steps, weight_gradients
+from minirnn.inspect.compare import TraceComparison, compare
+from minirnn.inspect.source import CellNames
+from minirnn.inspect.values import TraceValues
+from minirnn.kernels.cells.cell import Cell, LocalDerivative
+from minirnn.kernels.contract import Weights
 
 Array = Any
 
 
-class Trace:
-    """What one layer computed in one direction of one call, and after backward its gradients.
+class Trace(TraceValues):
+    """What one layer computed in one direction of one call, and what follows from it.
 
-    Attributes:
-        call, layer         numbers from 0, in the recording and in the stack of layers
-        direction           "forward" or "reverse"; `reverse` says the same as a bool
-        name                like "LSTM.l0" or "LSTM.l1_reverse"
-        cell                the cell whose equations ran
-        inputs              (T, B, I), what the layer was fed
-        initial_state       {state: (B, H)}
-        weights             `Weights` as they were when the layer ran
-        lengths             (B,) int64 steps of each sequence
-        truncated           the initial state was cut off the tape (a chunk of truncated BPTT)
+    The stored values (gates, states, gradients) and attributes are told at `TraceValues`. What is
+    computed here is computed at every access and not kept.
     """
 
-    def __init__(self, source: TraceSource, call: int) -> None:
-        self.call = call
-        self.layer = source.layer
-        self.class_name = source.class_name
-        self.reverse = source.reverse
-        self.truncated = source.truncated
-        self.cell = source.cell
-        self.inputs: Array = source.x
-        self.initial_state: dict[str, Array] = dict(
-            zip(source.cell.states, source.state, strict=True)
-        )
-        self.weights: Weights = source.weights
-        T, B = source.x.shape[:2]
-        lengths = np.full(B, T) if source.lengths is None else np.asarray(source.lengths)
-        self.lengths: np.ndarray[Any, np.dtype[np.int64]] = lengths.astype(np.int64)
-        self._tape: Tape | None = source.tape
-        self._record: Record | None = None
-
-    # What the layer computed.
-
     @property
-    def direction(self) -> str:
-        """Which way time ran: "forward" or "reverse"."""
-        return "reverse" if self.reverse else "forward"
+    def preactivations(self) -> dict[str, Array]:
+        """The argument of the activation which defines each gate, (T, B, H).
 
-    @property
-    def name(self) -> str:
-        """The layer's class, number and direction, like "LSTM.l0_reverse"."""
-        return f"{self.class_name}.l{self.layer}{'_reverse' if self.reverse else ''}"
+        Rebuilt from x, the states and the weights at every access, at the cost of a forward pass.
+        LSTM and RNN: W_ih x + b_ih + W_hh h + b_hh. GRU's "new": W_in x + b_in + r q.
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(T, B, H)."""
-        T, B = self.inputs.shape[:2]
-        return T, B, int(self.weights.weight_hh.shape[1])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The element type of every floating-point array of the trace."""
-        return np.dtype(self.inputs.dtype)
-
-    @property
-    def valid(self) -> Array:
-        """(T, B) bool: the steps that belong to a sequence."""
-        return steps.valid(self.shape[0], self.lengths)
-
-    @property
-    def gates(self) -> dict[str, Array]:
-        """Activated gates by name, each (T, B, H).
-
-        LSTM: input, forget, cell, output. GRU: reset, update, new. RNN: new.
+        Raises: TraceError if the trace came from a file without its cell's equations.
         """
-        raw = self.cell.stored_raw
-        return {name: array for name, array in self._forward().gates.items() if name not in raw}
+        cell = self._cell_with_equations("preactivations")
+        before = {name: self._before(name) for name in cell.states}
+        with np.errstate(over="ignore", invalid="ignore"):  # a network that diverged
+            z = equations.slot_inputs(cell, self.inputs, before["h"], self.weights)
+            rebuilt = cell.evaluate(z, before).preactivations
+        return {name: self._masked(array) for name, array in rebuilt.items()}
 
-    @property
-    def states(self) -> dict[str, Array]:
-        """The states after each step, by the cell's own names ("h", "c"), each (T, B, H)."""
-        return dict(self._forward().states)
+    def jacobian(self, t: int) -> Array:
+        """d state_t / d state_{t-1}, (B, S, S), S = H; LSTM 2H, in the order (h, c).
 
-    @property
-    def hidden(self) -> Array:
-        """h_t, (T, B, H)."""
-        return self._forward().states["h"]
+        Row i holds the derivatives of state i. In a reverse direction the predecessor of t is t+1;
+        at a sequence's first step it is the initial state; outside `valid`, where the state stays
+        as it is, the identity. t counts from the end if negative.
 
-    @property
-    def cell_state(self) -> Array:
-        """c_t, (T, B, H). Raises: TraceError if the cell has no state "c"."""
-        return self._of(self._forward().states, "c", "cell state")
-
-    @property
-    def recurrent_new(self) -> Array:
-        """GRU's q = W_hn h + b_hn, (T, B, H). Raises: TraceError for another cell."""
-        return self._of(self._forward().gates, "recurrent_new", "slot 'recurrent_new'")
-
-    # What backward brought.
-
-    @property
-    def has_gradients(self) -> bool:
-        """Whether backward has run through this call."""
-        return self._read(gradients=True).grad_states is not None
-
-    @property
-    def grad_hidden(self) -> Array:
-        """Total dL/dh_t, (T, B, H). Raises: TraceError before backward."""
-        return self._gradients()[0]["h"]
-
-    @property
-    def grad_cell(self) -> Array:
-        """Total dL/dc_t, (T, B, H). Raises: TraceError before backward, or without a state "c"."""
-        return self._of(self._gradients()[0], "c", "cell state")
-
-    @property
-    def grad_states(self) -> dict[str, Array]:
-        """Total gradients of the states by the cell's own names. Raises: TraceError as above."""
-        return dict(self._gradients()[0])
-
-    @property
-    def grad_gates(self) -> dict[str, Array]:
-        """dL/d preactivations[name] of every gate, (T, B, H). Raises: TraceError before backward.
-
-        GRU's "new" is with respect to the whole sum W_in x + b_in + r q.
+        Raises: ArgumentError if there is no step t; TraceError as `preactivations` does.
         """
-        raw = self.cell.stored_raw
-        return {name: array for name, array in self._gradients()[1].items() if name not in raw}
+        cell, local, at = self._local(t, "jacobian")
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = equations.state_jacobian(cell, local, self.weights.weight_hh)
+        result[self.lengths <= at] = np.eye(result.shape[1], dtype=result.dtype)
+        return result
+
+    def input_jacobian(self, t: int) -> Array:
+        """d state_t / d x_t, (B, S, I), zero outside `valid`. Raises: as `jacobian`."""
+        cell, local, at = self._local(t, "input_jacobian")
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = equations.input_jacobian(cell, local, self.weights.weight_ih)
+        result[self.lengths <= at] = 0
+        return result
 
     @property
-    def grad_recurrent_new(self) -> Array:
-        """GRU's dL/dq = r dL/dz_new, (T, B, H). Raises: TraceError for another cell."""
-        return self._of(self._gradients()[1], "recurrent_new", "slot 'recurrent_new'")
+    def grad_input(self) -> Array:
+        """dL/dx_t of this layer and direction alone, (T, B, I). Raises: TraceError as above.
 
-    @property
-    def grad_slots(self) -> dict[str, Array]:
-        """dL/d z of every slot of the cell, (T, B, H): `grad_gates` and what is stored raw."""
-        return dict(self._gradients()[1])
-
-    @property
-    def direct_grad_hidden(self) -> Array:
-        """What enters dL/dh_t from outside the recurrence, (T, B, H).
-
-        That is the gradient of the output y_t and, at the last step a sequence takes in this
-        direction, of the final state h_n. Raises: TraceError before backward.
+        Computed from `grad_slots` and weight_ih at every access.
         """
-        return self._gradients()[2]
-
-    def _gradients(self) -> tuple[dict[str, Array], dict[str, Array], Array]:
-        record = self._read(gradients=True)
-        if record.grad_states is None or record.grad_slots is None or record.grad_direct is None:
-            raise TraceError(
-                f"{self.name} (call {self.call}) has no gradients: they appear when "
-                "loss.backward() runs through this call. Call loss.backward() first, and run the "
-                "layer with gradients enabled (not under no_grad) on something that requires them"
+        with np.errstate(over="ignore", invalid="ignore"):
+            return weight_gradients.grad_input(
+                self.grad_slots, self.cell.input_slots, self.weights.weight_ih
             )
-        return record.grad_states, record.grad_slots, record.grad_direct
 
-    def _forward(self) -> Record:
-        return self._read(gradients=False)
+    # What is measured on them.
 
-    def _read(self, *, gradients: bool) -> Record:
-        record, tape = self._record, self._tape
-        if record is None or (gradients and record.grad_states is None and tape is not None):
-            assert tape is not None
-            record = self._record = tape.record()
-            if record.grad_states is not None:
-                self._tape = None  # all of it is unpacked; let the kernel's buffers go
-        return record
+    def gradient_norms(self, state: str = "hidden") -> Array:
+        """(T,) float64: Frobenius norm, over batch and units, of the total gradient at each step.
 
-    def _of(self, arrays: dict[str, Array], key: str, what: str) -> Array:
-        if key not in arrays:
-            raise TraceError(f"{self.name}: the cell {self.cell.name!r} has no {what}")
-        return arrays[key]
+        state: "hidden", "cell", or the cell's own name of a state.
 
-    def buffers(self) -> dict[int, int]:
-        """Bytes of each buffer that the trace keeps alive, by the buffer's identity."""
-        held: dict[int, int] = {}
-        if self._tape is not None:
-            held[id(self._tape)] = self._tape.nbytes
-        elif self._record is not None:
-            read = self._record
-            groups = (read.gates, read.states, read.grad_states or {}, read.grad_slots or {})
-            arrays = [array for group in groups for array in group.values()]
-            held.update(_roots([*arrays, read.grad_direct]))
-        held.update(_roots([self.inputs, *self.initial_state.values(), *self.weights]))
-        return held
+        Raises: TraceError before backward, or for a state that the cell does not have.
+        """
+        return norms.norm(self._grad_state(state), (1, 2))
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the trace keeps alive."""
-        return sum(self.buffers().values())
+    def half_life(self, state: str = "hidden") -> float:
+        """Steps in which the gradient's norm halves, going back from each sequence's last step.
 
-    def __repr__(self) -> str:
-        T, B, H = self.shape
-        extras = [
-            f"call {self.call}",
-            f"T={T} B={B} I={self.inputs.shape[2]} H={H}",
-            self.dtype.name,
-            "with gradients" if self.has_gradients else "no gradients yet",
-        ]
-        if self.truncated:
-            extras.append("truncated")
-        return f"<Trace {self.name}: {', '.join(extras)}>"
+        ln 2 / slope of -ln norm against distance, by least squares over the steps whose norm is a
+        normal number (zeros and subnormals have no usable logarithm). Norms are taken at equal
+        distance from each sequence's end (root mean square over the sequences that reach it), so
+        lengths do not blur it. It speaks of decay through time only where the loss enters at the
+        last step: see `gradient_probe`. inf where the norm does not decay; 0 where only one step
+        has a gradient; NaN with fewer than two steps, no gradient, or one that is not finite.
 
+        Raises: TraceError as `gradient_norms`.
+        """
+        gradient = self._grad_state(state)
+        measured = norms.by_distance(gradient, self.lengths, self.reverse)
+        return norms.half_life(measured, float(np.finfo(self.dtype).tiny))
 
-def _roots(arrays: list[Array]) -> dict[int, int]:
-    """Bytes of the arrays that own the memory of the given ones, by identity."""
-    held: dict[int, int] = {}
-    for array in arrays:
-        root = array
-        while getattr(root, "base", None) is not None and hasattr(root.base, "nbytes"):
-            root = root.base
-        if root is not None:
-            held[id(root)] = root.nbytes
-    return held
+    def weight_gradient_norms(self, weight: str = "weight_hh") -> Array:
+        """(T,) float64: Frobenius norm of step t's own share of a weight's gradient.
+
+        weight: "weight_hh", "weight_ih", "bias_hh" or "bias_ih". The shares add up to the
+        gradient. GRU's share of weight_hh uses dL/dq = r dL/dz_new for the rows of "new".
+
+        Raises: ArgumentError for another name; TraceError before backward, or without that bias.
+        """
+        if weight not in Weights._fields:
+            raise ArgumentError("weight", repr(weight), f"one of {', '.join(Weights._fields)}")
+        gradients = self.grad_slots
+        if getattr(self.weights, weight) is None:
+            raise TraceError(f"{self.name} was made without biases")
+        slots = self.cell.input_slots if weight.endswith("_ih") else self.cell.hidden_slots
+        fed = None
+        if weight.startswith("weight"):
+            fed = self.inputs if weight == "weight_ih" else self._before("h")
+        return weight_gradients.share_norms(gradients, slots, fed)
+
+    def compare(self, other: Trace) -> TraceComparison:
+        """Where two traces differ most: gate, step, sequence, unit.
+
+        Raises: ArgumentError if the cells have other names, states or slots, or the directions
+        differ; ShapeError if the shapes or lengths do.
+        """
+        return compare(self, other)
+
+    # Into files and other forms.
+
+    def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
+        """All that the trace holds, as NumPy arrays by path.
+
+        The path of an array is its attribute, and its key after a dot: "gates.forget", "states.h",
+        "grad_states.h" (= grad_hidden), "grad_slots.forget", "direct_grad_hidden", "inputs",
+        "initial_state.h", "weights.weight_hh", "lengths". Gradients appear once backward has run.
+        """
+        groups: dict[str, dict[str, Array]] = {
+            "gates": self.gates,
+            "slots": self.slots,
+            "states": self.states,
+            "initial_state": self.initial_state,
+            "weights": {k: v for k, v in self.weights._asdict().items() if v is not None},
+        }
+        single = {"inputs": self.inputs, "lengths": self.lengths}
+        if self.has_gradients:
+            groups |= {"grad_states": self.grad_states, "grad_slots": self.grad_slots}
+            single["direct_grad_hidden"] = self.direct_grad_hidden
+        flat = {
+            f"{group}.{key}": a for group, arrays in groups.items() for key, a in arrays.items()
+        }
+        return {path: steps.on_host(array) for path, array in {**flat, **single}.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """A summary fit for JSON: what ran, on what shapes, the norms and half-lives."""
+        from minirnn.inspect.summary import summary
+
+        return summary(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the trace to a safetensors file (to a temporary name first, then renamed).
+
+        Raises: CheckpointError if the file cannot be written.
+        """
+        from minirnn.inspect.storage import save
+
+        save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, *, cell: Cell | None = None) -> Self:
+        """Read a trace that `save` wrote. Nothing is unpickled.
+
+        cell: a file holds a cell's names, not its equations. RNN, GRU and LSTM are found by name;
+        for a cell of one's own give it here, or go without `preactivations` and `jacobian`.
+
+        Raises: CheckpointError for anything that is not a whole file of a trace, or a `cell` other
+        than the one that was saved.
+        """
+        from minirnn.inspect.storage import load
+
+        return cls(*load(Path(path), cell))
+
+    def save_html(self, path: str | Path) -> None:
+        """Write one self-contained page of heat maps and norms (the extra `report`).
+
+        Raises: MissingExtraError without the extra.
+        """
+        from minirnn.report import save_trace_html
+
+        save_trace_html(self, path)
+
+    def _grad_state(self, state: str) -> Array:
+        key = {"hidden": "h", "cell": "c"}.get(state, state)
+        return self._of(self.grad_states, key, f"state {key!r}")
+
+    def _local(self, t: int, wanted: str) -> tuple[Cell, LocalDerivative, int]:
+        cell = self._cell_with_equations(wanted)
+        T = self.shape[0]
+        at = operator.index(t)
+        if not -T <= at < T:
+            raise ArgumentError("t", at, f"a step from 0 to {T - 1}")
+        at %= T
+        record = self._forward()
+        last = {
+            name: steps.previous_at(at, array, self.initial_state[name], self.lengths, self.reverse)
+            for name, array in record.states.items()
+        }
+        with np.errstate(over="ignore", invalid="ignore"):
+            local = cell.local_derivative(
+                {name: array[at] for name, array in record.gates.items()},
+                {name: array[at] for name, array in record.states.items()},
+                last,
+            )
+        return cell, local, at
+
+    def _cell_with_equations(self, wanted: str) -> Cell:
+        if isinstance(self.cell, CellNames):
+            raise TraceError(
+                f"{wanted} needs the equations of the cell {self.cell.name!r}, which a file does "
+                "not hold: give it to Trace.load(path, cell=...)"
+            )
+        return self.cell

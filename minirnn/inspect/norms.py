@@ -1,0 +1,69 @@
+"""Norms over steps that neither overflow nor underflow, and how fast they decay."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minirnn.inspect import steps
+
+Array = Any
+
+
+def norm(array: Array, axes: tuple[int, ...]) -> Array:
+    """Euclidean norm over `axes`, in float64.
+
+    Each slice is divided by its largest value first: the square of a gradient of 1e-170, which a
+    long sequence has, would be zero.
+    """
+    values = np.asarray(array, dtype=np.float64)
+    if values.size == 0:
+        return np.zeros([n for axis, n in enumerate(values.shape) if axis not in axes])
+    largest = np.abs(values).max(axis=axes, keepdims=True)
+    # A slice of zeros stays zero; one with an infinity or a NaN becomes that.
+    usable = np.isfinite(largest) & (largest > 0)
+    scale = np.where(usable, largest, 1.0)
+    squares = np.where(usable, values / scale, 0.0) ** 2
+    result = scale * np.sqrt(squares.sum(axis=axes, keepdims=True))
+    return np.where(usable, result, largest).squeeze(axis=axes)
+
+
+def by_distance(gradient: Array, lengths: Array, reverse: bool) -> Array:
+    """(D,) norm of a gradient (T, B, H) by distance from each sequence's last step.
+
+    Entry d is the root mean square, over the sequences with more than d steps, of the norm over
+    units; D is the longest length. For sequences of one length it is `gradient_norms` read from
+    the last step backwards, divided by sqrt(B).
+    """
+    T, B = gradient.shape[:2]
+    D = int(lengths.max()) if B else 0
+    if D == 0:
+        return np.zeros(0)
+    distance = steps.distance(T, lengths, reverse)
+    aligned = np.zeros((D, B))
+    t, b = np.nonzero(distance >= 0)
+    aligned[distance[t, b], b] = norm(gradient, (2,))[t, b]
+    sequences = (lengths[None, :] > np.arange(D)[:, None]).sum(axis=1)
+    return norm(aligned, (1,)) / np.sqrt(sequences)
+
+
+def half_life(norms: Array, tiny: float) -> float:
+    """Steps in which a norm halves: ln 2 / slope, by least squares of -ln norm against distance.
+
+    norms (D,) by distance from the last step, not negative; entries under `tiny` (zeros, and
+    subnormal numbers, whose logarithm is noise) do not enter the fit. inf where the norm does not
+    decay. 0 where a single step has a norm at all: it is gone within one step. NaN where nothing
+    can be said: no norm anywhere, fewer than two steps, or a norm that is not finite.
+    """
+    if not np.isfinite(norms).all():
+        return math.nan
+    at = np.flatnonzero(norms >= tiny)
+    if len(norms) < 2 or len(at) == 0:
+        return math.nan
+    if len(at) == 1:
+        return 0.0
+    from_mean = at - at.mean()
+    slope = -float(from_mean @ np.log(norms[at])) / float(from_mean @ from_mean)
+    return math.log(2.0) / slope if slope > 0.0 else math.inf

@@ -1,0 +1,221 @@
+"""Traces in files: safetensors, written whole or not at all, checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minirnn.errors import CheckpointError
+from minirnn.inspect.source import CellNames, TraceSource, activations, fingerprint
+from minirnn.kernels import cells
+from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.contract import Keep, Record, Weights
+
+if TYPE_CHECKING:
+    from minirnn.inspect.trace import Trace
+
+Array = Any
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+FORMAT = "minirnn trace"
+VERSION = 1
+BUILT_IN = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
+
+
+@dataclass
+class StoredTape:
+    """A record from a file, in the place of the tape it once came from."""
+
+    content: Record
+    reverse: bool
+    keep: Keep = "record"
+    nbytes: int = 0
+
+    def record(self) -> Record:
+        """What was read."""
+        return self.content
+
+
+def save(trace: Trace, path: Path) -> None:
+    """Write a trace to `path`. Raises: CheckpointError if that fails."""
+    from safetensors.numpy import save as to_bytes
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in trace.numpy().items()}
+    cell = trace.cell
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "call": trace.call,
+        "layer": trace.layer,
+        "class_name": trace.class_name,
+        "reverse": trace.reverse,
+        "truncated": trace.truncated,
+        "cell": {
+            "name": cell.name,
+            "options": cell.options,
+            "states": cell.states,
+            "slots": cell.slots,
+            "stored_raw": sorted(cell.stored_raw),
+            "activations": activations(cell),
+            "fingerprint": fingerprint(cell),
+            "built_in": cell.name in BUILT_IN and cell is BUILT_IN[cell.name](**cell.options),
+        },
+    }
+    about["digest"] = _digest(about, arrays)
+    content = to_bytes(arrays, metadata={"minirnn": json.dumps(about)})
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise CheckpointError("path", f"{str(path)!r}: {error}", "a file to write") from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, flush it to disk, then rename it to `path`.
+
+    Whatever happens on the way, `path` holds the whole of the old file or the whole of the new.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path, cell: Cell | None) -> tuple[TraceSource, int]:
+    """Read what `save` wrote: the arguments of Trace. Raises: CheckpointError; see `Trace.load`."""
+    arrays, about = _read(path)
+    try:
+        names = _cell_names(about["cell"])
+        groups = _grouped(arrays)
+        reverse, call = bool(about["reverse"]), int(about["call"])
+        record = Record(groups["gates"] | groups["slots"], groups["states"])
+        if "direct_grad_hidden" in arrays:
+            record.grad_states = groups["grad_states"]
+            record.grad_slots = groups["grad_slots"]
+            record.grad_direct = arrays["direct_grad_hidden"]
+        source = TraceSource(
+            cell=_with_equations(names, about["cell"]["built_in"], cell, path),
+            tape=StoredTape(record, reverse),
+            x=arrays["inputs"],
+            state=tuple(groups["initial_state"][name] for name in names.states),
+            weights=Weights(**groups["weights"]),
+            lengths=arrays["lengths"],
+            layer=int(about["layer"]),
+            class_name=str(about["class_name"]),
+            truncated=bool(about["truncated"]),
+            copy_x=False,
+        )
+        _check_shapes(source, record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            "path", f"{str(path)!r}, in which something is missing: {error}", "a whole trace"
+        ) from error
+    return source, call
+
+
+def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get("minirnn")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError("path", f"{str(path)!r}: {error}", "a safetensors file") from error
+    try:
+        about = json.loads(text or "")
+    except json.JSONDecodeError:
+        about = None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise CheckpointError("path", f"{str(path)!r}, some other file", "a trace of minirnn")
+    if about.get("version") != VERSION:
+        raise CheckpointError(
+            "path", f"{str(path)!r} of version {about.get('version')}", f"version {VERSION}"
+        )
+    if about.pop("digest", None) != _digest(about, arrays):
+        raise CheckpointError(
+            "path", f"{str(path)!r}, which is damaged", "the file as it was saved"
+        )
+    return arrays, about
+
+
+def _digest(about: dict[str, Any], arrays: Arrays) -> str:
+    """Of all that the file says: it finds the flipped bit that the format does not notice."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _cell_names(about: dict[str, Any]) -> CellNames:
+    return CellNames(
+        name=str(about["name"]),
+        options=dict(about["options"]),
+        states=tuple(about["states"]),
+        slots=dict(about["slots"]),
+        stored_raw=frozenset(about["stored_raw"]),
+        activations=dict(about["activations"]),
+        fingerprint=str(about["fingerprint"]),
+    )
+
+
+def _with_equations(
+    names: CellNames, built_in: bool, cell: Cell | None, path: Path
+) -> Cell | CellNames:
+    if cell is not None:
+        if cell.name != names.name or cell.fingerprint() != names.fingerprint:
+            raise CheckpointError(
+                "cell",
+                repr(cell),
+                f"{names.name!r} with the equations that {str(path)!r} came from",
+            )
+        return cell
+    return BUILT_IN[names.name](**names.options) if built_in else names
+
+
+def _grouped(arrays: Arrays) -> dict[str, Arrays]:
+    groups: dict[str, Arrays] = {"gates": {}, "slots": {}, "states": {}}
+    for path, array in arrays.items():
+        group, dot, key = path.partition(".")
+        if dot:
+            groups.setdefault(group, {})[key] = array
+    return groups
+
+
+def _check_shapes(source: TraceSource, record: Record) -> None:
+    """Raises ValueError, KeyError or AttributeError where arrays do not fit together."""
+    T, B, _ = source.x.shape
+    _, H = source.weights.weight_hh.shape
+    cell = source.cell
+    expected = {
+        "gates": (record.gates, cell.slots),
+        "states": (record.states, cell.states),
+        "grad_states": (record.grad_states, cell.states),
+        "grad_slots": (record.grad_slots, cell.slots),
+    }
+    for group, (arrays, names) in expected.items():
+        if arrays is None:
+            continue
+        if set(arrays) != set(names):
+            raise ValueError(f"{group} holds {sorted(arrays)} instead of {sorted(names)}")
+        for key, array in arrays.items():
+            if array.shape != (T, B, H):
+                raise ValueError(f"{group}.{key} has shape {array.shape}, not {(T, B, H)}")
+    if source.lengths is None or source.lengths.shape != (B,):
+        raise ValueError("lengths does not have one entry per sequence")

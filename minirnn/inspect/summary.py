@@ -1,0 +1,54 @@
+"""A trace in words and numbers that JSON can hold."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from minirnn.inspect.steps import on_host
+
+if TYPE_CHECKING:
+    from minirnn.inspect.trace import Trace
+
+
+def summary(trace: Trace) -> dict[str, Any]:
+    """What ran, on what shapes, and the figures one looks at first.
+
+    Numbers that JSON does not know stand as "nan", "inf" and "-inf". "gradient_norms" and
+    "half_life" are null until backward has run.
+    """
+    T, B, H = trace.shape
+    valid = trace.valid
+    norms = half_lives = None
+    if trace.has_gradients:
+        norms = {s: [_number(v) for v in trace.gradient_norms(s)] for s in trace.cell.states}
+        half_lives = {s: _number(trace.half_life(s)) for s in trace.cell.states}
+    return {
+        "name": trace.name,
+        "call": trace.call,
+        "layer": trace.layer,
+        "direction": trace.direction,
+        "truncated": trace.truncated,
+        "cell": {"name": trace.cell.name, "options": dict(trace.cell.options)},
+        "shape": {"T": T, "B": B, "I": int(trace.weights.weight_ih.shape[1]), "H": H},
+        "dtype": trace.dtype.name,
+        "lengths": [int(length) for length in trace.lengths],
+        "gates": {name: _range(on_host(array)[valid]) for name, array in trace.gates.items()},
+        "states": {name: _range(on_host(array)[valid]) for name, array in trace.states.items()},
+        "gradient_norms": norms,
+        "half_life": half_lives,
+    }
+
+
+def _range(values: Any) -> dict[str, float | str] | None:
+    if values.size == 0:
+        return None
+    return {
+        "min": _number(values.min()),
+        "mean": _number(values.mean(dtype="float64")),
+        "max": _number(values.max()),
+    }
+
+
+def _number(value: float) -> float | str:
+    return float(value) if math.isfinite(value) else str(float(value))
