@@ -1,0 +1,50 @@
+"""Writing a file so that a reader never sees half of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from minirnn.errors import ArgumentError
+
+
+def check_writable(path: str | os.PathLike[str], argument: str = "path") -> Path:
+    """Refuse at once what could not be written at the end of a long run.
+
+    Raises: ArgumentError naming `argument` when the folder is missing or may not be written to, or
+    when `path` is a folder itself.
+    """
+    target = Path(path)
+    folder = target.parent
+    if not folder.is_dir():
+        raise ArgumentError(argument, repr(str(target)), "a path in a folder that exists")
+    if target.is_dir():
+        raise ArgumentError(argument, f"the folder {str(target)!r}", "the name of a file")
+    if not os.access(folder, os.W_OK):
+        raise ArgumentError(argument, repr(str(target)), "a path in a folder you may write to")
+    return target
+
+
+def write_atomically(path: str | os.PathLike[str], text: str) -> Path:
+    """Write `text` (UTF-8) beside `path`, flush it to disk, and rename it into place.
+
+    Raises: ArgumentError naming `path` when it cannot be written; nothing is left behind.
+    """
+    target = check_writable(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ArgumentError(
+            "path", repr(str(target)), f"a file that can be written: {error}"
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return target

@@ -1,0 +1,168 @@
+"""A page as plain data, and its rendering: one HTML file that needs nothing from the network.
+
+A `Page` has sections, a section has blocks. What a block holds is plain text and figures; the
+template escapes all of it, so a column called `<script>` is shown and not run. The page also
+carries a Content-Security-Policy that lets a browser load nothing from anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from minirnn.report.extras import require
+from minirnn.report.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Text:
+    """Paragraphs of plain text."""
+
+    kind: ClassVar[str] = "text"
+    paragraphs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plotly figure with a title and a sentence that says how to read it."""
+
+    title: str
+    figure: Any
+    explanation: str = ""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures side by side where there is room (`wide`: one below the other)."""
+
+    kind: ClassVar[str] = "figures"
+    figures: Sequence[Figure]
+    heading: str = ""
+    explanation: str = ""
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; the first column names the row."""
+
+    kind: ClassVar[str] = "table"
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    heading: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One finding of the doctor; `remedies` are pairs of an edit and its reason."""
+
+    symptom: str
+    severity: str
+    where: str
+    explanation: str
+    cause: str
+    evidence: Sequence[tuple[str, str]] = ()
+    consequences: str = ""
+    remedies: Sequence[tuple[str, str]] = ()
+    would_not_help: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Findings, or a sentence where there are none."""
+
+    kind: ClassVar[str] = "cards"
+    cards: Sequence[Card]
+    heading: str = ""
+    otherwise: str = ""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A glossary."""
+
+    kind: ClassVar[str] = "terms"
+    terms: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text shown as it is, folded away under its heading."""
+
+    kind: ClassVar[str] = "code"
+    heading: str
+    text: str
+
+
+Block = Text | Figures | Table | Cards | Terms | Code
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with an entry in its table of contents; `anchor` is unique and ASCII."""
+
+    anchor: str
+    heading: str
+    blocks: Sequence[Block]
+    label: str = ""  # a word above the heading, such as "Act 1"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page: title, opening paragraphs, a line of facts about the run, sections."""
+
+    title: str
+    opening: Sequence[str]
+    sections: Sequence[Section]
+    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+
+def render(page: Page) -> str:
+    """The page as HTML text.
+
+    Raises: MissingExtraError naming minirnn[report] when plotly or jinja2 is not installed.
+    """
+    jinja2 = require("jinja2")
+    offline = require("plotly.offline")
+    templates = Path(__file__).parent / "templates"
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    markup = require("markupsafe").Markup
+    return str(
+        environment.get_template("page.html").render(
+            page=page,
+            # These three are ours or plotly's own, not text that came from a user.
+            css=markup((templates / "page.css").read_text("utf-8")),
+            script=markup((templates / "page.js").read_text("utf-8")),
+            plotly=markup(offline.get_plotlyjs()),
+            as_json=lambda figure: markup(figure_json(figure)),
+        )
+    )
+
+
+def write(page: Page, path: str | os.PathLike[str]) -> Path:
+    """Render the page and write it to `path` whole or not at all; returns the path.
+
+    Raises: MissingExtraError as `render`; ArgumentError naming `path` when it cannot be written.
+    """
+    return write_atomically(path, render(page))
+
+
+def figure_json(figure: Any) -> str:
+    """A plotly figure as JSON that may stand inside a <script> element.
+
+    No text in it can close that element or open another: <, > and & are written as escapes.
+    """
+    text = str(figure.to_json())
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

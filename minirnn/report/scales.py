@@ -1,0 +1,109 @@
+"""Scales that show gradients honestly: logarithmic, with exact zeros kept apart.
+
+A gradient can be exactly zero for most steps (a saturated gate's derivative underflows), and the
+logarithm of zero has no place on an axis. So zeros are never moved silently: a curve draws them on
+a marked floor below its smallest positive value; a heat map leaves them out, and the ground colour
+that shows through is named in its legend.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+DECADES = 16  # how far below its largest value a heat map of gradients reaches
+TINIEST = 1e-300  # smaller values are drawn as this, which leaves room for a floor in float64
+
+
+class LogAxis(NamedTuple):
+    """A log axis from 10^low to 10^high; `floor` is the value where zeros are drawn, or None."""
+
+    low: float
+    high: float
+    floor: float | None
+    ticks: list[float]
+    labels: list[str]
+
+
+def log_axis(curves: Iterable[Array]) -> LogAxis:
+    """The axis that holds every finite value of `curves` (norms, >= 0).
+
+    Zeros get a floor one step below the smallest positive value, labelled "exactly 0".
+    """
+    flat = [np.ravel(np.asarray(curve, dtype=np.float64)) for curve in curves]
+    values = np.concatenate([np.empty(0), *flat])
+    values = values[np.isfinite(values)]
+    positive = values[values > 0]
+    if positive.size == 0:
+        return LogAxis(-1.3, 0.3, 0.1, [0.1, 1.0], ["exactly 0", "1"])
+    bottom = math.floor(math.log10(max(positive.min(), TINIEST)))
+    top = max(math.ceil(math.log10(positive.max())), bottom + 1)
+    step = math.ceil((top - bottom) / 7)
+    exponents = list(range(top, bottom - 1, -step))[::-1]
+    ticks = [10.0**e for e in exponents]
+    labels = [power_of_ten(e) for e in exponents]
+    # Room above and below is a share of the axis, so that no point sits on the frame.
+    margin = 0.04 * (top - bottom)
+    if positive.size == values.size:
+        return LogAxis(bottom - margin, top + margin, None, ticks, labels)
+    lowest = max(bottom - max(0.6, 0.12 * (top - bottom)), -306.0)
+    ticks, labels = [10.0**lowest, *ticks], ["exactly 0", *labels]
+    return LogAxis(lowest - margin, top + margin, 10.0**lowest, ticks, labels)
+
+
+def on_axis(curve: Array, axis: LogAxis) -> Array:
+    """`curve` with its exact zeros put on the axis's floor; what is not finite becomes NaN."""
+    values = np.asarray(curve, dtype=np.float64).copy()
+    values[~np.isfinite(values)] = np.nan
+    values[(values > 0) & (values < TINIEST)] = TINIEST
+    if axis.floor is not None:
+        values[values == 0] = axis.floor
+    return values
+
+
+def log_magnitude(values: Array) -> Array:
+    """log10 |values| in float32; NaN where a value is exactly zero or not finite."""
+    magnitude = np.abs(np.asarray(values, dtype=np.float64))
+    usable = np.isfinite(magnitude) & (magnitude > 0)
+    out = np.full(magnitude.shape, np.nan, dtype=np.float32)
+    out[usable] = np.log10(magnitude[usable])
+    return out
+
+
+def log_range(arrays: Iterable[Array], decades: int = DECADES) -> tuple[float, float]:
+    """One colour range (in log10) for several gradients: their largest value, and `decades` below.
+
+    Narrower where nothing reaches so far down. (-1, 0) when everything is zero.
+    """
+    logs = [log_magnitude(a) for a in arrays]
+    logs = [a[~np.isnan(a)] for a in logs]
+    values = np.concatenate(logs) if logs else np.empty(0)
+    if values.size == 0:
+        return (-1.0, 0.0)
+    high = float(math.ceil(values.max()))
+    low = max(float(math.floor(values.min())), high - decades)
+    return (min(low, high - 1.0), high)
+
+
+def power_of_ten(exponent: int) -> str:
+    """10^exponent for a plotly label; plain for the everyday ones."""
+    everyday = {-2: "0.01", -1: "0.1", 0: "1", 1: "10", 2: "100"}
+    return everyday.get(exponent, f"10<sup>{exponent}</sup>".replace("-", "−"))
+
+
+def symmetric_range(values: Array) -> float:
+    """The bound b of a diverging scale -b..b: 1 for states of tanh's range, else a round number."""
+    finite = np.abs(values[np.isfinite(values)])
+    largest = float(finite.max()) if finite.size else 0.0
+    if largest <= 1.0:
+        return 1.0
+    exponent = 10.0 ** math.floor(math.log10(largest))
+    for factor in (1, 1.5, 2, 3, 4, 5, 7.5, 10):
+        if largest <= factor * exponent:
+            return float(factor * exponent)
+    return largest
