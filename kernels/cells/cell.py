@@ -70,11 +70,18 @@ class Cell:
         self.new_states, self.stored = self._check_result(equations(z, last))
         self.input_slots = tuple(s for s, feed in self.slots.items() if "x" in feed)
         self.hidden_slots = tuple(s for s, feed in self.slots.items() if "h" in feed)
-        self.stored_raw = frozenset(s for s, e in self.stored.items() if e is leaf("z", s))
+        self.stored_raw = frozenset(
+            s
+            for s, e in self.stored.items()
+            if e is leaf("z", s) and e not in self.new_states.values()
+        )
         self.gates = tuple(s for s in self.stored if s not in self.stored_raw)
         self.derivative: Derivative = differentiate(
             self.new_states, self.stored, tuple(self.slots)
         )
+
+    def __deepcopy__(self, memo: object) -> Cell:
+        return self  # immutable; and its expressions are interned, so a copy would not be equal
 
     def __repr__(self) -> str:
         options = "".join(f", {k}={v!r}" for k, v in self.options.items())

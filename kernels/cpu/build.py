@@ -1,0 +1,205 @@
+"""Compiles kernels when they are first needed, and keeps the machine code for the next process.
+
+The text of a kernel is written to the user's cache folder under a name that contains a digest of
+everything it was made from (its own text, the cell's equations, the source of this package, the
+versions of Numba and llvmlite, the vector width), and Numba caches machine code beside it. So an
+edit anywhere leads to another file, and a stale kernel cannot run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+import threading
+import time
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from minirnn.kernels.cells.cell import Cell
+
+_lock = threading.RLock()
+_cells: dict[str, Cell] = {}
+
+
+class Kernels(NamedTuple):
+    """The compiled functions of one cell in one dtype."""
+
+    forward_rows: Any
+    backward_rows: Any
+
+
+class Shared(NamedTuple):
+    """The compiled functions of one dtype that every cell uses."""
+
+    pack_forward: Any
+    pack_backward: Any
+    weight_gradient: Any
+    bias_gradient: Any
+
+
+def compiling_cell(fingerprint: str) -> Cell:
+    """The cell whose kernel is being compiled; called by the generated text."""
+    return _cells[fingerprint]
+
+
+_kernels: dict[tuple[str, str], Kernels] = {}
+_shared: dict[str, Shared] = {}
+
+
+def kernels_of(cell: Cell, dtype: str) -> Kernels:
+    """The kernels of a cell, compiled or loaded on the first call. Thread-safe."""
+    key = (cell.fingerprint(), dtype)
+    found = _kernels.get(key)
+    if found is None:
+        with _lock:
+            found = _kernels.get(key)
+            if found is None:
+                found = _kernels[key] = _compile_cell(cell, dtype)
+    return found
+
+
+def shared_of(dtype: str) -> Shared:
+    """The shared kernels of a dtype, compiled or loaded on the first call. Thread-safe."""
+    found = _shared.get(dtype)
+    if found is None:
+        with _lock:
+            found = _shared.get(dtype)
+            if found is None:
+                found = _shared[dtype] = _compile_shared(dtype)
+    return found
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: MINIRNN_CACHE_DIR, or the user's cache folder."""
+    chosen = os.environ.get("MINIRNN_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "minirnn"
+
+
+def _compile_cell(cell: Cell, dtype: str) -> Kernels:
+    from minirnn.kernels.cpu import sequence
+
+    fingerprint = cell.fingerprint()
+    _cells[fingerprint] = cell
+
+    def text(cached: bool) -> str:
+        return sequence.source(cell, dtype, cached)
+
+    module = _load(f"{cell.name}_{dtype}", text, fingerprint, f"{cell.name} kernels ({dtype})")
+    return Kernels(module.forward_rows, module.backward_rows)
+
+
+_SHARED_SIGNATURES = """
+
+_compiled = njit(cache={cache}, **COMPILE)
+pack_forward = njit("void({f}, {f}, i8[:, ::1], i8[:, ::1], i8, i8, i8, {f}, {f})",
+                    cache={cache}, **COMPILE)(pack_forward)
+pack_backward = njit("void({f}, i8, i8, i8, i8, {f})", cache={cache}, **COMPILE)(pack_backward)
+weight_gradient = njit("void({f}, i8, i8[::1], {f}, i8, i8, i8, i8, i8[::1], b1, {f}, i8, i8, i8, "
+                       "{f}, i8)", cache={cache}, **COMPILE)(weight_gradient)
+bias_gradient = njit("void({f}, i8, i8, i8, i8, i8, {f}, i8, i8)",
+                     cache={cache}, **COMPILE)(bias_gradient)
+"""
+
+
+def _compile_shared(dtype: str) -> Shared:
+    flat = {"float32": "f4[::1]", "float64": "f8[::1]"}[dtype]
+
+    def text(cached: bool) -> str:
+        plain = (Path(__file__).parent / "shared.py").read_text(encoding="utf-8")
+        return plain + _SHARED_SIGNATURES.format(f=flat, cache=cached)
+
+    module = _load(f"shared_{dtype}", text, "", f"products ({dtype})")
+    return Shared(
+        module.pack_forward, module.pack_backward, module.weight_gradient, module.bias_gradient
+    )
+
+
+def _load(name: str, text: Any, extra: str, label: str) -> ModuleType:
+    """Write a kernel's text where Numba can cache it, import it, and say if it takes time."""
+    digest = hashlib.sha256("\0".join([text(True), extra, _toolchain()]).encode()).hexdigest()[:20]
+    file_name = f"{name}_{digest}.py"
+    folder = cache_folder()
+    path = _written(folder, file_name, text(True))
+    if path is not None:
+        known = any((folder / "__pycache__").glob(f"{path.stem}.*.nbi"))
+        with _announced(label, quiet=known):
+            return _import(path)
+    # No folder to write to: compile for this process alone.
+    with tempfile.TemporaryDirectory() as scratch, _announced(label, quiet=False):
+        path = _written(Path(scratch), file_name, text(False))
+        assert path is not None
+        return _import(path)
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"minirnn_generated_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Numba looks a cached function's module up by name
+    spec.loader.exec_module(module)
+    return module
+
+
+def _written(folder: Path, name: str, text: str) -> Path | None:
+    """The file with that text, written if need be; None where it cannot be written."""
+    path = folder / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            handle, scratch = tempfile.mkstemp(dir=folder, prefix=name, suffix=".part")
+            with os.fdopen(handle, "w", encoding="utf-8") as f:
+                f.write(text)
+                f.flush()
+                os.fsync(f.fileno())
+            # Numba's cache compares modification times: give every writer's copy the same one.
+            os.utime(scratch, (0, 0))
+            Path(scratch).replace(path)
+        return path if os.access(folder, os.W_OK) else None
+    except OSError:
+        return None
+
+
+@cache
+def _toolchain() -> str:
+    """All that decides the machine code beside a kernel's own text."""
+    import llvmlite
+    import numba
+
+    from minirnn.kernels.cpu.vector import vector_bytes
+
+    here = Path(__file__).parent
+    files = sorted([*here.glob("*.py"), *(here.parent / "cells").glob("*.py")])
+    sources = [f"{f.name}\n{f.read_text(encoding='utf-8')}" for f in files]
+    return "\0".join([numba.__version__, llvmlite.__version__, str(vector_bytes()), *sources])
+
+
+class _announced:
+    """Says on standard error that a kernel is being compiled, and how long it took."""
+
+    def __init__(self, label: str, quiet: bool) -> None:
+        self.label = label
+        self.quiet = quiet or bool(os.environ.get("MINIRNN_QUIET"))
+
+    def __enter__(self) -> None:
+        if not self.quiet:
+            print(f"minirnn: compiling {self.label} …", end="", file=sys.stderr, flush=True)
+        self.start = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        if not self.quiet:
+            took = time.perf_counter() - self.start
+            print(f" {took:.1f} s (once for this processor)", file=sys.stderr, flush=True)

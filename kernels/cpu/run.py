@@ -1,0 +1,295 @@
+"""Forward and backward on the processor: allocate, pack, cut the work in slices, call the loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.contract import Array, Gradients, Keep, Needs, Weights, check_call
+from minirnn.kernels.cpu import threads
+from minirnn.kernels.cpu.tape import CpuTape
+
+# A packed chunk of x or h stays in the cache while every gate's rows pass over it.
+CHUNK_ELEMENTS = 32_768
+
+
+class _Plan(NamedTuple):
+    """What depends only on the cell and the dtype."""
+
+    forward_rows: Any
+    backward_rows: Any
+    shared: Any
+    lanes: int
+    input_runs: Array  # (runs, 2) int64: first slot, how many
+    hidden_runs: Array
+    input_columns: Array  # index of each slot fed by x, in block order
+    hidden_columns: Array
+
+
+@cache
+def _plan(cell: Cell, dtype: np.dtype[Any]) -> _Plan:
+    from minirnn.kernels.cpu import build, product, sequence
+
+    kernels = build.kernels_of(cell, dtype.name)
+    slots = list(cell.slots)
+    return _Plan(
+        kernels.forward_rows,
+        kernels.backward_rows,
+        build.shared_of(dtype.name),
+        product.lanes_of(dtype.name),
+        np.array(sequence.runs(cell, "x"), dtype=np.int64),
+        np.array(sequence.runs(cell, "h"), dtype=np.int64),
+        np.array([slots.index(s) for s in cell.input_slots], dtype=np.int64),
+        np.array([slots.index(s) for s in cell.hidden_slots], dtype=np.int64),
+    )
+
+
+def warm_up(cell: Cell, dtype: str = "float32") -> None:
+    """Compile (or load) everything that a cell needs in a dtype, ahead of its first use."""
+    _plan(cell, np.dtype(dtype))
+
+
+def generated_source(cell: Cell, dtype: str = "float32") -> str:
+    """The text of the sequence loop that is compiled for a cell."""
+    from minirnn.kernels.cpu.sequence import source
+
+    return source(cell, dtype)
+
+
+_NO_LENGTHS = np.zeros(1, dtype=np.int64)
+
+
+def forward(
+    cell: Cell,
+    x: Array,
+    state: Sequence[Array],
+    weights: Weights,
+    *,
+    lengths: Array | None = None,
+    keep: Keep = "nothing",
+    reverse: bool = False,
+) -> tuple[Array, tuple[Array, ...], CpuTape | None]:
+    """Run a cell over a sequence; arguments, results and errors as in `contract`."""
+    T, B, width, H = check_call(cell, x, state, weights, lengths, keep)
+    dtype = x.dtype
+    plan = _plan(cell, dtype)
+    lanes = plan.lanes
+    HP = -(-H // lanes) * lanes
+    slots = len(cell.slots)
+    keeps = keep != "nothing"
+    flat_x = _flat(x)
+    flat_lengths = _NO_LENGTHS if lengths is None else np.ascontiguousarray(lengths, dtype=np.int64)
+    masked = lengths is not None
+
+    packed_x = np.empty(len(cell.input_slots) * HP * width, dtype)
+    packed_h = np.empty(len(cell.hidden_slots) * HP * H, dtype)
+    plan.shared.pack_forward(
+        _flat(weights.weight_ih), _flat(weights.weight_hh), plan.input_runs, plan.hidden_runs,
+        H, HP, width, packed_x, packed_h,
+    )  # fmt: skip
+    bias = _bias(plan, weights, slots, H, HP, dtype)
+    z = np.empty((T if keeps else 1) * B * slots * HP, dtype)
+    buffers = []
+    depth = T + 1 if keeps else 2
+    initial = T if reverse else 0
+    for name, values in zip(cell.states, state, strict=True):
+        entries = T + 1 if name == "h" else depth
+        buffer = np.empty((entries, B, H), dtype)
+        buffer[initial % entries] = values
+        buffers.append(buffer)
+    h = buffers[0]
+    output = np.zeros((T, B, H), dtype) if masked else (h[:T] if reverse else h[1:])
+    flat_output = output.reshape(-1) if masked else bias  # not written to without lengths
+    flat_states = [b.reshape(-1) for b in buffers]
+
+    def rows(first: int, last: int) -> None:
+        plan.forward_rows(
+            flat_x, packed_x, packed_h, bias, z, flat_output, flat_lengths, masked, reverse, keeps,
+            first, last, T, B, width, H, HP, depth, *flat_states,
+        )  # fmt: skip
+
+    threads.run(rows, threads.slices(B, 2.0 * T * B * slots * H * (width + H)))
+    final = 0 if reverse else T
+    last_state = tuple(b[final % len(b)].copy() for b in buffers)
+    if not keeps:
+        return output, last_state, None
+    tape = CpuTape(
+        cell, keep, reverse, (T, B, width, H, HP), flat_x, weights,
+        flat_lengths if masked else None, z, tuple(buffers),
+    )  # fmt: skip
+    return output, last_state, tape
+
+
+def backward(
+    cell: Cell,
+    doutput: Array | None,
+    dstate: Sequence[Array | None] | None,
+    tape: CpuTape,
+    *,
+    needs: Needs,
+) -> Gradients:
+    """Backpropagation through time; arguments and results as in `contract`.
+
+    Raises: TapeError if the tape was used before; ShapeError or DTypeError for a gradient that does
+    not fit.
+    """
+    if tape.cell is not cell:
+        raise ArgumentError("cell", repr(cell), f"the cell of the tape, {tape.cell!r}")
+    T, B, width, H, HP = tape.sizes
+    dtype = tape.z.dtype
+    dstates = tuple(dstate) if dstate is not None else (None,) * len(cell.states)
+    _check_gradients(cell, doutput, dstates, (T, B, H), dtype)
+    tape.begin_backward()
+    plan = _plan(cell, dtype)
+    slots, weights = len(cell.slots), tape.weights
+    records = tape.keep == "record"
+    masked = tape.lengths is not None
+    flat_lengths = tape.lengths if tape.lengths is not None else _NO_LENGTHS
+
+    dz = np.empty_like(tape.z) if records else tape.z
+    totals = tuple((np.zeros if masked else np.empty)((T if records else 1, B, H), dtype) for _ in cell.states)
+    carries = []
+    for gradient in dstates:
+        carry = np.zeros((B, HP), dtype)
+        if gradient is not None:
+            carry[:, :H] = gradient
+        carries.append(carry)
+    IP = -(-width // plan.lanes) * plan.lanes
+    packed_h = np.empty(len(cell.hidden_slots) * H * HP, dtype)
+    plan.shared.pack_backward(
+        _flat(weights.weight_hh), len(cell.hidden_slots), H, H, HP, packed_h
+    )
+    nothing = np.zeros(H, dtype)
+    dx, packed_x = nothing, nothing
+    if needs.x:
+        dx = np.zeros((T, B, width), dtype)
+        packed_x = np.empty(len(cell.input_slots) * H * IP, dtype)
+        plan.shared.pack_backward(
+            _flat(weights.weight_ih), len(cell.input_slots), H, width, IP, packed_x
+        )
+    flat_doutput = nothing if doutput is None else _flat(doutput)
+    flat_dx = dx.reshape(-1)
+    per_state = [
+        flat.reshape(-1)
+        for arrays in zip(tape.states, carries, totals, strict=True)
+        for flat in arrays
+    ]
+
+    def rows(first: int, last: int) -> None:
+        plan.backward_rows(
+            flat_doutput, nothing, tape.z, dz, packed_h, packed_x, flat_dx, flat_lengths, masked,
+            tape.reverse, records, doutput is not None, needs.x, first, last, T, B, width, H, HP, IP,
+            *per_state,
+        )  # fmt: skip
+
+    operations = 2.0 * T * B * slots * H * (H + (width if needs.x else 0))
+    threads.run(rows, threads.slices(B, operations))
+    if records:
+        tape.dz, tape.totals = dz, totals
+        tape.doutput, tape.dstate_h = doutput, dstates[0]
+    dw_ih, dw_hh, db_ih, db_hh = _parameter_gradients(plan, tape, dz, needs)
+    if not records:
+        tape.z = tape.x = nothing  # the buffers can go now, whoever still holds the tape
+        tape.states = ()
+    return Gradients(
+        dx if needs.x else None,
+        tuple(carry[:, :H].copy() for carry in carries) if needs.state else None,
+        dw_ih, dw_hh, db_ih, db_hh,
+    )  # fmt: skip
+
+
+def _parameter_gradients(
+    plan: _Plan, tape: CpuTape, dz: Array, needs: Needs
+) -> tuple[Array | None, Array | None, Array | None, Array | None]:
+    """dW, dU and both biases': large sums over (t, b) after the loop, cut by hidden units."""
+    T, B, width, H, HP = tape.sizes
+    slots = len(tape.cell.slots)
+    row_size = slots * HP
+    weights, dtype = tape.weights, dz.dtype
+    masked = tape.lengths is not None
+    lengths = tape.lengths if tape.lengths is not None else _NO_LENGTHS
+    dw_ih = np.zeros(weights.weight_ih.shape, dtype) if needs.weight_ih else None
+    dw_hh = np.zeros(weights.weight_hh.shape, dtype) if needs.weight_hh else None
+    wants_bias = (needs.bias_ih and weights.bias_ih is not None) or (
+        needs.bias_hh and weights.bias_hh is not None
+    )
+    db = np.zeros((slots, H), dtype) if wants_bias else None
+    h_before = tape.states[0].reshape(-1)
+    h_at = B * H if tape.reverse else 0
+
+    def units(first: int, last: int) -> None:
+        for gradient, columns, source, at, size in (
+            (dw_ih, plan.input_columns, tape.x, 0, width),
+            (dw_hh, plan.hidden_columns, h_before, h_at, H),
+        ):
+            if gradient is not None:
+                whole = -(-size // plan.lanes) * plan.lanes
+                chunk = max(16, min(256, CHUNK_ELEMENTS // whole))
+                packed = np.empty(chunk * whole, dtype)
+                plan.shared.weight_gradient(
+                    dz, row_size, columns * HP, source, at, size, T, B, lengths, masked,
+                    gradient.reshape(-1), H, first, last, packed, chunk,
+                )  # fmt: skip
+        if db is not None:
+            plan.shared.bias_gradient(
+                dz, row_size, slots, H, HP, T * B, db.reshape(-1), first, last
+            )
+
+    if dw_ih is not None or dw_hh is not None or db is not None:
+        sizes = (width if dw_ih is not None else 0) + (H if dw_hh is not None else 0) + 1
+        threads.run(units, threads.slices(H, 2.0 * T * B * slots * H * sizes))
+
+    def bias(wanted: bool, present: Array | None, columns: Array) -> Array | None:
+        if db is None or not wanted or present is None:
+            return None
+        return db[columns].reshape(-1)
+
+    return (
+        dw_ih, dw_hh,
+        bias(needs.bias_ih, weights.bias_ih, plan.input_columns),
+        bias(needs.bias_hh, weights.bias_hh, plan.hidden_columns),
+    )  # fmt: skip
+
+
+def _bias(
+    plan: _Plan, weights: Weights, slots: int, H: int, HP: int, dtype: np.dtype[Any]
+) -> Array:
+    """The sum of the biases that enter each slot, (slots*HP,), zero in the padding."""
+    bias = np.zeros((slots, HP), dtype)
+    if weights.bias_ih is not None:
+        bias[plan.input_columns, :H] = weights.bias_ih.reshape(-1, H)
+    if weights.bias_hh is not None:
+        bias[plan.hidden_columns, :H] += weights.bias_hh.reshape(-1, H)
+    return bias.reshape(-1)
+
+
+def _flat(array: Array) -> Array:
+    """The array as the kernels take it: flat, contiguous, aligned; copied only if it is not."""
+    if not array.flags.carray:
+        array = np.array(array, order="C")
+    return array.reshape(-1)
+
+
+def _check_gradients(
+    cell: Cell,
+    doutput: Array | None,
+    dstates: tuple[Array | None, ...],
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+) -> None:
+    if len(dstates) != len(cell.states):
+        raise ArgumentError("dstate", f"{len(dstates)} array(s)", f"{len(cell.states)}")
+    wanted = [("doutput", doutput, shape)]
+    wanted += [(f"dstate {s!r}", g, shape[1:]) for s, g in zip(cell.states, dstates, strict=True)]  # type: ignore[misc]
+    for name, gradient, size in wanted:
+        if gradient is None:
+            continue
+        if gradient.shape != size:
+            raise ShapeError(name, f"shape {gradient.shape}", f"{size}")
+        if gradient.dtype != dtype:
+            raise DTypeError(name, gradient.dtype.name, dtype.name)

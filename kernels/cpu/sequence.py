@@ -1,0 +1,199 @@
+"""The sequence loop: the schedule that every cell runs in, forward and backward.
+
+The loop knows nothing of gates. `source(cell, dtype)` writes it out for a cell's slots and states
+as the text of a Numba module; `build` compiles that. Each call runs rows first … last-1 of the
+batch through all T steps, so threads own slices of the batch and never wait for one another.
+
+Layouts, all flat and C-contiguous:
+  z       (T or 1, B, slots, HP)   slots' z, overwritten by the stored gates; backward: dz
+  h, c…   (T+1, B, H)              states in time order. Forward direction: entry t+1 is the state
+                                   after step t, entry 0 the initial one. Reverse: entry t is the
+                                   state after step t, entry T the initial one. States other than h
+                                   are kept in two alternating entries when no tape is wanted.
+  carry   (B, HP) per state        gradient on its way from step to step
+"""
+
+from __future__ import annotations
+
+from minirnn.kernels.cells.cell import Cell
+
+_HEADER = '''\
+"""Sequence loop of the cell {name} in {dtype}; written by minirnn.kernels.cpu.sequence."""
+
+from numba import njit
+
+from minirnn.kernels.cpu.build import compiling_cell
+from minirnn.kernels.cpu.lowering import row_intrinsics
+from minirnn.kernels.cpu.product import COMPILE, accumulate
+
+forward_row, backward_row = row_intrinsics(compiling_cell("{fingerprint}"))
+'''
+
+_FORWARD = '''
+
+@njit("void({f}, {f}, {f}, {f}, {f}, {f}, i8[::1], b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
+def forward_rows(x, packed_x, packed_h, bias, z, output, lengths, masked, reverse, keeps,
+                 first, last, T, B, I, H, HP, depth{states}):
+    rows, row_size = last - first, {slots} * HP
+    for step in range(T):
+        t = T - 1 - step if reverse else step
+        before, now = (t + 1, t) if reverse else (t, t + 1)
+        base = (t if keeps else 0) * B * row_size
+        for b in range(first, last):
+            at = base + b * row_size
+            for j in range(row_size):
+                z[at + j] = bias[j]
+        at = base + first * row_size
+        # z += W x_t
+{input_products}
+        # z += U h_(t-1)
+{hidden_products}
+        for b in range(first, last):
+{entries}
+            if masked and t >= lengths[b]:
+                for j in range(H):
+                    h[h_now + j] = h[h_before + j]
+{copies}
+                continue
+            forward_row(H, HP, z, base + b * row_size{lasts}{news})
+            if masked:
+                for j in range(H):
+                    output[(t * B + b) * H + j] = h[h_now + j]
+'''
+
+_BACKWARD = '''
+
+@njit("void({f}, {f}, {f}, {f}, {f}, {f}, {f}, i8[::1], b1, b1, b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, i8{gradient_types})", cache={cache}, **COMPILE)
+def backward_rows(doutput, nothing, z, dz, packed_h, packed_x, dx, lengths, masked, reverse, records,
+                  has_doutput, needs_x, first, last, T, B, I, H, HP, IP{gradients}):
+    rows, row_size = last - first, {slots} * HP
+    for step in range(T - 1, -1, -1):
+        t = T - 1 - step if reverse else step
+        before, now = (t + 1, t) if reverse else (t, t + 1)
+        base = t * B * row_size
+        for b in range(first, last):
+            at = base + b * row_size
+            total = (t * B + b) * H if records else b * H
+            if masked and t >= lengths[b]:
+                for j in range(row_size):
+                    dz[at + j] = 0
+                continue
+{entries}
+            if has_doutput:
+                backward_row(H, HP, z, at, dz, at, doutput, (t * B + b) * H{places})
+            else:
+                backward_row(H, HP, z, at, dz, at, nothing, 0{places})
+        at = base + first * row_size
+        # dh_(t-1) += dz_t U
+{hidden_products}
+        # dx_t = dz_t W
+        if needs_x:
+            to = (t * B + first) * I
+{input_products}
+'''
+
+
+def runs(cell: Cell, fed_by: str) -> list[tuple[int, int]]:
+    """Runs of neighbouring slots fed by "x" or "h", as (first slot, how many)."""
+    found: list[tuple[int, int]] = []
+    for number, feed in enumerate(cell.slots.values()):
+        if fed_by not in feed:
+            continue
+        if found and sum(found[-1]) == number:
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((number, 1))
+    return found
+
+
+def source(cell: Cell, dtype: str, cache: bool = True) -> str:
+    """The text of the module with `forward_rows` and `backward_rows` for a cell."""
+    states = cell.states
+    flat = {"float32": "f4[::1]", "float64": "f8[::1]"}[dtype]
+    fields = {
+        "name": cell.name,
+        "dtype": dtype,
+        "fingerprint": cell.fingerprint(),
+        "cache": cache,
+        "f": flat,
+        "slots": len(cell.slots),
+    }
+    return (
+        _HEADER.format(**fields)
+        + _FORWARD.format(
+            **fields,
+            states=_joined(states),
+            state_types=f", {flat}" * len(states),
+            input_products=_forward_products(cell, "x"),
+            hidden_products=_forward_products(cell, "h"),
+            entries=_entries(states, indent=12, alternating=True),
+            copies=_copies(states),
+            lasts="".join(f", {s}, {s}_before" for s in states),
+            news="".join(f", {s}, {s}_now" for s in states),
+        )
+        + _BACKWARD.format(
+            **fields,
+            gradients=_joined(f"{s}, carry_{s}, total_{s}" for s in states),
+            gradient_types=f", {flat}" * (3 * len(states)),
+            entries=_entries(states, indent=12, alternating=False),
+            places="".join(
+                f", {s}, {s}_before, {s}, {s}_now, carry_{s}, b * HP, total_{s}, total"
+                for s in states
+            ),
+            hidden_products=_backward_products(cell, "h"),
+            input_products=_backward_products(cell, "x"),
+        )
+    )
+
+
+def _joined(names: object) -> str:
+    return "".join(f", {name}" for name in names)  # type: ignore[attr-defined]
+
+
+def _entries(states: tuple[str, ...], indent: int, alternating: bool) -> str:
+    """Where each state's rows before and after the step begin."""
+    lines = []
+    for s in states:
+        for when in ("before", "now"):
+            entry = f"{when} % depth" if alternating and s != "h" else when
+            lines.append(f"{' ' * indent}{s}_{when} = (({entry}) * B + b) * H")
+    return "\n".join(lines)
+
+
+def _copies(states: tuple[str, ...]) -> str:
+    return "\n".join(
+        f"                for j in range(H):\n"
+        f"                    {s}[{s}_now + j] = {s}[{s}_before + j]"
+        for s in states[1:]
+    )
+
+
+def _forward_products(cell: Cell, fed_by: str) -> str:
+    source, place, row, depth, packed = {
+        "x": ("x", "(t * B + first) * I", "I", "I", "packed_x"),
+        "h": ("h", "(before * B + first) * H", "H", "H", "packed_h"),
+    }[fed_by]
+    lines, block = [], 0
+    for slot, count in runs(cell, fed_by):
+        lines.append(
+            f"        accumulate({source}, {place}, {row}, 1, rows, {depth}, {packed}, "
+            f"{block} * HP * {depth}, {count} * HP, z, at + {slot} * HP, row_size)"
+        )
+        block += count
+    return "\n".join(lines)
+
+
+def _backward_products(cell: Cell, fed_by: str) -> str:
+    indent, packed, columns, wide, target = {
+        "x": (12, "packed_x", "I", "IP", "dx, to, I"),
+        "h": (8, "packed_h", "H", "HP", "carry_h, first * HP, HP"),
+    }[fed_by]
+    lines, block = [], 0
+    for slot, feed in enumerate(cell.slots.values()):
+        if fed_by in feed:
+            lines.append(
+                f"{' ' * indent}accumulate(dz, at + {slot} * HP, row_size, 1, rows, H, {packed}, "
+                f"{block} * H * {wide}, {columns}, {target})"
+            )
+            block += 1
+    return "\n".join(lines)

@@ -1,0 +1,89 @@
+"""Threads: a small pool of our own, because the kernels release the interpreter lock.
+
+Numba's own layers abort on concurrent use or do not survive a fork; here any number of callers may
+call at once, a forked child starts a fresh pool, and nothing spins after a call returns.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from minirnn.errors import ArgumentError
+
+# Handing a part to another thread costs some 20 µs; a part should be worth several times that.
+OPERATIONS_WORTH_A_THREAD = 2_000_000
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 0
+
+
+def _available() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+_threads = _available()
+
+
+def set_num_threads(n: int) -> None:
+    """Use at most `n` threads for each kernel call, n >= 1; more than there are cores is allowed.
+
+    Results are the same bits for any number. Raises: ArgumentError.
+    """
+    global _threads
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ArgumentError("n", repr(n), "an integer of at least 1")
+    _threads = n
+
+
+def get_num_threads() -> int:
+    """How many threads a kernel call may use; at first, as many as this process may run on."""
+    return _threads
+
+
+def slices(size: int, operations: float) -> list[tuple[int, int]]:
+    """Cut range(size) into as many even slices as threads are worth having for the work."""
+    parts = max(1, min(_threads, size, int(operations / OPERATIONS_WORTH_A_THREAD)))
+    edges = [size * i // parts for i in range(parts + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def run(work: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
+    """Call `work(first, last)` for every part, the first of them in the calling thread.
+
+    Returns when all are done, also if one fails; then raises that one's exception.
+    """
+    if len(parts) == 1:
+        work(*parts[0])
+        return
+    futures = [_executor(len(parts) - 1).submit(work, *part) for part in parts[1:]]
+    try:
+        work(*parts[0])
+    finally:
+        wait(futures)
+    for future in futures:
+        future.result()
+
+
+def _executor(size: int) -> ThreadPoolExecutor:
+    global _pool, _pool_size
+    with _lock:
+        if _pool is None or _pool_size < size:
+            # An older, smaller pool finishes what it was given and goes when nobody holds it.
+            _pool = ThreadPoolExecutor(size, thread_name_prefix="minirnn")
+            _pool_size = size
+        return _pool
+
+
+def _forget_pool() -> None:
+    global _pool, _pool_size, _lock
+    _pool, _pool_size, _lock = None, 0, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)  # a child inherits the object, not its threads
