@@ -1,0 +1,84 @@
+"""`Linear`: y = x W^T + b, over the last axis."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minirnn.device import check_device
+from minirnn.errors import DTypeError, ShapeError
+from minirnn.kernels.contract import Array
+from minirnn.nn.arguments import boolean, float_dtype, generator, positive_int
+from minirnn.nn.module import Module
+from minirnn.tensor import Tensor, as_tensor
+
+
+class Linear(Module):
+    """y = x W^T + b: (..., in_features) to (..., out_features).
+
+    Parameters `weight (out_features, in_features)` and `bias (out_features,)` start uniform between
+    plus and minus 1/sqrt(in_features), as PyTorch's do. `rng` is None, a seed or a Generator.
+
+    Raises: ArgumentError, DTypeError or DeviceError that names the argument.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        dtype: Any = "float32",
+        device: str = "cpu",
+        rng: Any = None,
+    ) -> None:
+        """Make the layer; its arguments are told at the class."""
+        self.in_features = positive_int("in_features", in_features)
+        self.out_features = positive_int("out_features", out_features)
+        self.dtype = float_dtype(dtype)
+        self.device = check_device(device)
+        random = generator(rng)
+        bound = 1.0 / math.sqrt(self.in_features)
+        shape = (self.out_features, self.in_features)
+        self.weight = uniform_parameter(random, bound, shape, self.dtype)
+        self.bias = None
+        if boolean("bias", bias):
+            self.bias = uniform_parameter(random, bound, (self.out_features,), self.dtype)
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """Map x (..., in_features) to (..., out_features).
+
+        Raises: ShapeError or DTypeError that names `x`.
+        """
+        x = as_tensor(x, argument="x")
+        shape = x.shape
+        if not shape or shape[-1] != self.in_features:
+            raise ShapeError("x", f"shape {shape}", f"(..., {self.in_features})")
+        if x.dtype != self.dtype:
+            raise wrong_dtype(x.dtype, self.dtype)
+        y = x @ self.weight.T
+        return y if self.bias is None else y + self.bias
+
+    def _describe(self) -> str:
+        without = "" if self.bias is not None else ", bias=False"
+        return f"{self.in_features}, {self.out_features}{without}"
+
+
+def uniform_parameter(
+    rng: np.random.Generator, bound: float, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Tensor:
+    """A parameter, uniform between -bound and bound; drawn in float64, then rounded to dtype."""
+    return Tensor(rng.uniform(-bound, bound, shape).astype(dtype), requires_grad=True)
+
+
+def wrong_dtype(came: np.dtype[Any], wanted: np.dtype[Any]) -> DTypeError:
+    """The error for an input `x` whose dtype is not the layer's."""
+    hint = f"Convert it with .astype({wanted.name!r}), or make the layer with dtype={came.name!r}"
+    if came.name not in ("float32", "float64"):
+        hint = f"Convert it with .astype({wanted.name!r})"
+    return DTypeError("x", came.name, f"{wanted.name}, the dtype of the parameters", hint)

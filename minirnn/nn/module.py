@@ -1,0 +1,221 @@
+"""`Module`: named parameters, nested modules, and state dicts that move by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from minirnn.device import check_device
+from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.kernels.contract import Array
+from minirnn.tensor import Tensor
+
+
+class Module:
+    """A layer, or a tree of layers.
+
+    Attributes register themselves: a leaf `Tensor` that requires a gradient becomes a parameter
+    (and stays one when it is frozen later), a `Module` becomes a child. Their names are the
+    attributes' names, joined by dots. A module that is reached twice (a shared layer, a cycle) and
+    a parameter that is reached twice (tied weights) count once, under the first name.
+
+    A subclass defines `forward`; calling the module calls it.
+    """
+
+    training: bool  # True after construction and `train()`, False after `eval()`
+    forward: Callable[..., Any]
+    _parameters: dict[str, Tensor]
+    _children: dict[str, Module]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make room for what is registered: here, so that it is there before any `__init__`."""
+        self = super().__new__(cls)
+        vars(self).update(training=True, _parameters={}, _children={})
+        return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, and register it if it is a parameter or a module.
+
+        Raises: ArgumentError for a list, tuple or dict of modules or parameters, which would
+        otherwise not be trained, saved or moved, silently.
+        """
+        if isinstance(value, Module):
+            self._parameters.pop(name, None)
+            self._children[name] = value
+        elif isinstance(value, Tensor) and (name in self._parameters or _trainable(value)):
+            self._children.pop(name, None)
+            self._parameters[name] = value
+        else:
+            _refuse_hidden_members(name, value)
+            self._parameters.pop(name, None)
+            self._children.pop(name, None)
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Delete an attribute, and with it the parameter or module of that name."""
+        object.__delattr__(self, name)
+        self._parameters.pop(name, None)
+        self._children.pop(name, None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `forward`."""
+        return self.forward(*args, **kwargs)
+
+    def named_modules(self) -> list[tuple[str, Module]]:
+        """This module (named "") and every module below it, each once, parents before children."""
+        found: list[tuple[str, Module]] = []
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [("", self)]
+        while stack:
+            name, module = stack.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            found.append((name, module))
+            prefix = f"{name}." if name else ""
+            below = [(prefix + key, child) for key, child in module._children.items()]
+            stack.extend(reversed(below))
+        return found
+
+    def modules(self) -> list[Module]:
+        """This module and every module below it, each once."""
+        return [module for _, module in self.named_modules()]
+
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
+        """Every parameter with its dotted name, each once, in order of registration."""
+        found: list[tuple[str, Tensor]] = []
+        seen: set[int] = set()
+        for name, module in self.named_modules():
+            prefix = f"{name}." if name else ""
+            for key, parameter in module._parameters.items():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    found.append((prefix + key, parameter))
+        return found
+
+    def parameters(self) -> list[Tensor]:
+        """Every parameter, each once: a list, so that it can be walked more than once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def state_dict(self) -> dict[str, Array]:
+        """The parameters' values by name: copies, which later training does not change."""
+        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Copy values into the parameters, in place, by name.
+
+        `state_dict` maps every parameter's name, and nothing else, to an array (or Tensor, or
+        whatever offers `__array__`, such as a PyTorch tensor) of its exact shape and dtype.
+
+        Raises: ShapeError, DTypeError, or (names missing or unexpected, or faults of several
+        kinds) ArgumentError, which lists everything that is wrong; then nothing was changed.
+        """
+        if not isinstance(state_dict, Mapping):
+            wanted = "a mapping from parameter names to arrays"
+            raise ArgumentError("state_dict", type(state_dict).__name__, wanted)
+        parameters = dict(self.named_parameters())
+        arrays = {name: _array_of(value) for name, value in state_dict.items()}
+        _check_state_dict(parameters, arrays)
+        for name, parameter in parameters.items():
+            parameter.data[...] = arrays[name]
+
+    def train(self, mode: bool = True) -> Self:
+        """Put this module and all below it into training mode (dropout acts); returns self."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Put this module and all below it into evaluation mode; returns self."""
+        return self.train(False)
+
+    def to(self, device: str) -> Self:
+        """Move the parameters to `device`; returns self.
+
+        Raises: DeviceError if there is no such device; it says which there are.
+        """
+        check_device(device)  # parameters live on the only device there is
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the parameters' gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def _describe(self) -> str:
+        """The arguments shown in the module's `repr`."""
+        return ""
+
+    def __repr__(self) -> str:
+        """The module and those below it, one a line, indented; a repeated one is not expanded."""
+        return _tree(self, set())
+
+
+def _trainable(tensor: Tensor) -> bool:
+    return tensor.requires_grad and tensor.is_leaf
+
+
+def _refuse_hidden_members(name: str, value: Any) -> None:
+    members: Iterable[Any]
+    if isinstance(value, Mapping):
+        members = value.values()
+    elif isinstance(value, list | tuple | set):
+        members = value
+    else:
+        return
+    for member in members:
+        if isinstance(member, Module) or (isinstance(member, Tensor) and _trainable(member)):
+            raise ArgumentError(
+                name,
+                f"a {type(value).__name__} that holds a {type(member).__name__}",
+                "modules and parameters as attributes of their own, or modules in a Sequential",
+                "Inside a container they would be neither trained nor saved",
+            )
+
+
+def _array_of(value: Any) -> Any:
+    """`value` as an array; None stands for what is none."""
+    if isinstance(value, Tensor):
+        return value.data
+    if hasattr(value, "__array__"):
+        return np.asarray(value)
+    return None
+
+
+def _check_state_dict(parameters: Mapping[str, Tensor], arrays: Mapping[str, Any]) -> None:
+    faults: dict[str, list[str]] = {"missing": [], "unexpected": [], "shape": [], "dtype": []}
+    for name, parameter in parameters.items():
+        if name not in arrays:
+            faults["missing"].append(repr(name))
+            continue
+        array = arrays[name]
+        if array is None:
+            faults["dtype"].append(f"{name!r} is no array")
+            continue
+        if array.shape != parameter.shape:
+            faults["shape"].append(f"{name!r} {array.shape} instead of {parameter.shape}")
+        if array.dtype != parameter.dtype:
+            faults["dtype"].append(f"{name!r} {array.dtype} instead of {parameter.dtype}")
+    faults["unexpected"] = [repr(name) for name in arrays if name not in parameters]
+    present = {kind: found for kind, found in faults.items() if found}
+    if not present:
+        return
+    words = {"missing": "missing", "unexpected": "unexpected", "shape": "wrong shape"}
+    words["dtype"] = "wrong dtype"
+    came = "; ".join(f"{words[kind]}: {', '.join(found)}" for kind, found in present.items())
+    kinds = {"shape": ShapeError, "dtype": DTypeError}
+    error = kinds.get(next(iter(present)), ArgumentError) if len(present) == 1 else ArgumentError
+    raise error("state_dict", came, "every parameter's name once, with its shape and dtype")
+
+
+def _tree(module: Module, seen: set[int]) -> str:
+    head = f"{type(module).__name__}({module._describe()})"
+    if id(module) in seen or not module._children:
+        return head
+    seen.add(id(module))
+    lines = [head]
+    for name, child in module._children.items():
+        lines.append(f"  {name}: " + _tree(child, seen).replace("\n", "\n  "))
+    return "\n".join(lines)

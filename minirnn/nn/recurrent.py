@@ -1,0 +1,328 @@
+"""`Recurrent`: any cell over a sequence, in layers and directions; `RNN`, `GRU` and `LSTM`.
+
+T time steps, B sequences, I input size, H hidden size, L layers, D directions (1 or 2).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minirnn.device import check_device
+from minirnn.errors import ArgumentError, ShapeError
+from minirnn.functional.recurrent import recurrent
+from minirnn.functional.shaping import concatenate
+from minirnn.inspect.recording import active
+from minirnn.inspect.source import TraceSource
+from minirnn.kernels import cells
+from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.contract import Array, Tape, Weights, check_lengths
+from minirnn.nn import states
+from minirnn.nn.arguments import boolean, drop_probability, float_dtype, generator, positive_int
+from minirnn.nn.dropout import dropout as drop
+from minirnn.nn.linear import uniform_parameter, wrong_dtype
+from minirnn.nn.module import Module
+from minirnn.tensor import Tensor, apply, as_tensor
+
+CELLS = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
+
+
+class Recurrent(Module):
+    """A sequence of any cell: `num_layers` layers, in one direction or both.
+
+    `cell` is "rnn", "gru", "lstm", or a cell of one's own made with `minirnn.cell`.
+
+    Parameters are named and shaped as PyTorch's, for layer k: `weight_ih_l{k} (Gi*H, I)`, for k > 0
+    `(Gi*H, D*H)`; `weight_hh_l{k} (Gh*H, H)`; `bias_ih_l{k} (Gi*H,)`; `bias_hh_l{k} (Gh*H,)`; and
+    the same with `_reverse`. Gi and Gh count the slots that the cell feeds from x and from h; rows
+    are in blocks, in the order of `cell.input_slots` and `cell.hidden_slots`. All start uniform
+    between plus and minus 1/sqrt(H).
+
+    bias           False leaves both biases out
+    batch_first    x and output are (B, T, ...) at this layer's door, as views; states never are
+    dropout        probability of dropping each output of every layer but the last, in training
+    bidirectional  a second set of parameters runs from T-1 to 0; outputs are joined (T, B, 2*H)
+    recompute      only False
+    dtype          "float32" or "float64", of the parameters and of every input
+    device         "cpu"
+    rng            None, a seed, or a numpy Generator: for the parameters, then for dropout
+
+    Raises: ArgumentError, DTypeError or DeviceError that names the argument.
+    """
+
+    def __init__(
+        self,
+        cell: Cell | str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        recompute: bool = False,
+        dtype: Any = "float32",
+        device: str = "cpu",
+        rng: Any = None,
+    ) -> None:
+        """Make the layer; its arguments are told at the class."""
+        self.cell = _cell(cell)
+        self.input_size = positive_int("input_size", input_size)
+        self.hidden_size = positive_int("hidden_size", hidden_size)
+        self.num_layers = positive_int("num_layers", num_layers)
+        self.bias = boolean("bias", bias)
+        self.batch_first = boolean("batch_first", batch_first)
+        self.dropout = drop_probability("dropout", dropout)
+        self.bidirectional = boolean("bidirectional", bidirectional)
+        if boolean("recompute", recompute):
+            raise ArgumentError("recompute", "True", "False", "Recomputation is not built yet")
+        self.dtype = float_dtype(dtype)
+        self.device = check_device(device)
+        self.rng = generator(rng)
+        self.num_directions = 2 if bidirectional else 1
+        if self.dropout > 0.0 and self.num_layers == 1:
+            warnings.warn(
+                f"dropout={self.dropout} has no effect with num_layers=1: it acts between layers",
+                UserWarning,
+                stacklevel=2 if type(self) is Recurrent else 3,  # who makes the layer
+            )
+        # Names of the parameters by layer and direction. What they name is looked up at each call,
+        # so that a parameter may be replaced by assignment.
+        self._names = tuple(
+            tuple(self._make_parameters(layer, suffix) for suffix in suffixes)
+            for layer in range(self.num_layers)
+            for suffixes in [("", "_reverse")[: self.num_directions]]
+        )
+
+    def _make_parameters(self, layer: int, suffix: str) -> tuple[str, ...]:
+        H = self.hidden_size
+        inputs = self.input_size if layer == 0 else self.num_directions * H
+        rows_x, rows_h = len(self.cell.input_slots) * H, len(self.cell.hidden_slots) * H
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (rows_x, inputs),
+            "weight_hh": (rows_h, H),
+        }
+        if self.bias:
+            shapes |= {"bias_ih": (rows_x,), "bias_hh": (rows_h,)}
+        for name, shape in shapes.items():
+            parameter = uniform_parameter(self.rng, 1.0 / math.sqrt(H), shape, self.dtype)
+            setattr(self, f"{name}_l{layer}{suffix}", parameter)
+        return tuple(f"{name}_l{layer}{suffix}" for name in shapes)
+
+    def weights(self, layer: int = 0, *, reverse: bool = False) -> Weights:
+        """The parameters (Tensors) of one layer in one direction."""
+        attributes = vars(self)
+        return Weights(*[attributes[name] for name in self._names[layer][reverse]])
+
+    def forward(
+        self, x: Tensor | Array, state: Any = None, lengths: Any = None
+    ) -> tuple[Tensor, Any]:
+        """Run the layer over x (T, B, I); with `batch_first`, (B, T, I).
+
+        state    initial states (L*D, B, H): one, or for a cell of several states a tuple (LSTM:
+                 (h, c)); None is zeros
+        lengths  (B,) integers, 0 <= length <= T: a sequence's own number of steps. Steps past it
+                 change no state, have zero output and no gradient. None is T for all
+
+        Returns output (T, B, D*H), or (B, T, D*H), and the last states, shaped like `state`. In
+        the reverse direction the last state is the one after step 0.
+
+        Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+        """
+        x = as_tensor(x, argument="x")
+        self._check_input(x)
+        if self.batch_first:
+            x = _swap_time_and_batch(x)
+        T, B, _ = x.data.shape
+        if lengths is not None:
+            lengths = _checked_lengths(lengths, T, B)
+        initial, truncated = self._initial_states(state, B)
+        recordings = active()
+        calls = [(recording, recording.begin_call()) for recording in recordings]
+        finals: list[tuple[Tensor, ...]] = []
+        for layer in range(self.num_layers):
+            if layer > 0 and self.training and self.dropout > 0.0:
+                x = drop(x, self.dropout, self.rng)
+            outputs = []
+            for reverse in range(self.num_directions):
+                weights = self.weights(layer, reverse=bool(reverse))
+                start = initial[len(finals)]
+                output, final, tape = recurrent(
+                    self.cell,
+                    x,
+                    start,
+                    weights,
+                    lengths=lengths,
+                    reverse=bool(reverse),
+                    keep="record" if calls else None,
+                )
+                if tape is not None and calls:
+                    source = self._trace_source(layer, x, start, weights, lengths, tape, truncated)
+                    for recording, call in calls:
+                        recording.add(call, source)
+                outputs.append(output)
+                finals.append(final)
+            x = outputs[0] if len(outputs) == 1 else concatenate(outputs, axis=2)
+        if self.batch_first:
+            x = _swap_time_and_batch(x)
+        last = tuple([states.join(levels) for levels in zip(*finals, strict=True)])
+        return x, last[0] if len(last) == 1 else last
+
+    def _check_input(self, x: Tensor) -> None:
+        shape = x.data.shape
+        axes = "(B, T, {})" if self.batch_first else "(T, B, {})"
+        wanted = axes.format(self.input_size)
+        if len(shape) != 3:
+            hint = "One sequence without a batch axis becomes a batch of one with x[:, None, :]"
+            if self.batch_first:
+                hint = hint.replace("x[:, None, :]", "x[None]")
+            raise ShapeError("x", f"shape {shape}", wanted, hint if len(shape) == 2 else "")
+        if shape[2] != self.input_size:
+            raise ShapeError("x", f"shape {shape}", wanted)
+        if shape[0 if self.batch_first else 1] == 0:
+            raise ShapeError("x", f"shape {shape}", f"{wanted} with at least one sequence")
+        if x.data.dtype != self.dtype:
+            raise wrong_dtype(x.data.dtype, self.dtype)
+
+    def _initial_states(self, state: Any, B: int) -> tuple[list[states.States], bool]:
+        """The states at each level, and whether they were cut off a tape (truncated BPTT)."""
+        names, H = self.cell.states, self.hidden_size
+        levels = self.num_layers * self.num_directions
+        if state is None:
+            zeros = states.zero_states(len(names), (B, H), self.dtype)
+            return [zeros] * levels, False
+        given = states.given_states(state, names, (levels, B, H), self.dtype)
+        by_level = list(zip(*[states.split(each) for each in given], strict=True))
+        return by_level, any(each._truncated for each in given)
+
+    def _trace_source(
+        self,
+        layer: int,
+        x: Tensor,
+        start: states.States,
+        weights: Weights,
+        lengths: Array | None,
+        tape: Tape,
+        truncated: bool,
+    ) -> TraceSource:
+        return TraceSource(
+            cell=self.cell,
+            tape=tape,
+            x=x.data,
+            state=tuple(each.data for each in start),
+            weights=Weights(*[None if each is None else each.data for each in weights]),
+            lengths=lengths,
+            layer=layer,
+            class_name=type(self).__name__,
+            truncated=truncated,
+            copy_x=layer == 0,
+        )
+
+    def _describe(self) -> str:
+        cell = "" if type(self) in (RNN, GRU, LSTM) else f"{self.cell.name!r}, "
+        text = f"{cell}{self.input_size}, {self.hidden_size}"
+        plain = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
+        plain |= {"bidirectional": False}
+        for name, default in plain.items():
+            value = getattr(self, name)
+            text += "" if value == default else f", {name}={value}"
+        return text
+
+    if TYPE_CHECKING:  # the parameters, whose names depend on the number of layers
+
+        def __getattr__(self, name: str) -> Tensor: ...
+
+
+class RNN(Recurrent):
+    """h' = f(W_ih x + b_ih + W_hh h + b_hh) (Elman 1990); call: `output, h = layer(x)`.
+
+    `nonlinearity` f is "tanh", "relu", "sigmoid" or "identity"; other arguments, parameters, shapes
+    and errors as `Recurrent`'s.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        **options: Any,
+    ) -> None:
+        """Make the layer; its arguments are told at the class."""
+        super().__init__(cells.rnn(nonlinearity), input_size, hidden_size, num_layers, **options)
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit (Cho et al. 2014), in PyTorch's variant; call: `output, h = layer(x)`.
+
+    The reset gate acts after the product with W_hn, and the update gate keeps the old state:
+    h' = (1 - z) n + z h. Rows of the weights: reset, update, new. `activation` of the candidate n
+    is "tanh", "relu" or "sigmoid"; the rest as `Recurrent`'s.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        activation: str = "tanh",
+        **options: Any,
+    ) -> None:
+        """Make the layer; its arguments are told at the class."""
+        super().__init__(cells.gru(activation), input_size, hidden_size, num_layers, **options)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997, forget gate by Gers et al. 2000).
+
+    Call: `output, (h, c) = layer(x)`. Rows of the weights: input, forget, cell, output.
+    `activation`, "tanh", "relu" or "sigmoid", stands in for both tanh's; the rest as `Recurrent`'s.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        activation: str = "tanh",
+        **options: Any,
+    ) -> None:
+        """Make the layer; its arguments are told at the class."""
+        super().__init__(cells.lstm(activation), input_size, hidden_size, num_layers, **options)
+
+
+def _cell(cell: Cell | str) -> Cell:
+    if isinstance(cell, Cell):
+        return cell
+    if isinstance(cell, str) and cell in CELLS:
+        return CELLS[cell]("tanh")
+    wanted = f"{', '.join(map(repr, CELLS))}, or a cell made with minirnn.cell"
+    raise ArgumentError("cell", repr(cell), wanted)
+
+
+def _checked_lengths(lengths: Any, T: int, B: int) -> Array:
+    if isinstance(lengths, Tensor):
+        lengths = lengths.data
+    try:
+        array = np.asarray(lengths)
+    except ValueError:
+        raise ShapeError("lengths", "rows of several sizes", f"({B},), one per sequence") from None
+    check_lengths(array, T, B)
+    return array.astype(np.int64)
+
+
+def _swap_time_and_batch(x: Tensor) -> Tensor:
+    """(T, B, features) to (B, T, features), or back, as a view."""
+
+    def backward(gradient: Array | None) -> tuple[Array | None]:
+        return (None if gradient is None else gradient.swapaxes(0, 1),)
+
+    (swapped,) = apply("swap_time_and_batch", (x,), (x.data.swapaxes(0, 1),), backward)
+    return swapped
