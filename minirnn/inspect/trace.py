@@ -17,7 +17,7 @@ from minirnn.errors import ArgumentError, TraceError
 from minirnn.inspect import equations, norms, steps, weight_gradients
 from minirnn.inspect.compare import TraceComparison, compare
 from minirnn.inspect.source import CellNames
-from minirnn.inspect.values import TraceValues
+from minirnn.inspect.values import STATE_NAMES, TraceValues
 from minirnn.kernels.cells.cell import Cell, LocalDerivative
 from minirnn.kernels.contract import Weights
 
@@ -92,21 +92,32 @@ class Trace(TraceValues):
         """
         return norms.norm(self._grad_state(state), (1, 2))
 
-    def half_life(self, state: str = "hidden") -> float:
-        """Steps in which the gradient's norm halves, going back from each sequence's last step.
+    def gradient_decay(self, state: str = "hidden") -> Array:
+        """(D,) float64: r_d, the gradient's norm d steps before the last, relative to the last.
 
-        ln 2 / slope of -ln norm against distance, by least squares over the steps whose norm is a
-        normal number (zeros and subnormals have no usable logarithm). Norms are taken at equal
-        distance from each sequence's end (root mean square over the sequences that reach it), so
-        lengths do not blur it. It speaks of decay through time only where the loss enters at the
-        last step: see `gradient_probe`. inf where the norm does not decay; 0 where only one step
-        has a gradient; NaN with fewer than two steps, no gradient, or one that is not finite.
+        Distance is counted from the last step that each sequence takes in this direction, so that
+        different lengths do not blur it; D is the longest length. r_d is the root mean square, over
+        the sequences of more than d steps, of the norm over units, divided by that at d = 0. It
+        speaks of what survives time only where the loss enters at the last step: `gradient_probe`.
+        All NaN if no gradient enters at the last step; empty without any step.
 
         Raises: TraceError as `gradient_norms`.
         """
-        gradient = self._grad_state(state)
-        measured = norms.by_distance(gradient, self.lengths, self.reverse)
-        return norms.half_life(measured, float(np.finfo(self.dtype).tiny))
+        measured = self._norms_by_distance(state)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.where(measured[:1] > 0.0, measured / measured[:1], np.nan)
+
+    def half_life(self, state: str = "hidden") -> float:
+        """Steps in which the gradient's norm halves, going back from each sequence's last step.
+
+        ln 2 / slope of -ln r_d against d, by least squares, r_d as in `gradient_decay`, over the
+        steps whose norm is a normal number: zeros and subnormals have no usable logarithm. inf
+        where the norm does not decay; 0 where only one step has a gradient at all; NaN with fewer
+        than two steps, without gradient, or with one that is not finite.
+
+        Raises: TraceError as `gradient_norms`.
+        """
+        return norms.half_life(self._norms_by_distance(state), float(np.finfo(self.dtype).tiny))
 
     def weight_gradient_norms(self, weight: str = "weight_hh") -> Array:
         """(T,) float64: Frobenius norm of step t's own share of a weight's gradient.
@@ -198,8 +209,11 @@ class Trace(TraceValues):
 
         save_trace_html(self, path)
 
+    def _norms_by_distance(self, state: str) -> Array:
+        return norms.by_distance(self._grad_state(state), self.lengths, self.reverse)
+
     def _grad_state(self, state: str) -> Array:
-        key = {"hidden": "h", "cell": "c"}.get(state, state)
+        key = STATE_NAMES.get(state, state)
         return self._of(self.grad_states, key, f"state {key!r}")
 
     def _local(self, t: int, wanted: str) -> tuple[Cell, LocalDerivative, int]:

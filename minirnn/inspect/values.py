@@ -20,6 +20,8 @@ from minirnn.kernels.contract import Record, Tape, Weights
 
 Array = Any
 
+STATE_NAMES = {"hidden": "h", "cell": "c"}  # what a trace calls the states of the built-in cells
+
 
 class TraceValues:
     """What one layer computed in one direction of one call, and after backward its gradients.
@@ -114,10 +116,18 @@ class TraceValues:
         """h_t, (T, B, H)."""
         return self._forward().states["h"]
 
+    def state(self, name: str) -> Array:
+        """One state, (T, B, H): "hidden", "cell", or the cell's own name of it.
+
+        Raises: TraceError if the cell has no such state.
+        """
+        key = STATE_NAMES.get(name, name)
+        return self._of(self._forward().states, key, f"state {key!r}")
+
     @property
     def cell_state(self) -> Array:
         """c_t, (T, B, H). Raises: TraceError if the cell has no state "c"."""
-        return self._of(self._forward().states, "c", "state 'c'")
+        return self.state("cell")
 
     @property
     def recurrent_new(self) -> Array:

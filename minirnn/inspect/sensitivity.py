@@ -1,0 +1,40 @@
+"""How much each input moves the state that a sequence ends in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minirnn.inspect import steps
+from minirnn.inspect.norms import norm
+
+if TYPE_CHECKING:
+    from minirnn.inspect.trace import Trace
+
+Array = Any
+
+
+def input_sensitivity(trace: Trace) -> Array:
+    """(T, B) float64: Frobenius norm of d h_end / d x_t of each sequence, zero outside `valid`.
+
+    h_end is the hidden state after the last step that a sequence takes in the trace's direction.
+    By the chain rule d h_end / d x_t = J_end ... J_{t+1} d state_t / d x_t, with the Jacobians of
+    `Trace.jacobian` and `Trace.input_jacobian`: a property of the network on these inputs, for
+    which neither a loss nor backward is needed. Costs T products (H, S) by (S, S) per sequence,
+    S being H times the number of states.
+
+    Raises: TraceError if the trace came from a file without its cell's equations.
+    """
+    T, B, H = trace.shape
+    result = np.zeros((T, B))
+    S = H * len(trace.cell.states)
+    ends = steps.distance(T, trace.lengths, trace.reverse) == 0
+    of_h = np.eye(H, S)
+    moved = np.zeros((B, H, S))  # d h_end / d state_t
+    with np.errstate(over="ignore", invalid="ignore"):  # a network that explodes reaches inf
+        for t in range(T) if trace.reverse else range(T - 1, -1, -1):
+            moved[ends[t]] = of_h
+            result[t] = norm(moved @ trace.input_jacobian(t).astype(np.float64), (1, 2))
+            moved = moved @ trace.jacobian(t).astype(np.float64)
+    return result
