@@ -16,6 +16,7 @@ from minirnn.diagnosis.rules import nearest, shown
 from minirnn.diagnosis.schema import (
     KEYS,
     TABLES,
+    TASKS,
     DataOptions,
     GenerationOptions,
     ModelOptions,
@@ -26,7 +27,8 @@ from minirnn.diagnosis.schema import (
 )
 from minirnn.errors import RecipeError
 
-SERIES_ONLY = ("window", "horizon", "transform", "missing")
+SERIES_ONLY = ("window", "horizon", "transform")
+TASK_ONLY = ("length", "samples")
 PATHS = ("csv", "x", "y", "lengths")
 
 
@@ -148,7 +150,7 @@ class Recipe:
     @property
     def is_series(self) -> bool:
         """Whether the data are one series that is cut into windows."""
-        return self.data.x is None
+        return self.data.x is None and self.data.builtin not in TASKS
 
     def _resolved(self, folder: Path | None) -> Recipe:
         if folder is None:
@@ -222,15 +224,14 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(f"data.{missing}", "nothing", "x and y together")
     if data.lengths is not None and data.x is None:
         raise RecipeError("data.lengths", shown(data.lengths), "lengths only beside x and y")
+    if data.builtin not in TASKS:
+        for name in TASK_ONLY:
+            _refuse(recipe, name, f"a built-in task ({', '.join(TASKS)})")
     if not recipe.is_series:
         for name in SERIES_ONLY:
-            if f"data.{name}" in recipe.given:
-                raise RecipeError(
-                    f"data.{name}", repr(getattr(data, name)), "not to be given beside x and y",
-                    "It is for series (builtin or csv) only",
-                )  # fmt: skip
+            _refuse(recipe, name, "series")
         if recipe.generation is not None:
-            raise RecipeError("generation", "a table", "none beside x and y", "It is for series")
+            raise RecipeError("generation", "a table", "none", "A free run is for series only")
     if recipe.is_series and training.loss in ("bce", "cross_entropy"):
         raise RecipeError(
             "training.loss", repr(training.loss), "'mse', 'l1' or 'huber' for a series"
@@ -241,8 +242,36 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(
             "model.init.bias", "'chrono'", "'zeros' for cell = \"rnn\"", "It has no gates to bias"
         )
+    if "model.init.forget_bias" in recipe.given and model.cell != "lstm":
+        raise RecipeError(
+            "model.init.forget_bias", f"{model.init.forget_bias:g}", "none for this cell",
+            f"cell = {model.cell!r} has no forget gate",
+        )  # fmt: skip
+    if model.init.head_bias == "target_mean" and training.loss not in ("mse", "l1", "huber"):
+        raise RecipeError(
+            "model.init.head_bias",
+            "'target_mean'",
+            f"'zeros' with training.loss = {training.loss!r}",
+        )
+    if recipe.generation is not None:
+        if data.horizon != 1:
+            raise RecipeError(
+                "data.horizon", repr(data.horizon), "1 for a free run, which goes step by step"
+            )
+        if "generation.context" in recipe.given and recipe.generation.context != data.window:
+            raise RecipeError(
+                "generation.context", repr(recipe.generation.context),
+                f"{data.window}, the window the network is trained on, or nothing",
+            )  # fmt: skip
     if model.dropout > 0 and model.num_layers == 1:
         raise RecipeError(
             "model.dropout", repr(model.dropout), "0.0 in a network of one layer",
             "It acts between layers, so it would do nothing here; see model.head_dropout",
         )  # fmt: skip
+
+
+def _refuse(recipe: Recipe, name: str, purpose: str) -> None:
+    """Refuse a key of [data] that was given and would do nothing."""
+    if f"data.{name}" in recipe.given:
+        value = repr(getattr(recipe.data, name))
+        raise RecipeError(f"data.{name}", value, "nothing", f"It is for {purpose} only")

@@ -26,6 +26,8 @@ from minirnn.diagnosis.rules import (
 
 Value = TypeVar("Value")
 
+TASKS = ("adding",)  # built-in sets of independent sequences; the others are series
+
 INITIALISERS = (
     "glorot_uniform",
     "glorot_normal",
@@ -53,14 +55,17 @@ class AugmentOptions:
 class DataOptions:
     """`[data]`: one source (`builtin`, `csv`, or `x` and `y`) and how it is prepared.
 
-    `window`, `horizon`, `transform` and `missing = "interpolate"` are for series only.
+    `window`, `horizon` and `transform` are for series only. `scale` scales each feature, and the
+    targets of a regression with them; it is fitted on the training part. A built-in series comes
+    with its gaps filled, unless `missing` is given. `length` and `samples` are the steps and the
+    number of sequences of a built-in task ("adding").
     """
 
     builtin: str | None = option(
         None,
         Choice(
-            ("co2", "sine"),
-            ("sunspots", "adding", "copying", "temporal_order", "reber", "text"),
+            ("co2", "sine", "adding"),
+            ("sunspots", "copying", "temporal_order", "reber", "text"),
         ),
     )
     csv: str | None = option(None, FilePath())
@@ -76,6 +81,8 @@ class DataOptions:
     missing: str = option("keep", Choice(("keep", "interpolate")))
     validation: float = option(0.2, Real(0.0, 1.0))
     seed: int = option(0, Whole(0))
+    length: int = option(50, Whole(2))
+    samples: int = option(1000, Whole(2))
     augment: AugmentOptions = field(default_factory=AugmentOptions)
 
 
@@ -117,7 +124,7 @@ class TrainingOptions:
     """`[training]`: loss, optimiser, and everything done to a gradient."""
 
     loss: str = option("mse", Choice(("mse", "l1", "huber", "bce", "cross_entropy")))
-    metrics: tuple[str, ...] = option((), Names(Choice(("mse", "l1", "rmse", "accuracy"))))
+    metrics: tuple[str, ...] = option((), Names(Choice(("rmse", "mae", "r2", "accuracy"))))
     optimizer: str = option("adam", Choice(("adam", "sgd"), ("adamw", "rmsprop")))
     learning_rate: float = option(1e-3, Real(0.0, above=True))
     epochs: int = option(20, Whole(1))

@@ -1,0 +1,124 @@
+"""Build what a recipe declares: the model, its optimiser, and a training run."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TextIO, cast
+
+import numpy as np
+
+from minirnn import init
+from minirnn.diagnosis.data import PreparedData
+from minirnn.diagnosis.recipe import Recipe
+from minirnn.errors import RecipeError
+from minirnn.nn import SequenceModel
+from minirnn.optim import SGD, Adam
+from minirnn.training.callbacks import Callback, EarlyStopping
+from minirnn.training.fit import fit
+from minirnn.training.history import History
+
+REGRESSION = ("mse", "l1", "huber")
+
+
+def build_model(recipe: Recipe, data: PreparedData) -> SequenceModel:
+    """The recipe's network for these data, initialised with `training.seed`.
+
+    Raises: RecipeError, when model and data contradict each other.
+    """
+    options, train = recipe.model, data.training
+    if train.per_step != (options.readout == "all"):
+        answers = "one answer a step" if train.per_step else "one answer a sequence"
+        fits = "all" if train.per_step else "last"
+        raise RecipeError("model.readout", repr(options.readout), f"{fits!r}: data.y has {answers}")
+    # One generator for everything: the same seed gives the same network, bit for bit.
+    rng = np.random.default_rng(recipe.training.seed)
+    model = SequenceModel(
+        options.cell,
+        input_size=train.x.shape[2],
+        hidden_size=options.hidden_size,
+        output_size=output_size(data),
+        readout=cast(Literal["last", "all"], options.readout),
+        num_layers=options.num_layers,
+        bidirectional=options.bidirectional,
+        dropout=options.dropout,
+        head_dropout=options.head_dropout,
+        activation=options.activation,
+        rng=rng,
+    )
+    initialise(model, recipe, data, rng)
+    return model
+
+
+def output_size(data: PreparedData) -> int:
+    """O: features of a target, or one output a class."""
+    train, held_out = data.training, data.validation
+    if not train.is_labels:
+        return int(train.y.shape[-1])
+    largest = max(int(part.y.max()) for part in (train, held_out) if part is not None)
+    return largest + 1
+
+
+def initialise(
+    model: SequenceModel, recipe: Recipe, data: PreparedData, rng: np.random.Generator
+) -> None:
+    """Fill every parameter as `[model] init` says.
+
+    Raises: RecipeError, where the data do not allow it.
+    """
+    options = recipe.model.init
+    chrono = options.bias == "chrono"
+    init.apply(
+        model,
+        kernel=options.kernel,
+        recurrent=options.recurrent,
+        bias="zeros",
+        forget_bias=None if chrono else options.forget_bias,
+        rng=rng,
+    )
+    T = data.training.x.shape[1]
+    if chrono:
+        if T <= 2:
+            raise RecipeError(
+                "model.init.bias", "'chrono'", f"'zeros' for sequences of {T} step(s)"
+            )
+        init.chrono(model.recurrent, T, rng=rng)
+    if options.head_bias == "target_mean":
+        assert model.head.bias is not None
+        target = data.training.y
+        model.head.bias.data[...] = target.reshape(-1, target.shape[-1]).mean(axis=0)
+
+
+def build_optimizer(recipe: Recipe, model: SequenceModel) -> SGD | Adam:
+    """The recipe's optimiser, over all parameters of the model."""
+    options = recipe.training
+    kind = {"adam": Adam, "sgd": SGD}[options.optimizer]
+    return kind(model.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+
+
+def train(
+    recipe: Recipe,
+    model: SequenceModel,
+    data: PreparedData,
+    *,
+    progress: bool | TextIO | None = None,
+    callbacks: tuple[Callback, ...] = (),
+) -> History:
+    """Train the model as the recipe says."""
+    options = recipe.training
+    stopping: tuple[Any, ...] = ()
+    if options.early_stopping:
+        stopping = (EarlyStopping(options.early_stopping),)
+    return fit(
+        model,
+        data.training,
+        data.validation,
+        loss=options.loss,
+        optimizer=build_optimizer(recipe, model),
+        epochs=options.epochs,
+        metrics=options.metrics,
+        callbacks=(*stopping, *callbacks),
+        batch_size=options.batch_size,
+        clip_norm=options.clip_norm,
+        clip_value=options.clip_value,
+        seed=options.seed,
+        progress=progress,
+    )

@@ -1,0 +1,267 @@
+"""The data of a recipe: read, split, then filled and scaled, in that order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirnn import datasets
+from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.schema import DataOptions
+from minirnn.errors import DataError, RecipeError, ShapeError
+from minirnn.training.columns import read_column
+from minirnn.training.encoding import Transform
+from minirnn.training.missing import count_missing, interpolate_missing
+from minirnn.training.scaling import ScaleKind, Scaler, fit_scaler
+from minirnn.training.sequences import Sequences
+from minirnn.training.series import Missing, PreparedSeries, prepare_series
+
+Floats = NDArray[np.float64]
+LARGEST_WHOLE = 2**24  # every whole number up to here is a float32
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedData:
+    """What a recipe's network is trained on and held against, and where it came from.
+
+    training, validation  as fed to the network, float32; validation None when nothing is held out
+    series       the prepared series, or None when the data are independent sequences
+    name, unit   of what is predicted, such as "co2" and "ppm"; a unit may be ""
+    period       steps in one season of a series where that is known, else None
+    missing      values that were missing, before filling;  gaps  the runs they lie in
+    target_scalers  one a target, for independent sequences whose targets were scaled; else ()
+    """
+
+    training: Sequences
+    validation: Sequences | None
+    name: str
+    unit: str = ""
+    period: int | None = None
+    series: PreparedSeries | None = None
+    missing: int = 0
+    gaps: int = 0
+    target_scalers: tuple[Scaler, ...] = ()
+
+    def original(self, targets: NDArray[Any]) -> Floats:
+        """Targets or predictions of independent sequences `(..., O)` in the data's own units."""
+        values = targets.astype(np.float64)
+        for index, scaler in enumerate(self.target_scalers):
+            values[..., index] = scaler.invert(values[..., index])
+        return values
+
+    @cached_property
+    def absent(self) -> int:
+        """Values missing in what the network is fed: inputs and targets, both parts."""
+        parts = [self.training] if self.validation is None else [self.training, self.validation]
+        arrays = [array for part in parts for array in (part.x, part.y) if array.dtype.kind == "f"]
+        return sum(int(np.isnan(array).sum()) for array in arrays)
+
+
+def prepare(recipe: Recipe) -> PreparedData:
+    """Read and prepare the data of a recipe.
+
+    Raises: DataError, RecipeError, ShapeError or DTypeError that names what is wrong.
+    """
+    if recipe.is_series:
+        return _prepare_series(recipe)
+    return _prepare_sequences(recipe)
+
+
+def _prepare_series(recipe: Recipe) -> PreparedData:
+    data = recipe.data
+    values, name, unit, period = _read_series(recipe)
+    series = prepare_series(
+        values,
+        window=data.window,
+        horizon=data.horizon,
+        transform=cast(Transform, data.transform),
+        scale=cast(ScaleKind, data.scale),
+        validation=data.validation,
+        missing=cast(Missing, data.missing),
+    )
+    return PreparedData(
+        training=series.training,
+        validation=series.validation,
+        name=name,
+        unit=unit,
+        period=period,
+        series=series,
+        missing=series.missing,
+        gaps=series.gaps,
+    )
+
+
+def _read_series(recipe: Recipe) -> tuple[Floats, str, str, int | None]:
+    """The values, name, unit and period of a recipe's series."""
+    data = recipe.data
+    if data.csv is not None:
+        column = read_column(data.csv, data.column)
+        return column.values, column.name, "", None
+    if data.builtin == "co2":
+        # The record comes with its gaps filled, unless the recipe says what to do with them.
+        raw = "data.missing" in recipe.given
+        series = datasets.co2(missing="keep") if raw else datasets.co2()
+    else:
+        series = datasets.sine()
+    return series.values, series.name, series.unit, series.period
+
+
+def _prepare_sequences(recipe: Recipe) -> PreparedData:
+    data = recipe.data
+    if data.builtin == "adding":
+        task = datasets.adding(data.samples, data.length, data.seed)
+        given_x, y, name = task.x, task.y, task.name
+    else:
+        given_x, y = load_array("data.x", data.x), load_array("data.y", data.y)
+        name = "target"
+    x = _numbers("data.x", given_x)
+    if y.dtype.kind == "b":
+        y = y.astype(np.int64)
+    y = _labels(y) if recipe.training.loss == "cross_entropy" else _numbers("data.y", y)
+    lengths = None
+    if data.lengths is not None:
+        lengths = load_array("data.lengths", data.lengths)
+    if x.ndim != 3:
+        raise ShapeError("data.x", f"shape {x.shape}", "(N, T, I): sequences, steps, features")
+    whole = Sequences(x, y, lengths)
+    training, validation = split(whole, data)
+    absent, gaps = _count_absent(x)
+    scalers: tuple[Scaler, ...] = ()
+    if data.missing == "interpolate":
+        training, validation = (_filled(part) for part in (training, validation))
+    if data.scale != "none":
+        training, validation, scalers = _scaled(training, validation, recipe)
+    return PreparedData(
+        training=cast(Sequences, training),
+        validation=validation,
+        name=name,
+        missing=absent,
+        gaps=gaps,
+        target_scalers=scalers,
+    )
+
+
+def load_array(key: str, value: Any) -> NDArray[Any]:
+    """An array as it is, or read from its `.npy` file; nothing is unpickled.
+
+    Raises: DataError, when the file cannot be read or holds no numbers.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    path = Path(value)
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError(key, f"{str(path)!r}, which does not exist", "a .npy file") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(key, f"{str(path)!r}: {error}", "a .npy file of numbers") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+        raise DataError(key, f"{str(path)!r}, which holds no numbers", "a .npy file of numbers")
+    return array
+
+
+def _numbers(key: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    """Numbers as the network takes them: float32, the precision every recipe trains in."""
+    if array.dtype.kind in "iu" and array.size and np.abs(array).max() > LARGEST_WHOLE:
+        raise DataError(
+            key, f"whole numbers up to {np.abs(array).max()}", f"at most {LARGEST_WHOLE}",
+            "A recipe trains in float32, which cannot hold them: scale them first",
+        )  # fmt: skip
+    with np.errstate(over="ignore"):  # what overflows is infinite, and found as `non-finite`
+        return array.astype(np.float32)
+
+
+def _labels(y: NDArray[Any]) -> NDArray[np.int64]:
+    if y.dtype.kind not in "iu":
+        raise DataError("data.y", f"an array of {y.dtype.name}", "integer class labels",
+                        'That is what training.loss = "cross_entropy" compares with')  # fmt: skip
+    if y.size and y.min() < 0:
+        raise DataError("data.y", f"the class label {y.min()}", "labels from 0 up")
+    return y.astype(np.int64)
+
+
+def split(whole: Sequences, data: DataOptions) -> tuple[Sequences, Sequences | None]:
+    """A random share of independent sequences is held out, drawn with `data.seed`.
+
+    Raises: RecipeError, when a part would be empty.
+    """
+    count = round(len(whole) * data.validation)
+    if data.validation == 0.0:
+        return whole, None
+    if not 0 < count < len(whole):
+        raise RecipeError(
+            "data.validation", repr(data.validation), f"a share that splits {len(whole)} sequences"
+        )
+    order = np.random.default_rng(data.seed).permutation(len(whole))
+    return whole.take(np.sort(order[count:])), whole.take(np.sort(order[:count]))
+
+
+def _count_absent(x: NDArray[Any]) -> tuple[int, int]:
+    """NaN in x (N, T, I), and the gaps they lie in, each within one sequence and feature."""
+    if not np.isnan(x).any():
+        return 0, 0
+    columns = np.moveaxis(x, 1, 2).reshape(-1, x.shape[1]).astype(np.float64)
+    counts = [count_missing(column) for column in columns]
+    return sum(absent for absent, _ in counts), sum(gaps for _, gaps in counts)
+
+
+def _filled(part: Sequences | None) -> Sequences | None:
+    """Fill NaN of x linearly in time, each sequence and feature by itself."""
+    if part is None or not np.isnan(part.x).any():
+        return part
+    x = part.x.copy()
+    for n, i in np.argwhere(np.isnan(x).any(axis=1)):
+        column = x[n, :, i].astype(np.float64)
+        if np.isnan(column).all():
+            raise DataError(
+                "data.x", f"no number in feature {i} of sequence {n}",
+                'at least one where data.missing = "interpolate"',
+            )  # fmt: skip
+        x[n, :, i] = interpolate_missing(column)
+    return replace(part, x=x)
+
+
+def _scaled(
+    training: Sequences | None, validation: Sequences | None, recipe: Recipe
+) -> tuple[Sequences | None, Sequences | None, tuple[Scaler, ...]]:
+    """Scale features, and targets of a regression, each by a scaler fitted on the training part."""
+    assert training is not None
+    kind = cast(ScaleKind, recipe.data.scale)
+    x_scalers = _fit_each(kind, training.x)
+    y_scalers: tuple[Scaler, ...] = ()
+    if recipe.training.loss in ("mse", "l1", "huber"):
+        y_scalers = _fit_each(kind, training.y)
+
+    def scaled(part: Sequences | None) -> Sequences | None:
+        if part is None:
+            return None
+        return replace(part, x=_apply(x_scalers, part.x), y=_apply(y_scalers, part.y))
+
+    return scaled(training), scaled(validation), y_scalers
+
+
+def _fit_each(kind: ScaleKind, array: NDArray[Any]) -> tuple[Scaler, ...]:
+    """One scaler for each entry of the last axis; what does not vary is only moved to 0."""
+    scalers = []
+    for index in range(array.shape[-1]):
+        values = array[..., index].astype(np.float64)
+        known = values[~np.isnan(values)]
+        if known.size and np.ptp(known) == 0:
+            scalers.append(Scaler(kind, float(known.flat[0]), 1.0))
+        else:
+            scalers.append(fit_scaler(kind, values))
+    return tuple(scalers)
+
+
+def _apply(scalers: tuple[Scaler, ...], array: NDArray[Any]) -> NDArray[Any]:
+    if not scalers:
+        return array
+    columns = [
+        scaler.apply(array[..., index].astype(np.float64)) for index, scaler in enumerate(scalers)
+    ]
+    return np.stack(columns, axis=-1).astype(array.dtype)

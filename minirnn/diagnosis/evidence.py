@@ -1,0 +1,206 @@
+"""What the detectors see: probes of the network, its answers, its data, and its training.
+
+Detectors read this and nothing else, so that each can be tried on a network made by hand as well
+as on a recipe's. T steps, B sequences, I inputs, O outputs, N rows (sequences, or valid steps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirnn import functional
+from minirnn.diagnosis.data import PreparedData
+from minirnn.diagnosis.dependence import Dependence, measure_dependence
+from minirnn.diagnosis.recipe import Recipe
+from minirnn.inspect.probe import Probe
+from minirnn.inspect.trace import Trace
+from minirnn.training.history import History
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a network answered and what was asked, in comparable form: `given`, `wanted` (N, O).
+
+    Numbers are compared with numbers, probabilities of classes with the classes' indicators.
+    """
+
+    given: Floats
+    wanted: Floats
+
+    @property
+    def finite(self) -> bool:
+        """Whether every answer is."""
+        return bool(np.isfinite(self.given).all())
+
+    @property
+    def error(self) -> float:
+        """Root mean square error."""
+        return float(np.sqrt(np.mean((self.given - self.wanted) ** 2)))
+
+    @property
+    def skill(self) -> float:
+        """R2: 1 for perfect answers, 0 for what the mean of the targets scores; pooled over O.
+
+        NaN where the targets do not vary.
+        """
+        naive = float(np.sum((self.wanted - self.wanted.mean(axis=0)) ** 2))
+        return 1.0 - float(np.sum((self.given - self.wanted) ** 2)) / naive if naive else np.nan
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the answers over that of the targets, pooled over O.
+
+        NaN where the targets do not vary.
+        """
+        wanted = float(np.sqrt(self.wanted.var(axis=0).sum()))
+        return float(np.sqrt(self.given.var(axis=0).sum())) / wanted if wanted else np.nan
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What the network makes of data it was not trained on, beside what it was.
+
+    x, y      held-out inputs (N, T, I) and targets (N, O) as fed
+    trained_x, trained_y   the same of the training part
+    answers, trained_answers   in the data's own units
+    naive     what needs no network, in the data's own units: persistence for a series; else None
+    unit      of those
+    """
+
+    x: Array
+    y: Array
+    trained_x: Array
+    trained_y: Array
+    answers: Answers
+    trained_answers: Answers
+    naive: Answers | None = None
+    trained_naive: Answers | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Everything a detector may look at; what was not gathered is None or empty.
+
+    inputs      (T, B, I), the sequences that the probe fed;  lengths  (B,) or None
+    targets     as the loss takes them
+    probe       of the network as it is; None where nothing could be run
+    answers     to the inputs; None where they cannot be compared with the targets
+    parameters  {name: array} of the network as it is
+    untrained   a probe of the network before training
+    """
+
+    inputs: Array
+    targets: Array
+    lengths: Array | None = None
+    probe: Probe | None = None
+    answers: Answers | None = None
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+    untrained: Probe | None = None
+    history: History | None = None
+    recipe: Recipe | None = None
+    data: PreparedData | None = None
+    held_out: HeldOut | None = None
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(T, B): the steps that belong to a sequence."""
+        T, B = self.inputs.shape[:2]
+        ends = np.full(B, T) if self.lengths is None else self.lengths
+        return np.arange(T)[:, None] < ends[None, :]
+
+    @cached_property
+    def rows(self) -> Floats:
+        """(N, I): the inputs of all valid steps."""
+        return np.asarray(self.inputs[self.valid], dtype=np.float64)
+
+    @cached_property
+    def traces(self) -> tuple[Trace, ...]:
+        """Of the last-step probe, where everything in them is finite.
+
+        Of the untrained network where the trained one's are not: what it was before it broke.
+        """
+        for probe in (self.probe, self.untrained):
+            if probe is not None and probe.traces and all(map(is_finite, probe.traces)):
+                return probe.traces
+        return ()
+
+    @cached_property
+    def dependence(self) -> Dependence | None:
+        """What the last k steps tell about each sequence's last target."""
+        if not np.isfinite(self.rows).all():
+            return None
+        return measure_dependence(self.inputs, self.last_targets, self.lengths)
+
+    @property
+    def last_targets(self) -> Array:
+        """(B, O), or labels (B,): the target of each sequence, or of its last valid step."""
+        T, B = self.inputs.shape[:2]
+        labels = self.targets.dtype.kind in "iu"
+        if self.targets.ndim == (1 if labels else 2):
+            return self.targets
+        ends = np.full(B, T) if self.lengths is None else self.lengths
+        return np.asarray(self.targets[np.maximum(ends - 1, 0), np.arange(B)])
+
+    @property
+    def skill(self) -> float:
+        """R2 of the answers to the probe's inputs; NaN where there is none."""
+        return self.answers.skill if self.answers is not None else float("nan")
+
+    @property
+    def fails(self) -> bool:
+        """Whether the network explains less than half of what its targets vary."""
+        # Written so that a NaN, from a network that broke, counts as failing.
+        return not self.skill >= 0.5
+
+
+def is_finite(trace: Trace) -> bool:
+    """Whether the states and gradients of a trace are."""
+    arrays = [*trace.states.values()]
+    if trace.has_gradients:
+        arrays += trace.grad_states.values()
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def answers_to(
+    outputs: Array, targets: Array, lengths: Array | None, loss: Callable[..., Any] | None
+) -> Answers | None:
+    """Bring outputs (B, O) or (T, B, O) and targets into comparable form.
+
+    None, where the loss is of the user's own and reads other outputs than the targets have.
+    """
+    labels = targets.dtype.kind in "iu"
+    given = np.asarray(outputs, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if labels:
+            given = softmax(given)
+        elif loss is functional.binary_cross_entropy_with_logits:
+            given = 1.0 / (1.0 + np.exp(-given))
+    wanted = (
+        (targets[..., None] == np.arange(given.shape[-1])).astype(np.float64)
+        if labels
+        else np.asarray(targets, dtype=np.float64)
+    )
+    if given.shape != wanted.shape:
+        return None
+    if given.ndim == 3:
+        T, B = given.shape[:2]
+        ends = np.full(B, T) if lengths is None else lengths
+        valid = np.arange(T)[:, None] < ends[None, :]
+        given, wanted = given[valid], wanted[valid]
+    return Answers(given, wanted)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Over the last axis; NaN stays NaN."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
