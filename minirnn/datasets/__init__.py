@@ -1,0 +1,9 @@
+"""Small data sets: a real series with its provenance, and tasks made by rule."""
+
+from __future__ import annotations
+
+from minirnn.datasets.co2 import co2
+from minirnn.datasets.records import Series, Task
+from minirnn.datasets.synthetic import adding, sine
+
+__all__ = ["Series", "Task", "adding", "co2", "sine"]

@@ -1,0 +1,45 @@
+"""Training: sequences and series, `fit` and what it tells, prediction and free runs."""
+
+from __future__ import annotations
+
+from minirnn.training.baselines import persistence, seasonal_drift, training_mean
+from minirnn.training.callbacks import Callback, EarlyStopping, Run
+from minirnn.training.columns import Column, read_column
+from minirnn.training.encoding import Encoding
+from minirnn.training.fit import fit
+from minirnn.training.generation import generate
+from minirnn.training.history import Epoch, History, Stop
+from minirnn.training.missing import count_missing, interpolate_missing
+from minirnn.training.predict import evaluate, predict
+from minirnn.training.scaling import Scaler, fit_scaler
+from minirnn.training.sequences import Sequences
+from minirnn.training.series import PreparedSeries, prepare_series
+from minirnn.training.windows import split_index, windows
+
+__all__ = [
+    "Callback",
+    "Column",
+    "EarlyStopping",
+    "Encoding",
+    "Epoch",
+    "History",
+    "PreparedSeries",
+    "Run",
+    "Scaler",
+    "Sequences",
+    "Stop",
+    "count_missing",
+    "evaluate",
+    "fit",
+    "fit_scaler",
+    "generate",
+    "interpolate_missing",
+    "persistence",
+    "predict",
+    "prepare_series",
+    "read_column",
+    "seasonal_drift",
+    "split_index",
+    "training_mean",
+    "windows",
+]

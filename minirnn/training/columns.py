@@ -1,0 +1,134 @@
+"""Read one numeric column of a CSV file, with errors that say where the file is wrong."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirnn.errors import DataError
+
+MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none"})
+"""Cells that stand for a missing value, in any case of letters."""
+
+DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One column of a file: `values (n,)` float64, NaN where the cell was empty or said "NA"."""
+
+    name: str
+    values: NDArray[np.float64]
+    path: Path
+
+    @property
+    def missing(self) -> int:
+        """How many cells held no number."""
+        return int(np.isnan(self.values).sum())
+
+
+def read_column(path: str | PathLike[str], name: str | None = None) -> Column:
+    """Read the column `name` of a CSV file whose first line names its columns.
+
+    The file is UTF-8 (a byte-order mark is allowed); cells are parted by comma, semicolon or tab,
+    whichever the first line holds most of. Empty cells and NA, N/A, NaN, null, none become NaN.
+    `name` may be left out when the file has one column. Blank lines are skipped, except that
+    inside a file of one column a blank line is an empty cell.
+
+    Raises: DataError when the file is missing, not readable, not UTF-8 or empty; when the column
+    is unknown or its name occurs twice; when a row has too many or too few cells, a cell is not a
+    number, or no cell is. The message names the line.
+    """
+    path = Path(path)
+    rows = _rows(path)
+    _, header = next(rows, (0, []))
+    names = [cell.strip() for cell in header]
+    if not any(names):
+        raise DataError("path", f"{str(path)!r}, an empty file", "a CSV file with a header line")
+    index = _index_of(name, names, path)
+
+    values: list[float] = []
+    blank = 0
+    for line, cells in rows:
+        if not any(cell.strip() for cell in cells) and len(cells) <= 1:
+            blank += 1
+            continue
+        if len(cells) != len(names):
+            raise DataError(
+                "path",
+                f"{len(cells)} cell(s) in line {line} of {str(path)!r}",
+                f"{len(names)}, as in its first line",
+            )
+        if len(names) == 1:  # blank lines before this row were empty cells, not the file's end
+            values.extend([math.nan] * blank)
+        blank = 0
+        values.append(_number(cells[index], names[index], line, path))
+
+    if not values or all(math.isnan(value) for value in values):
+        what = "no rows" if not values else "no number in any row"
+        raise DataError("path", f"{what} in column {names[index]!r} of {str(path)!r}", "numbers")
+    return Column(names[index], np.array(values, dtype=np.float64), path)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, cells) of every row."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise DataError("path", f"{str(path)!r}: {reason}", "a readable CSV file") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "path",
+            f"{str(path)!r}, which is not UTF-8 (byte {error.start})",
+            "a UTF-8 CSV file",
+            "Save it again as CSV UTF-8",
+        ) from error
+    if "\0" in text:
+        raise DataError("path", f"{str(path)!r}, a binary file", "a UTF-8 CSV file")
+    lines = text.splitlines(keepends=True)
+    first = lines[0] if lines else ""
+    delimiter = max(DELIMITERS, key=first.count)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as error:
+        raise DataError(
+            "path", f"line {reader.line_num} of {str(path)!r}: {error}", "well-formed CSV"
+        ) from error
+
+
+def _index_of(name: str | None, names: list[str], path: Path) -> int:
+    listed = ", ".join(repr(n) for n in names)
+    if name is None:
+        if len(names) == 1:
+            return 0
+        raise DataError("column", f"none for {str(path)!r}", f"one of its columns: {listed}")
+    if names.count(name) == 1:
+        return names.index(name)
+    if name in names:
+        raise DataError("column", f"{name!r}, which occurs twice in {str(path)!r}", "a unique name")
+    raise DataError("column", f"{name!r}", f"a column of {str(path)!r}: {listed}")
+
+
+def _number(cell: str, name: str, line: int, path: Path) -> float:
+    text = cell.strip()
+    if text.lower() in MISSING_WORDS:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.inf
+    if not math.isfinite(value) or "_" in text:  # float() reads "1_000" as a thousand
+        raise DataError(
+            f"column {name!r}", f"{text!r} in line {line} of {str(path)!r}", "a finite number"
+        )
+    return value

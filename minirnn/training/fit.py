@@ -1,0 +1,250 @@
+"""`fit`: train a model on sequences, and keep the story of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from typing import Any, Literal, TextIO
+
+import numpy as np
+
+from minirnn import functional
+from minirnn.errors import ArgumentError
+from minirnn.nn import Module
+from minirnn.optim import Optimizer, clip_grad_norm, clip_grad_value
+from minirnn.tensor import Tensor, no_grad
+from minirnn.training.callbacks import Callback, Run, check_callbacks
+from minirnn.training.history import Epoch, History, Stop
+from minirnn.training.losses import (
+    Loss,
+    align,
+    check_fit,
+    check_labels,
+    resolve_loss,
+    run_model,
+)
+from minirnn.training.metrics import Metric, resolve_metrics
+from minirnn.training.predict import Tally, evaluate, mode
+from minirnn.training.progress import open_display
+from minirnn.training.sequences import Sequences, as_sequences
+from minirnn.training.windows import check_count
+
+
+def fit(
+    model: Module,
+    train: Sequences | tuple[Any, ...],
+    validation: Sequences | tuple[Any, ...] | None = None,
+    *,
+    loss: str | Loss,
+    optimizer: Optimizer,
+    epochs: int,
+    metrics: Iterable[str | Metric] = (),
+    callbacks: Iterable[Callback] = (),
+    batch_size: int = 32,
+    clip_norm: float = 0.0,
+    clip_value: float = 0.0,
+    shuffle: bool = True,
+    seed: int = 0,
+    progress: bool | TextIO | None = None,
+) -> History:
+    """Train `model` in place and return the `History` of it.
+
+    train, validation  `Sequences`, or tuples (x, y) or (x, y, lengths); see `Sequences`
+    loss               "mse", "l1", "huber", "cross_entropy", "bce", or a callable
+    optimizer          holds the model's parameters
+    metrics            "rmse", "mae", "r2", "accuracy", or callables (prediction, target) -> float
+    clip_norm          largest norm of all gradients together; 0 does not clip
+    clip_value         largest absolute value of a gradient, clipped after the norm; 0 does not
+    shuffle, seed      the order of the sequences, new in every epoch; the same seed gives the
+                       same bits (if the model's own randomness is seeded too)
+    progress           None or True: a live line where the stream is a terminal, plain lines
+                       elsewhere, on stderr or the given stream; False: silence
+
+    What is wrong with data, loss and model together is found before the first step. Training ends
+    early, and `history.stopped` says why, when a loss, a gradient or a parameter is no longer
+    finite (no step is taken on such a loss or gradient), at a KeyboardInterrupt, and when a
+    callback asks. Afterwards each module is in the mode (training or evaluation) it was in before.
+
+    Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+    """
+    fitting = _Fitting(
+        model=model,
+        train=as_sequences(train, "train"),
+        validation=None if validation is None else as_sequences(validation, "validation"),
+        loss=resolve_loss(loss),
+        optimizer=optimizer,
+        metrics=resolve_metrics(metrics),
+        epochs=check_count("epochs", epochs),
+        batch_size=check_count("batch_size", batch_size),
+        clip_norm=_limit("clip_norm", clip_norm),
+        clip_value=_limit("clip_value", clip_value),
+        rng=np.random.default_rng(check_count("seed", seed, 0)) if shuffle else None,
+    )
+    fitting.check()
+    watchers = check_callbacks(callbacks)
+    with open_display(progress) as display:
+        return fitting.train((*watchers, *display))
+
+
+class _NotFiniteError(Exception):
+    """A loss, a gradient or a parameter is NaN or infinite; the message says which."""
+
+
+class _Fitting:
+    """One run of `fit`: its arguments, checked, and the loops."""
+
+    def __init__(
+        self,
+        *,
+        model: Module,
+        train: Sequences,
+        validation: Sequences | None,
+        loss: Loss,
+        optimizer: Optimizer,
+        metrics: dict[str, Metric],
+        epochs: int,
+        batch_size: int,
+        clip_norm: float,
+        clip_value: float,
+        rng: np.random.Generator | None,
+    ) -> None:
+        self.model = model
+        self.data = train
+        self.validation = validation
+        self.loss = loss
+        self.optimizer = optimizer
+        self.metrics = metrics
+        self.batch_size = batch_size
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.rng = rng
+        self.run = Run(model, optimizer, epochs, math.ceil(len(train) / batch_size))
+        self.callbacks: tuple[Callback, ...] = ()
+
+    def check(self) -> None:
+        """Try the model on a few sequences, off the tape, and hold its output against targets."""
+        own = {id(parameter) for parameter in self.model.parameters()}
+        held = getattr(self.optimizer, "parameters", ())
+        if not any(id(parameter) in own for parameter in held):
+            came = "one that holds none of the model's parameters"
+            raise ArgumentError("optimizer", came, "e.g. Adam(model.parameters())")
+        for data in (self.data, self.validation):
+            if data is None:
+                continue
+            few = data.take(slice(0, 2))
+            with mode(self.model, training=False), no_grad(), np.errstate(all="ignore"):
+                output = run_model(self.model, few)
+                check_fit(output, few, self.loss)
+                if self.loss is functional.cross_entropy:
+                    check_labels(data, output.shape[-1])
+                prediction, target = align(output, few)
+                if len(target) == 0:  # no step of these two counts
+                    continue
+                value = self.loss(prediction, target)
+            if not isinstance(value, Tensor) or value.size != 1:
+                shape = f"a Tensor of shape {value.shape}" if isinstance(value, Tensor) else value
+                raise ArgumentError("loss", f"one that returns {shape}", "a Tensor of one element")
+
+    def train(self, callbacks: tuple[Callback, ...]) -> History:
+        """Run the epochs. The history is kept up to date, so that it stands whatever happens."""
+        self.callbacks = callbacks
+        run = self.run
+        # As IEEE 754 has it: overflow gives inf and then NaN, which is found below, not warned of.
+        with mode(self.model, training=True), np.errstate(all="ignore"):
+            try:
+                for callback in callbacks:
+                    callback.training_began(run)
+                while run.epoch < run.epochs and run.history.stopped is None:
+                    self._epoch()
+            except KeyboardInterrupt:
+                run.history.stopped = self._stop("interrupted", "interrupted by the keyboard")
+            for callback in callbacks:
+                callback.training_ended(run)
+        return run.history
+
+    def _epoch(self) -> None:
+        run = self.run
+        run.epoch, run.batch = run.epoch + 1, 0
+        for callback in self.callbacks:
+            callback.epoch_began(run)
+        started = time.perf_counter()
+        tally = Tally(self.metrics)
+        norms: list[float] = []
+        stopped: Stop | None = None
+        held_out: tuple[float | None, dict[str, float]] = (None, {})
+        try:
+            for batch in self.data.batches(self.batch_size, self.rng):
+                run.batch += 1
+                self._step(batch, tally, norms)
+                for callback in self.callbacks:
+                    callback.batch_ended(run)
+                if run.stop_message:
+                    stopped = self._stop("requested", run.stop_message)
+                    break
+            else:
+                self._check_parameters()
+                if self.validation is not None:
+                    held_out = evaluate(self.model, self.validation, self.loss, self.metrics)
+        except _NotFiniteError as fault:
+            stopped = self._stop("non-finite", str(fault))
+        except KeyboardInterrupt:
+            stopped = self._stop("interrupted", "interrupted by the keyboard")
+        run.history.stopped = stopped
+        if not norms:
+            return
+        run.history.epochs.append(
+            Epoch(
+                number=run.epoch,
+                batches=len(norms),
+                loss=tally.loss,
+                gradient_norm=float(np.mean(norms)),
+                gradient_norm_max=max(norms),
+                learning_rate=self.optimizer.learning_rate,
+                seconds=time.perf_counter() - started,
+                validation_loss=held_out[0],
+                metrics=tally.metrics(),
+                validation_metrics=held_out[1],
+                complete=stopped is None,
+            )
+        )
+        for callback in self.callbacks:
+            callback.epoch_ended(run)
+        if stopped is None and run.stop_message:
+            run.history.stopped = self._stop("requested", run.stop_message)
+
+    def _step(self, batch: Sequences, tally: Tally, norms: list[float]) -> None:
+        """One forward, one backward, one step; nothing, where no step of the batch counts."""
+        run = self.run
+        self.optimizer.zero_grad()
+        prediction, target = align(run_model(self.model, batch), batch)
+        if len(target) == 0:
+            return
+        loss = self.loss(prediction, target)
+        run.loss = float(loss.item())
+        if not math.isfinite(run.loss):
+            raise _NotFiniteError(f"the loss became {run.loss}")
+        loss.backward()
+        run.gradient_norm = clip_grad_norm(self.optimizer.parameters, self.clip_norm or math.inf)
+        if not math.isfinite(run.gradient_norm):
+            raise _NotFiniteError(f"the gradient's norm became {run.gradient_norm}")
+        if self.clip_value:
+            clip_grad_value(self.optimizer.parameters, self.clip_value)
+        self.optimizer.step()
+        tally.add(run.loss, prediction.numpy(), target)
+        norms.append(run.gradient_norm)
+
+    def _check_parameters(self) -> None:
+        for name, parameter in self.model.named_parameters():
+            if not np.isfinite(parameter.numpy()).all():
+                raise _NotFiniteError(f"the parameter {name!r} is no longer finite")
+
+    def _stop(self, kind: Literal["non-finite", "interrupted", "requested"], message: str) -> Stop:
+        where = f"in epoch {self.run.epoch}, batch {self.run.batch} of {self.run.batches}"
+        return Stop(kind, f"{message} {where}", self.run.epoch, self.run.batch)
+
+
+def _limit(argument: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ArgumentError(argument, repr(value), "a number of at least 0; 0 does not clip")
+    return float(value)

@@ -1,0 +1,131 @@
+"""`generate`: let a model run on its own output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.nn import Module
+from minirnn.tensor import no_grad
+from minirnn.training.losses import is_batch_first
+from minirnn.training.predict import mode
+from minirnn.training.windows import check_count
+
+Sample = Callable[[NDArray[Any]], NDArray[Any]]
+"""sample(output (B, O)) -> the next input (B, I)."""
+
+
+def generate(
+    model: Module,
+    context: NDArray[Any],
+    steps: int,
+    *,
+    window: int | None = None,
+    sample: Sample | Literal["greedy", "temperature"] | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> NDArray[Any]:
+    """Continue `context (T, B, I)`, or `(T, I)` for one sequence, by `steps` steps of free run.
+
+    What the model answers becomes its next input. Returns those inputs, `(steps, B, I)` or
+    `(steps, I)`, in the dtype of the context.
+
+    window  None: the context is read once, and then the state is carried from step to step.
+            n: each step reads the last n inputs anew from a zero state, as a model trained on
+            windows of n was taught; the context must hold n
+    sample  from the model's last output (B, O) to the next input: None feeds it back as it is;
+            "greedy" and "temperature" take it as logits and feed the one-hot vector of the most
+            likely class, or of one drawn at `temperature` with `seed`; or a callable
+    model   a SequenceModel, or a module called the same way: model(x), and without a window
+            model(x, state, return_state=True) -> (output, state)
+
+    Runs in evaluation mode without a tape, and restores the mode.
+
+    Raises: ShapeError when the model's output cannot be its input, or the context does not fit;
+    DTypeError; ArgumentError, also for a bidirectional model without a window: a step of the
+    reverse direction needs the steps after it.
+    """
+    inputs = _check_context(context, window)
+    steps = check_count("steps", steps, 0)
+    choose = _sampler(sample, temperature, seed)
+    batch_first = is_batch_first(model)
+    if window is None and getattr(getattr(model, "recurrent", model), "bidirectional", False):
+        wanted = "one direction, or a window"
+        raise ArgumentError("model", "a bidirectional one without a window", wanted)
+
+    T, B, width = inputs.shape
+    made = np.concatenate([inputs, np.empty((steps, B, width), inputs.dtype)])
+    state: Any = None
+    with mode(model, training=False), no_grad():
+        for t in range(T, T + steps):
+            if window is None:
+                # The whole context once; from then on only what was just made.
+                x = made[:T] if t == T else made[t - 1 : t]
+                output, state = model(
+                    x.swapaxes(0, 1) if batch_first else x, state, return_state=True
+                )
+            else:
+                x = made[t - window : t]
+                output = model(np.ascontiguousarray(x.swapaxes(0, 1)) if batch_first else x)
+            last = output.numpy()
+            if last.ndim == 3:
+                last = last[:, -1] if batch_first else last[-1]
+            following = np.asarray(choose(last))
+            if following.shape != (B, width):
+                what = "output" if sample is None else "sampled output"
+                raise ShapeError(
+                    "model", f"one whose {what} has shape {following.shape}",
+                    f"({B}, {width}), the shape of one input step, to be fed back",
+                )  # fmt: skip
+            made[t] = following
+    run = made[T:]
+    return run[:, 0] if context.ndim == 2 else run
+
+
+def _check_context(context: NDArray[Any], window: int | None) -> NDArray[Any]:
+    if not isinstance(context, np.ndarray) or context.ndim not in (2, 3) or 0 in context.shape:
+        came = getattr(context, "shape", None)
+        came = type(context).__name__ if came is None else f"shape {came}"
+        raise ShapeError("context", came, "an array (T, B, I) or (T, I), none of them 0")
+    if context.dtype not in (np.float32, np.float64):
+        raise DTypeError("context", context.dtype.name, "float32 or float64, as the model")
+    if window is not None and check_count("window", window) > len(context):
+        wanted = f"at least the window, {window}"
+        raise ShapeError("context", f"{len(context)} steps", wanted)
+    return context[:, None, :] if context.ndim == 2 else context
+
+
+def _sampler(sample: Any, temperature: float, seed: int) -> Sample:
+    if sample is None:
+        return lambda output: output
+    if sample == "greedy":
+        return lambda output: _one_hot(output.argmax(axis=1), output)
+    if sample == "temperature":
+        if not 0 < temperature < np.inf:
+            raise ArgumentError("temperature", temperature, "a finite number above 0")
+        rng = np.random.default_rng(seed)
+        return lambda output: _one_hot(_draw(output / temperature, rng), output)
+    if not callable(sample):
+        wanted = "None, 'greedy', 'temperature', or a callable"
+        raise ArgumentError("sample", repr(sample), wanted)
+    chosen: Sample = sample
+    return chosen
+
+
+def _draw(logits: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw a class from softmax(logits), row by row: the largest logit after Gumbel noise.
+
+    Source: Gumbel 1954; Maddison, Tarlow & Minka, "A* sampling" (2014), section 2.
+    """
+    drawn: NDArray[np.int64] = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    return drawn
+
+
+def _one_hot(classes: NDArray[np.int64], like: NDArray[Any]) -> NDArray[Any]:
+    vectors = np.zeros_like(like)
+    vectors[np.arange(len(classes)), classes] = 1
+    return vectors

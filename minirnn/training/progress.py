@@ -1,0 +1,172 @@
+"""How far a training run is: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from minirnn.errors import ArgumentError
+from minirnn.training.callbacks import Callback, Run
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+PLAIN_LINES = 20  # at most about so many plain lines, however many epochs
+
+
+@contextmanager
+def open_display(progress: bool | TextIO | None) -> Iterator[tuple[Callback, ...]]:
+    """The callbacks that show progress: none for False; else one that suits the stream.
+
+    None and True mean stderr. A stream that is a terminal gets a live line, another plain lines.
+
+    Raises: ArgumentError for what is neither a bool nor a stream.
+    """
+    stream = sys.stderr if progress is None or isinstance(progress, bool) else progress
+    if not hasattr(stream, "write"):
+        raise ArgumentError("progress", repr(progress), "True, False, or a text stream")
+    if progress is False:
+        yield ()
+        return
+    if not _is_terminal(stream):
+        yield (PlainProgress(stream),)
+        return
+    live = LiveProgress(stream)
+    try:
+        yield (live,)
+    finally:  # whatever was raised: the terminal's cursor has to come back
+        live.close()
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    isatty = getattr(stream, "isatty", None)
+    return bool(isatty and isatty()) and os.environ.get("TERM") != "dumb"
+
+
+class _Clock:
+    """Estimates the time left from the batches done."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def left(self, run: Run) -> float:
+        """Seconds until the last epoch ends, at the pace so far."""
+        done = (run.epoch - 1) * run.batches + run.batch
+        total = run.epochs * run.batches
+        return (time.perf_counter() - self._start) / max(done, 1) * (total - done)
+
+
+class PlainProgress(Callback):
+    """One line for the first, the last and about twenty epochs in all."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        self._stream = stream
+        self._clock = _Clock()
+
+    def training_began(self, run: Run) -> None:
+        """Start the clock."""
+        self._clock = _Clock()
+
+    def epoch_ended(self, run: Run) -> None:
+        """Write the epoch's line."""
+        every = math.ceil(run.epochs / PLAIN_LINES)
+        last = run.history.epochs[-1]
+        if last.number not in (1, run.epochs) and last.number % every and last.complete:
+            return
+        width = len(str(run.epochs))
+        left = f"{format_seconds(self._clock.left(run))} left"
+        self._write("  ".join([f"epoch {last.number:>{width}}/{run.epochs}", *figures(run), left]))
+
+    def training_ended(self, run: Run) -> None:
+        """Say why training stopped, if it did."""
+        if run.history.stopped:
+            self._write(f"stopped: {run.history.stopped.message}")
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+class LiveProgress(Callback):
+    """One line that is drawn anew: epoch, bar, losses, gradient norm, time left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Draw on `stream`, which is a terminal."""
+        self._stream = stream
+        self._clock = _Clock()
+        self._bar: Progress | None = None
+
+    def training_began(self, run: Run) -> None:
+        """Start the clock and the line."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._clock = _Clock()
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[left]}", style="dim"),
+            console=Console(file=self._stream),
+        )
+        total = run.epochs * run.batches
+        self._bar.add_task("", total=total, epoch=f"1/{run.epochs}", figures="", left="")
+        self._bar.start()
+
+    def batch_ended(self, run: Run) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(
+                self._bar.task_ids[0],
+                completed=(run.epoch - 1) * run.batches + run.batch,
+                epoch=f"{run.epoch}/{run.epochs}",
+                left=f"{format_seconds(self._clock.left(run))} left",
+            )
+
+    def epoch_ended(self, run: Run) -> None:
+        """Show the epoch's figures."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], figures="  ".join(figures(run)))
+
+    def training_ended(self, run: Run) -> None:
+        """Leave the last figures, and why training stopped, if it did."""
+        if self._bar is not None:
+            stopped = run.history.stopped
+            left = f"stopped: {stopped.message}" if stopped else "done"
+            self._bar.update(self._bar.task_ids[0], left=left)
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def figures(run: Run) -> list[str]:
+    """The last epoch in words: its losses, metrics and gradient norm."""
+    last = run.history.epochs[-1]
+    shown = [f"loss {last.loss:.4g}"]
+    if last.validation_loss is not None:
+        shown.append(f"validation loss {last.validation_loss:.4g}")
+    metrics = last.validation_metrics or last.metrics
+    shown += [f"{name} {value:.4g}" for name, value in metrics.items()]
+    return [*shown, f"gradient norm {last.gradient_norm:.3g}"]
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration in words: "0.4 s", "12 s", "3 min 05 s", "2 h 10 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
