@@ -36,7 +36,7 @@ class Dropout(Module):
 
     def forward(self, x: Tensor | Array) -> Tensor:
         """Drop elements of x, of any shape."""
-        x = as_tensor(x, argument="x")
+        x = as_tensor(x, None, "x")
         return dropout(x, self.p, self.rng) if self.training and self.p > 0.0 else x
 
     def _describe(self) -> str:

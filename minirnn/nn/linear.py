@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.device import check_device
-from minirnn.errors import DTypeError, ShapeError
+from minirnn.errors import ShapeError
 from minirnn.kernels.contract import Array
 from minirnn.nn.arguments import boolean, float_dtype, generator, positive_int
 from minirnn.nn.module import Module
@@ -55,12 +55,9 @@ class Linear(Module):
 
         Raises: ShapeError or DTypeError that names `x`.
         """
-        x = as_tensor(x, argument="x")
-        shape = x.shape
-        if not shape or shape[-1] != self.in_features:
-            raise ShapeError("x", f"shape {shape}", f"(..., {self.in_features})")
-        if x.dtype != self.dtype:
-            raise wrong_dtype(x.dtype, self.dtype)
+        x = as_tensor(x, self.dtype, "x")
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
+            raise ShapeError("x", f"shape {x.shape}", f"(..., {self.in_features})")
         y = x @ self.weight.T
         return y if self.bias is None else y + self.bias
 
@@ -74,11 +71,3 @@ def uniform_parameter(
 ) -> Tensor:
     """A parameter, uniform between -bound and bound; drawn in float64, then rounded to dtype."""
     return Tensor(rng.uniform(-bound, bound, shape).astype(dtype), requires_grad=True)
-
-
-def wrong_dtype(came: np.dtype[Any], wanted: np.dtype[Any]) -> DTypeError:
-    """The error for an input `x` whose dtype is not the layer's."""
-    hint = f"Convert it with .astype({wanted.name!r}), or make the layer with dtype={came.name!r}"
-    if came.name not in ("float32", "float64"):
-        hint = f"Convert it with .astype({wanted.name!r})"
-    return DTypeError("x", came.name, f"{wanted.name}, the dtype of the parameters", hint)

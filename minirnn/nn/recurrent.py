@@ -14,7 +14,7 @@ import numpy as np
 from minirnn.device import check_device
 from minirnn.errors import ArgumentError, ShapeError
 from minirnn.functional.recurrent import recurrent
-from minirnn.functional.shaping import concatenate
+from minirnn.functional.shaping import concatenate, swapaxes, unbind
 from minirnn.inspect.recording import active
 from minirnn.inspect.source import TraceSource
 from minirnn.kernels import cells
@@ -23,9 +23,9 @@ from minirnn.kernels.contract import Array, Tape, Weights, check_lengths
 from minirnn.nn import states
 from minirnn.nn.arguments import boolean, drop_probability, float_dtype, generator, positive_int
 from minirnn.nn.dropout import dropout as drop
-from minirnn.nn.linear import uniform_parameter, wrong_dtype
+from minirnn.nn.linear import uniform_parameter
 from minirnn.nn.module import Module
-from minirnn.tensor import Tensor, apply, as_tensor
+from minirnn.tensor import Tensor, as_tensor
 
 CELLS = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
 
@@ -133,10 +133,10 @@ class Recurrent(Module):
 
         Raises: ShapeError, DTypeError or ArgumentError that names the argument.
         """
-        x = as_tensor(x, argument="x")
+        x = as_tensor(x, self.dtype, "x")
         self._check_input(x)
         if self.batch_first:
-            x = _swap_time_and_batch(x)
+            x = swapaxes(x, 0, 1)
         T, B, _ = x.data.shape
         if lengths is not None:
             lengths = _checked_lengths(lengths, T, B)
@@ -168,7 +168,7 @@ class Recurrent(Module):
                 finals.append(final)
             x = outputs[0] if len(outputs) == 1 else concatenate(outputs, axis=2)
         if self.batch_first:
-            x = _swap_time_and_batch(x)
+            x = swapaxes(x, 0, 1)
         last = tuple([states.join(levels) for levels in zip(*finals, strict=True)])
         return x, last[0] if len(last) == 1 else last
 
@@ -185,8 +185,6 @@ class Recurrent(Module):
             raise ShapeError("x", f"shape {shape}", wanted)
         if shape[0 if self.batch_first else 1] == 0:
             raise ShapeError("x", f"shape {shape}", f"{wanted} with at least one sequence")
-        if x.data.dtype != self.dtype:
-            raise wrong_dtype(x.data.dtype, self.dtype)
 
     def _initial_states(self, state: Any, B: int) -> tuple[list[states.States], bool]:
         """The states at each level, and whether they were cut off a tape (truncated BPTT)."""
@@ -196,7 +194,7 @@ class Recurrent(Module):
             zeros = states.zero_states(len(names), (B, H), self.dtype)
             return [zeros] * levels, False
         given = states.given_states(state, names, (levels, B, H), self.dtype)
-        by_level = list(zip(*[states.split(each) for each in given], strict=True))
+        by_level = list(zip(*[unbind(each) for each in given], strict=True))
         return by_level, any(each._truncated for each in given)
 
     def _trace_source(
@@ -316,13 +314,3 @@ def _checked_lengths(lengths: Any, T: int, B: int) -> Array:
         raise ShapeError("lengths", "rows of several sizes", f"({B},), one per sequence") from None
     check_lengths(array, T, B)
     return array.astype(np.int64)
-
-
-def _swap_time_and_batch(x: Tensor) -> Tensor:
-    """(T, B, features) to (B, T, features), or back, as a view."""
-
-    def backward(gradient: Array | None) -> tuple[Array | None]:
-        return (None if gradient is None else gradient.swapaxes(0, 1),)
-
-    (swapped,) = apply("swap_time_and_batch", (x,), (x.data.swapaxes(0, 1),), backward)
-    return swapped

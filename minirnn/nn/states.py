@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.device import array_namespace
-from minirnn.errors import ArgumentError, DTypeError, ShapeError
-from minirnn.kernels.contract import Array
-from minirnn.tensor import Tensor, apply, as_tensor
+from minirnn.errors import ArgumentError, ShapeError
+from minirnn.functional.shaping import reshape, stack
+from minirnn.tensor import Tensor, as_tensor, constant
 
 States = tuple[Tensor, ...]  # one Tensor per state of the cell
 
 
 def zero_states(count: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> States:
     """`count` states of zeros; the kernels do not write into them."""
-    return tuple([Tensor(np.zeros(shape, dtype)) for _ in range(count)])
+    return tuple([constant(np.zeros(shape, dtype)) for _ in range(count)])
 
 
 def given_states(
@@ -49,39 +48,14 @@ def given_states(
 def _checked(
     value: Any, argument: str, shape: tuple[int, int, int], dtype: np.dtype[Any]
 ) -> Tensor:
-    tensor = as_tensor(value, argument=argument)
+    tensor = as_tensor(value, dtype, argument)
     if tensor.shape != shape:
         raise ShapeError(argument, f"shape {tensor.shape}", f"{shape}, which is (L*D, B, H)")
-    if tensor.dtype != dtype:
-        hint = f"Convert it with .astype({dtype.name!r})"
-        raise DTypeError(argument, tensor.dtype.name, f"{dtype.name}, as x", hint)
     return tensor
 
 
-def split(state: Tensor) -> States:
-    """(levels, B, H) to one (B, H) per level: views, and one operation on the tape."""
-    data = state.data
-
-    def backward(*gradients: Array | None) -> Sequence[Array | None]:
-        whole = array_namespace(data).zeros(data.shape, data.dtype)
-        for level, gradient in enumerate(gradients):
-            if gradient is not None:
-                whole[level] = gradient
-        return (whole,)
-
-    return apply("split_state", (state,), tuple(data), backward)
-
-
 def join(levels: Sequence[Tensor]) -> Tensor:
-    """One (B, H) per level to (levels, B, H): one operation on the tape; a view of a lone level."""
-
-    def backward(gradient: Array | None) -> Sequence[Array | None]:
-        return [None] * len(levels) if gradient is None else list(gradient)
-
+    """One (B, H) per level to (levels, B, H); a view where there is one level."""
     if len(levels) == 1:
-        data = levels[0].data[None]
-    else:
-        arrays = [level.data for level in levels]
-        data = array_namespace(arrays[0]).stack(arrays)
-    (joined,) = apply("join_state", tuple(levels), (data,), backward)
-    return joined
+        return reshape(levels[0], (1, *levels[0].data.shape))
+    return stack(levels)
