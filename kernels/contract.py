@@ -129,7 +129,7 @@ def check_call(
     if B == 0:
         raise ShapeError("x", f"shape {x.shape}", "a batch of at least one sequence")
     dtype = x.dtype
-    if dtype not in dtypes:
+    if dtype is not dtypes[0] and dtype not in dtypes:  # "is" first: this runs at every call
         names = " or ".join(d.name for d in dtypes)
         raise DTypeError("x", dtype.name, names, "Convert it with .astype(...)")
     gates_x, gates_h = len(cell.input_slots), len(cell.hidden_slots)
@@ -147,7 +147,7 @@ def check_call(
         if bias is not None and bias.shape != (rows * H,):
             raise ShapeError(name, f"shape {bias.shape}", f"({rows * H},)")
     for name, array in zip(Weights._fields, weights, strict=True):
-        if array is not None and array.dtype != dtype:
+        if array is not None and array.dtype is not dtype and array.dtype != dtype:
             raise DTypeError(name, array.dtype.name, f"{dtype.name}, the dtype of x")
     if len(state) != len(cell.states):
         raise ArgumentError(
@@ -156,7 +156,7 @@ def check_call(
     for name, array in zip(cell.states, state, strict=True):
         if array.shape != (B, H):
             raise ShapeError(f"state {name!r}", f"shape {array.shape}", f"({B}, {H})")
-        if array.dtype != dtype:
+        if array.dtype is not dtype and array.dtype != dtype:
             raise DTypeError(f"state {name!r}", array.dtype.name, f"{dtype.name}, the dtype of x")
     if lengths is not None:
         check_lengths(lengths, T, B)

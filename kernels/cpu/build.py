@@ -103,11 +103,10 @@ def _compile_cell(cell: Cell, dtype: str) -> Kernels:
 
 _SHARED_SIGNATURES = """
 
-_compiled = njit(cache={cache}, **COMPILE)
-pack_forward = njit("void({f}, {f}, i8[:, ::1], i8[:, ::1], i8, i8, i8, {f}, {f})",
+pack_forward = njit("void({m}, {m}, {f}, {f}, i8[:, ::1], i8[:, ::1], i8, i8, i8, {f}, {f}, {m})",
                     cache={cache}, **COMPILE)(pack_forward)
-pack_backward = njit("void({f}, i8, i8, i8, i8, {f})", cache={cache}, **COMPILE)(pack_backward)
-weight_gradient = njit("void({f}, i8, i8[::1], {f}, i8, i8, i8, i8, i8[::1], b1, {f}, i8, i8, i8, "
+pack_backward = njit("void({m}, i8, i8, i8, i8, {f})", cache={cache}, **COMPILE)(pack_backward)
+weight_gradient = njit("void({f}, i8, i8[::1], {t}, i8, i8, i8, i8, i8[::1], b1, {m}, i8, i8, i8, "
                        "{f}, i8)", cache={cache}, **COMPILE)(weight_gradient)
 bias_gradient = njit("void({f}, i8, i8, i8, i8, i8, {f}, i8, i8)",
                      cache={cache}, **COMPILE)(bias_gradient)
@@ -115,11 +114,12 @@ bias_gradient = njit("void({f}, i8, i8, i8, i8, i8, {f}, i8, i8)",
 
 
 def _compile_shared(dtype: str) -> Shared:
-    flat = {"float32": "f4[::1]", "float64": "f8[::1]"}[dtype]
+    element = {"float32": "f4", "float64": "f8"}[dtype]
+    kinds = {"f": f"{element}[::1]", "m": f"{element}[:, ::1]", "t": f"{element}[:, :, ::1]"}
 
     def text(cached: bool) -> str:
         plain = (Path(__file__).parent / "shared.py").read_text(encoding="utf-8")
-        return plain + _SHARED_SIGNATURES.format(f=flat, cache=cached)
+        return plain + _SHARED_SIGNATURES.format(**kinds, cache=cached)
 
     module = _load(f"shared_{dtype}", text, "", f"products ({dtype})")
     return Shared(

@@ -25,6 +25,7 @@ class _Plan(NamedTuple):
     backward_rows: Any
     shared: Any
     lanes: int
+    nothing: Array  # (0,): stands for a bias that is not there
     input_runs: Array  # (runs, 2) int64: first slot, how many
     hidden_runs: Array
     input_columns: Array  # index of each slot fed by x, in block order
@@ -42,6 +43,7 @@ def _plan(cell: Cell, dtype: np.dtype[Any]) -> _Plan:
         kernels.backward_rows,
         build.shared_of(dtype.name),
         product.lanes_of(dtype.name),
+        np.empty(0, dtype),
         np.array(sequence.runs(cell, "x"), dtype=np.int64),
         np.array(sequence.runs(cell, "h"), dtype=np.int64),
         np.array([slots.index(s) for s in cell.input_slots], dtype=np.int64),
@@ -82,17 +84,17 @@ def forward(
     HP = -(-H // lanes) * lanes
     slots = len(cell.slots)
     keeps = keep != "nothing"
-    flat_x = _flat(x)
+    x = _plain(x)
     flat_lengths = _NO_LENGTHS if lengths is None else np.ascontiguousarray(lengths, dtype=np.int64)
     masked = lengths is not None
 
     packed_x = np.empty(len(cell.input_slots) * HP * width, dtype)
     packed_h = np.empty(len(cell.hidden_slots) * HP * H, dtype)
+    bias = np.empty((slots, HP), dtype)
     plan.shared.pack_forward(
-        _flat(weights.weight_ih), _flat(weights.weight_hh), plan.input_runs, plan.hidden_runs,
-        H, HP, width, packed_x, packed_h,
+        *[plan.nothing if w is None else _plain(w) for w in weights],
+        plan.input_runs, plan.hidden_runs, H, HP, width, packed_x, packed_h, bias,
     )  # fmt: skip
-    bias = _bias(plan, weights, slots, H, HP, dtype)
     z = np.empty((T if keeps else 1) * B * slots * HP, dtype)
     buffers = []
     depth = T + 1 if keeps else 2
@@ -104,13 +106,11 @@ def forward(
         buffers.append(buffer)
     h = buffers[0]
     output = np.zeros((T, B, H), dtype) if masked else (h[:T] if reverse else h[1:])
-    flat_output = output.reshape(-1) if masked else bias  # not written to without lengths
-    flat_states = [b.reshape(-1) for b in buffers]
 
     def rows(first: int, last: int) -> None:
         plan.forward_rows(
-            flat_x, packed_x, packed_h, bias, z, flat_output, flat_lengths, masked, reverse, keeps,
-            first, last, T, B, width, H, HP, depth, *flat_states,
+            x, packed_x, packed_h, bias, z, output, flat_lengths, masked, reverse, keeps,
+            first, last, T, B, width, H, HP, depth, *buffers,
         )  # fmt: skip
 
     threads.run(rows, threads.slices(B, 2.0 * T * B * slots * H * (width + H)))
@@ -119,7 +119,7 @@ def forward(
     if not keeps:
         return output, last_state, None
     tape = CpuTape(
-        cell, keep, reverse, (T, B, width, H, HP), flat_x, weights,
+        cell, keep, reverse, (T, B, width, H, HP), x, weights,
         flat_lengths if masked else None, z, tuple(buffers),
     )  # fmt: skip
     return output, last_state, tape
@@ -162,27 +162,23 @@ def backward(
     IP = -(-width // plan.lanes) * plan.lanes
     packed_h = np.empty(len(cell.hidden_slots) * H * HP, dtype)
     plan.shared.pack_backward(
-        _flat(weights.weight_hh), len(cell.hidden_slots), H, H, HP, packed_h
+        _plain(weights.weight_hh), len(cell.hidden_slots), H, H, HP, packed_h
     )
-    nothing = np.zeros(H, dtype)
-    dx, packed_x = nothing, nothing
+    nothing = np.zeros(H, dtype)  # a row of gradients where none arrive
+    none = nothing[None, None]
+    dx, packed_x = none, nothing
     if needs.x:
         dx = np.zeros((T, B, width), dtype)
         packed_x = np.empty(len(cell.input_slots) * H * IP, dtype)
         plan.shared.pack_backward(
-            _flat(weights.weight_ih), len(cell.input_slots), H, width, IP, packed_x
+            _plain(weights.weight_ih), len(cell.input_slots), H, width, IP, packed_x
         )
-    flat_doutput = nothing if doutput is None else _flat(doutput)
-    flat_dx = dx.reshape(-1)
-    per_state = [
-        flat.reshape(-1)
-        for arrays in zip(tape.states, carries, totals, strict=True)
-        for flat in arrays
-    ]
+    given = none if doutput is None else _plain(doutput)
+    per_state = [a for arrays in zip(tape.states, carries, totals, strict=True) for a in arrays]
 
     def rows(first: int, last: int) -> None:
         plan.backward_rows(
-            flat_doutput, nothing, tape.z, dz, packed_h, packed_x, flat_dx, flat_lengths, masked,
+            given, nothing, tape.z, dz, packed_h, packed_x, dx, flat_lengths, masked,
             tape.reverse, records, doutput is not None, needs.x, first, last, T, B, width, H, HP, IP,
             *per_state,
         )  # fmt: skip
@@ -194,7 +190,7 @@ def backward(
         tape.doutput, tape.dstate_h = doutput, dstates[0]
     dw_ih, dw_hh, db_ih, db_hh = _parameter_gradients(plan, tape, dz, needs)
     if not records:
-        tape.z = tape.x = nothing  # the buffers can go now, whoever still holds the tape
+        tape.z, tape.x = nothing, none  # the buffers can go now, whoever still holds the tape
         tape.states = ()
     return Gradients(
         dx if needs.x else None,
@@ -219,7 +215,7 @@ def _parameter_gradients(
         needs.bias_hh and weights.bias_hh is not None
     )
     db = np.zeros((slots, H), dtype) if wants_bias else None
-    h_before = tape.states[0].reshape(-1)
+    h_before = tape.states[0]
     h_at = B * H if tape.reverse else 0
 
     def units(first: int, last: int) -> None:
@@ -233,7 +229,7 @@ def _parameter_gradients(
                 packed = np.empty(chunk * whole, dtype)
                 plan.shared.weight_gradient(
                     dz, row_size, columns * HP, source, at, size, T, B, lengths, masked,
-                    gradient.reshape(-1), H, first, last, packed, chunk,
+                    gradient, H, first, last, packed, chunk,
                 )  # fmt: skip
         if db is not None:
             plan.shared.bias_gradient(
@@ -256,23 +252,9 @@ def _parameter_gradients(
     )  # fmt: skip
 
 
-def _bias(
-    plan: _Plan, weights: Weights, slots: int, H: int, HP: int, dtype: np.dtype[Any]
-) -> Array:
-    """The sum of the biases that enter each slot, (slots*HP,), zero in the padding."""
-    bias = np.zeros((slots, HP), dtype)
-    if weights.bias_ih is not None:
-        bias[plan.input_columns, :H] = weights.bias_ih.reshape(-1, H)
-    if weights.bias_hh is not None:
-        bias[plan.hidden_columns, :H] += weights.bias_hh.reshape(-1, H)
-    return bias.reshape(-1)
-
-
-def _flat(array: Array) -> Array:
-    """The array as the kernels take it: flat, contiguous, aligned; copied only if it is not."""
-    if not array.flags.carray:
-        array = np.array(array, order="C")
-    return array.reshape(-1)
+def _plain(array: Array) -> Array:
+    """The array as the kernels take it: C-contiguous, aligned, writable; copied if it is not."""
+    return array if array.flags.carray else np.array(array, order="C")
 
 
 def _check_gradients(

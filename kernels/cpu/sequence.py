@@ -4,7 +4,7 @@ The loop knows nothing of gates. `source(cell, dtype)` writes it out for a cell'
 as the text of a Numba module; `build` compiles that. Each call runs rows first … last-1 of the
 batch through all T steps, so threads own slices of the batch and never wait for one another.
 
-Layouts, all flat and C-contiguous:
+Layouts, all C-contiguous; the kernels address them by flat offsets:
   z       (T or 1, B, slots, HP)   slots' z, overwritten by the stored gates; backward: dz
   h, c…   (T+1, B, H)              states in time order. Forward direction: entry t+1 is the state
                                    after step t, entry 0 the initial one. Reverse: entry t is the
@@ -31,7 +31,7 @@ forward_row, backward_row = row_intrinsics(compiling_cell("{fingerprint}"))
 
 _FORWARD = '''
 
-@njit("void({f}, {f}, {f}, {f}, {f}, {f}, i8[::1], b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
+@njit("void({t}, {f}, {f}, {m}, {f}, {t}, i8[::1], b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
 def forward_rows(x, packed_x, packed_h, bias, z, output, lengths, masked, reverse, keeps,
                  first, last, T, B, I, H, HP, depth{states}):
     rows, row_size = last - first, {slots} * HP
@@ -41,8 +41,9 @@ def forward_rows(x, packed_x, packed_h, bias, z, output, lengths, masked, revers
         base = (t if keeps else 0) * B * row_size
         for b in range(first, last):
             at = base + b * row_size
-            for j in range(row_size):
-                z[at + j] = bias[j]
+            for slot in range({slots}):
+                for j in range(HP):
+                    z[at + slot * HP + j] = bias[slot, j]
         at = base + first * row_size
         # z += W x_t
 {input_products}
@@ -51,19 +52,17 @@ def forward_rows(x, packed_x, packed_h, bias, z, output, lengths, masked, revers
         for b in range(first, last):
 {entries}
             if masked and t >= lengths[b]:
-                for j in range(H):
-                    h[h_now + j] = h[h_before + j]
 {copies}
                 continue
             forward_row(H, HP, z, base + b * row_size{lasts}{news})
             if masked:
                 for j in range(H):
-                    output[(t * B + b) * H + j] = h[h_now + j]
+                    output[t, b, j] = h[now, b, j]
 '''
 
 _BACKWARD = '''
 
-@njit("void({f}, {f}, {f}, {f}, {f}, {f}, {f}, i8[::1], b1, b1, b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, i8{gradient_types})", cache={cache}, **COMPILE)
+@njit("void({t}, {f}, {f}, {f}, {f}, {f}, {t}, i8[::1], b1, b1, b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, i8{gradient_types})", cache={cache}, **COMPILE)
 def backward_rows(doutput, nothing, z, dz, packed_h, packed_x, dx, lengths, masked, reverse, records,
                   has_doutput, needs_x, first, last, T, B, I, H, HP, IP{gradients}):
     rows, row_size = last - first, {slots} * HP
@@ -109,13 +108,16 @@ def runs(cell: Cell, fed_by: str) -> list[tuple[int, int]]:
 def source(cell: Cell, dtype: str, cache: bool = True) -> str:
     """The text of the module with `forward_rows` and `backward_rows` for a cell."""
     states = cell.states
-    flat = {"float32": "f4[::1]", "float64": "f8[::1]"}[dtype]
+    element = {"float32": "f4", "float64": "f8"}[dtype]
+    flat, matrix, cube = (f"{element}[{axes}]" for axes in ("::1", ":, ::1", ":, :, ::1"))
     fields = {
         "name": cell.name,
         "dtype": dtype,
         "fingerprint": cell.fingerprint(),
         "cache": cache,
         "f": flat,
+        "m": matrix,
+        "t": cube,
         "slots": len(cell.slots),
     }
     return (
@@ -123,7 +125,7 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
         + _FORWARD.format(
             **fields,
             states=_joined(states),
-            state_types=f", {flat}" * len(states),
+            state_types=f", {cube}" * len(states),
             input_products=_forward_products(cell, "x"),
             hidden_products=_forward_products(cell, "h"),
             entries=_entries(states, indent=12, alternating=True),
@@ -134,7 +136,7 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
         + _BACKWARD.format(
             **fields,
             gradients=_joined(f"{s}, carry_{s}, total_{s}" for s in states),
-            gradient_types=f", {flat}" * (3 * len(states)),
+            gradient_types=f", {cube}, {matrix}, {cube}" * len(states),
             entries=_entries(states, indent=12, alternating=False),
             places="".join(
                 f", {s}, {s}_before, {s}, {s}_now, carry_{s}, b * HP, total_{s}, total"
@@ -161,11 +163,12 @@ def _entries(states: tuple[str, ...], indent: int, alternating: bool) -> str:
 
 
 def _copies(states: tuple[str, ...]) -> str:
-    return "\n".join(
-        f"                for j in range(H):\n"
-        f"                    {s}[{s}_now + j] = {s}[{s}_before + j]"
-        for s in states[1:]
-    )
+    lines = []
+    for s in states:
+        entries = ("now", "before") if s == "h" else ("now % depth", "before % depth")
+        lines.append("                for j in range(H):")
+        lines.append(f"                    {s}[{entries[0]}, b, j] = {s}[{entries[1]}, b, j]")
+    return "\n".join(lines)
 
 
 def _forward_products(cell: Cell, fed_by: str) -> str:

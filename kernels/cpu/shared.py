@@ -8,6 +8,7 @@ H hidden size, HP the same padded to whole vectors; a slot's z sits HP apart in 
 
 from numba import njit
 
+from minirnn.kernels.cpu.packing import transpose
 from minirnn.kernels.cpu.product import COMPILE, accumulate, panel_vectors, vector_lanes
 
 
@@ -30,51 +31,54 @@ def pack_panels(source, at, row_step, column_step, rows, columns, packed, to):
 
 
 @njit(**COMPILE)
-def pack_transposed(source, blocks, H, HP, depth, packed, to):
-    """Pack W^T of `blocks` consecutive gate blocks, (blocks*H, depth) each row contiguous.
-
-    Columns of the packed matrix are units, HP a block, zero between H and HP.
-    """
+def pack_transposed(source, at, blocks, H, HP, depth, packed, to):
+    """Pack W^T of `blocks` consecutive gate blocks (H, depth); zero between H and HP."""
     lanes = vector_lanes(packed)
     columns = blocks * HP
     column = 0
     while column < columns:
         width = panel_vectors(columns - column, lanes) * lanes
-        panel = to + column * depth
-        for j in range(width):
-            block, unit = divmod(column + j, HP)
-            if unit < H:
-                row = (block * H + unit) * depth
-                for k in range(depth):
-                    packed[panel + k * width + j] = source[row + k]
-            else:
-                for k in range(depth):
-                    packed[panel + k * width + j] = 0
+        for j in range(0, width, lanes):  # a vector of columns lies within one block
+            block, unit = (column + j) // HP, (column + j) % HP
+            row = at + (block * H + unit) * depth
+            transpose(H - unit, depth, source, row, packed, to + column * depth + j, width)
         column += width
 
 
-def pack_forward(weight_ih, weight_hh, input_runs, hidden_runs, H, HP, width, packed_x, packed_h):
-    """Pack both weights for the forward products, each run of neighbouring slots on its own."""
+def pack_forward(weight_ih, weight_hh, bias_ih, bias_hh, input_runs, hidden_runs, H, HP, width,
+                 packed_x, packed_h, bias):  # fmt: skip
+    """Pack both weights for the forward products, each run of neighbouring slots on its own.
+
+    `bias` (slots, HP) becomes the sum of what enters each slot; a bias of size 0 is none.
+    """
+    bias[:] = 0
     block = 0
     for run in range(input_runs.shape[0]):
-        blocks = input_runs[run, 1]
-        source = weight_ih[block * H * width :]
-        pack_transposed(source, blocks, H, HP, width, packed_x, block * HP * width)
+        slot, blocks = input_runs[run]
+        at, to = block * H * width, block * HP * width
+        pack_transposed(weight_ih, at, blocks, H, HP, width, packed_x, to)
+        if bias_ih.shape[0] > 0:
+            for i in range(blocks):
+                for unit in range(H):
+                    bias[slot + i, unit] += bias_ih[(block + i) * H + unit]
         block += blocks
     block = 0
     for run in range(hidden_runs.shape[0]):
-        blocks = hidden_runs[run, 1]
-        pack_transposed(
-            weight_hh[block * H * H :], blocks, H, HP, H, packed_h, block * HP * H
-        )
+        slot, blocks = hidden_runs[run]
+        pack_transposed(weight_hh, block * H * H, blocks, H, HP, H, packed_h, block * HP * H)
+        if bias_hh.shape[0] > 0:
+            for i in range(blocks):
+                for unit in range(H):
+                    bias[slot + i, unit] += bias_hh[(block + i) * H + unit]
         block += blocks
 
 
 def pack_backward(weight, blocks, H, columns, packed_columns, packed):
     """Pack each gate block (H, columns) of a weight for the products dz W."""
+    flat = weight.reshape(-1)
     for block in range(blocks):
         pack_panels(
-            weight, block * H * columns, columns, 1, H, columns, packed,
+            flat, block * H * columns, columns, 1, H, columns, packed,
             block * H * packed_columns,
         )  # fmt: skip
 
@@ -88,6 +92,7 @@ def weight_gradient(dz, row_size, slot_columns, source, source_at, width, steps,
     out altogether: what stands in the padding of x may be anything.
     """
     total = steps * B
+    source = source.reshape(-1)
     lanes = vector_lanes(packed)
     for start in range(0, total, chunk):
         rows = min(chunk, total - start)

@@ -138,6 +138,30 @@ class Vectors:
         align = ir.Constant(INT32, self.format.bytes)
         self.builder.call(f, [value, vector_pointer, align, mask])
 
+    def gather(self, pointer: ir.Value, indexes: list[ir.Value], mask: ir.Value) -> ir.Value:
+        """Elements pointer[index], one a lane, 0 where the mask is not set."""
+        wide = ir.VectorType(INT64, self.lanes)
+        offsets: ir.Value = ir.Constant(wide, ir.Undefined)
+        for lane, index in enumerate(indexes):
+            offsets = self.builder.insert_element(offsets, index, ir.Constant(INT32, lane))
+        base = self.builder.ptrtoint(pointer, INT64)
+        every = self.builder.shuffle_vector(
+            self.builder.insert_element(ir.Constant(wide, ir.Undefined), base, ir.Constant(INT32, 0)),
+            ir.Constant(wide, ir.Undefined),
+            ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes),
+        )
+        size = ir.Constant(wide, [self.format.bytes] * self.lanes)
+        pointers = ir.VectorType(self.format.type.as_pointer(), self.lanes)
+        addresses = self.builder.inttoptr(
+            self.builder.add(every, self.builder.mul(offsets, size)), pointers
+        )
+        f = self._function(
+            f"llvm.masked.gather.{self._suffix}.v{self.lanes}p0",
+            self.type, [pointers, INT32, self._bits, self.type],
+        )  # fmt: skip
+        align = ir.Constant(INT32, self.format.bytes)
+        return self.builder.call(f, [addresses, align, mask, self.splat(0.0)])
+
     # -- arithmetic -------------------------------------------------------------------------
 
     def add(self, a: ir.Value, b: ir.Value) -> ir.Value:

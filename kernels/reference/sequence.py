@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.errors import DTypeError, ShapeError, TapeError
+from minirnn.errors import DTypeError, ShapeError, TraceError
 from minirnn.kernels.contract import Array, Gradients, Keep, Needs, Record, Weights
 
 
@@ -112,10 +112,10 @@ class ReferenceTape:
     def record(self) -> Record:
         """Unpack; zero past a sequence's end.
 
-        Raises: TapeError if the tape was not kept as "record".
+        Raises: TraceError if the tape was not kept as "record".
         """
         if self.keep != "record":
-            raise TapeError(f'this tape was kept as "{self.keep}"; a record needs keep="record"')
+            raise TraceError(f'a tape kept as "{self.keep}" has no record; keep="record" does')
         return Record(
             {name: np.where(self.valid, gate, 0) for name, gate in self.gates.items()},
             {name: np.where(self.valid, state, 0) for name, state in self.states.items()},
