@@ -176,21 +176,23 @@ def _propagate(node: Node, sums: dict[Leaf, Array]) -> None:
             continue
         if isinstance(edge, tuple):
             parent, index, shape, dtype = edge
+            _check(node.name, gradient, shape, dtype)
+            if parent.gradients is None:
+                parent.gradients = [None] * parent.outputs
+            held = parent.gradients[index]
+            # Out of place: an operation may hand the same array to two inputs.
+            parent.gradients[index] = gradient if held is None else held + gradient
         else:
-            parent, shape, dtype = None, edge.data.shape, edge.data.dtype
-        if gradient.shape != shape:
-            raise ShapeError(f"gradient of {node.name!r}", f"shape {gradient.shape}", f"{shape}")
-        if gradient.dtype is not dtype and gradient.dtype != dtype:
-            raise DTypeError(f"gradient of {node.name!r}", gradient.dtype.name, dtype.name)
-        if parent is None:
+            _check(node.name, gradient, edge.data.shape, edge.data.dtype)
             if edge in sums:
                 sums[edge] += gradient
             else:
                 sums[edge] = own_copy(gradient)
-        elif parent.gradients is None:
-            parent.gradients = [None] * parent.outputs
-            parent.gradients[index] = gradient
-        else:
-            held = parent.gradients[index]
-            # Out of place: an operation may hand the same array to two inputs.
-            parent.gradients[index] = gradient if held is None else held + gradient
+
+
+def _check(name: str, gradient: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Check that the gradient that operation `name` returned fits the input it is for."""
+    if gradient.shape != shape:
+        raise ShapeError(f"gradient of {name!r}", f"shape {gradient.shape}", f"{shape}")
+    if gradient.dtype is not dtype and gradient.dtype != dtype:
+        raise DTypeError(f"gradient of {name!r}", gradient.dtype.name, dtype.name)

@@ -164,7 +164,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same data (shared, not copied) as a leaf that needs no gradient."""
-        result = _wrap(self.data)
+        result = constant(self.data)
         result._truncated = self._truncated or self._origin is not None
         return result
 
@@ -193,7 +193,9 @@ class Tensor:
             raise TapeError("a result on the tape cannot be copied or pickled; use .detach()")
         return _rebuild, (self.data, self.grad, self._requires_grad, self._truncated)
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> np.ndarray[Any, Any]:
         if self._requires_grad and _mode.enabled:
             raise TapeError(
                 "a NumPy function was given a tensor that requires a gradient, which it would "
@@ -267,9 +269,13 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        if other is None or isinstance(other, str):
+            return NotImplemented
         return functional.equal(self, other)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        if other is None or isinstance(other, str):
+            return NotImplemented
         return functional.not_equal(self, other)
 
     def __lt__(self, other: Operand) -> Tensor:
@@ -351,7 +357,7 @@ def apply(
         for tensor in inputs:
             if tensor._requires_grad:
                 return _record(name, inputs, outputs, backward)
-    return tuple([_wrap(array) for array in outputs])
+    return tuple([constant(array) for array in outputs])
 
 
 def _record(
@@ -363,7 +369,7 @@ def _record(
     node = Node(name, edges, len(outputs), backward)
     results = []
     for index, array in enumerate(outputs):
-        result = _wrap(array)
+        result = constant(array)
         array = result.data
         result._requires_grad = True
         result._origin = (node, index, array.shape, array.dtype)
@@ -371,8 +377,12 @@ def _record(
     return tuple(results)
 
 
-def _wrap(array: Array) -> Tensor:
-    """A leaf around `array`, unchecked; a NumPy scalar, as reductions give, becomes an array."""
+def constant(array: Array) -> Tensor:
+    """A leaf around `array`, unchecked, that needs no gradient.
+
+    For arrays that this library computed itself; a NumPy scalar, as reductions give, becomes an
+    array. Callers' arrays go through `as_tensor`.
+    """
     tensor: Tensor = _new(Tensor)
     tensor.data = _asarray(array) if isinstance(array, _Scalar) else array
     tensor.grad = None
@@ -388,12 +398,12 @@ _Scalar = np.generic
 
 
 def _rebuild(data: Array, grad: Array | None, requires_grad: bool, truncated: bool) -> Tensor:
-    tensor = _wrap(data)
+    tensor = constant(data)
     tensor.grad, tensor._requires_grad, tensor._truncated = grad, requires_grad, truncated
     return tensor
 
 
-def as_tensor(value: Operand, dtype: DTypeLike = None, argument: str = "value") -> Tensor:
+def as_tensor(value: Operand, dtype: DTypeLike | None = None, argument: str = "value") -> Tensor:
     """`value` itself if it is a Tensor, else a Tensor around it; of `dtype` if that is given.
 
     Python numbers and lists of them adopt `dtype`; tensors, arrays and NumPy scalars must have it.
@@ -404,7 +414,7 @@ def as_tensor(value: Operand, dtype: DTypeLike = None, argument: str = "value") 
         if dtype is not None and value.data.dtype != dtype:
             raise wrong_dtype(argument, value.data.dtype, np.dtype(dtype))
         return value
-    return _wrap(to_array(value, None if dtype is None else np.dtype(dtype), argument))
+    return constant(to_array(value, None if dtype is None else np.dtype(dtype), argument))
 
 
 def _check_differentiable(array: Array) -> None:
