@@ -12,6 +12,7 @@ TEST_READY := $(VENV)/ready-test
 TORCH_READY := $(VENV)/ready-torch
 
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: help demo test oracle lint format package warmup clean
 
 help:  ## list the targets
@@ -50,7 +51,7 @@ $(BIN)/activate:
 	    { echo "minirnn: no $(PYTHON) here. Name yours: make PYTHON=python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "minirnn: Python 3.11 or newer is needed; $(PYTHON) is" \
-	           "$$("$(PYTHON)" --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	           "$$("$(PYTHON)" --version 2>&1 | head -n 1). Name another: make PYTHON=python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2> /dev/null || \
 	    { echo "minirnn: $(PYTHON) cannot make virtual environments: its venv module is missing" \
 	           "(Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
