@@ -40,11 +40,13 @@ Edge: TypeAlias = "Origin | Leaf | None"  # None: this input needs no gradient
 Backward: TypeAlias = "Callable[..., Sequence[Array | None]]"
 
 
-class _Mode(threading.local):
+class Mode(threading.local):
+    """Whether this thread records what it computes."""
+
     enabled = True
 
 
-_mode = _Mode()
+mode = Mode()
 _serial = itertools.count()
 _lock = threading.Lock()
 
@@ -61,7 +63,7 @@ if hasattr(os, "register_at_fork"):
 
 def is_grad_enabled() -> bool:
     """Whether operations of this thread are recorded (when an input requires a gradient)."""
-    return _mode.enabled
+    return mode.enabled
 
 
 @contextmanager
@@ -70,12 +72,12 @@ def no_grad() -> Iterator[None]:
 
     Holds for the calling thread only; may be nested.
     """
-    before = _mode.enabled
-    _mode.enabled = False
+    before = mode.enabled
+    mode.enabled = False
     try:
         yield
     finally:
-        _mode.enabled = before
+        mode.enabled = before
 
 
 class Node:

@@ -24,9 +24,9 @@ from minirnn.tape import (
     Edge,
     Node,
     Origin,
-    _mode,
     add_to_leaves,
     is_grad_enabled,
+    mode,
     no_grad,
     own_copy,
     run_backward,
@@ -152,7 +152,8 @@ class Tensor:
             if data.size != 1:
                 hint = "Only a single element, such as a loss, starts from 1 by itself"
                 raise ShapeError("gradient", "None", f"an array of shape {data.shape}", hint)
-            start = array_namespace(data).ones(data.shape, data.dtype)
+            start = array_namespace(data).empty(data.shape, data.dtype)
+            start[...] = 1
         else:
             start = as_tensor(gradient, data.dtype, "gradient").data
             if start.shape != data.shape:
@@ -196,7 +197,7 @@ class Tensor:
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> np.ndarray[Any, Any]:
-        if self._requires_grad and _mode.enabled:
+        if self._requires_grad and mode.enabled:
             raise TapeError(
                 "a NumPy function was given a tensor that requires a gradient, which it would "
                 "lose; use minirnn.functional, or say .numpy() to take the data alone"
@@ -353,7 +354,7 @@ def apply(
     what it is given, may return it, and must not keep the resulting tensors (the tape would be a
     cycle); keeping their arrays is fine.
     """
-    if _mode.enabled:
+    if mode.enabled:
         for tensor in inputs:
             if tensor._requires_grad:
                 return _record(name, inputs, outputs, backward)
@@ -383,18 +384,13 @@ def constant(array: Array) -> Tensor:
     For arrays that this library computed itself; a NumPy scalar, as reductions give, becomes an
     array. Callers' arrays go through `as_tensor`.
     """
-    tensor: Tensor = _new(Tensor)
-    tensor.data = _asarray(array) if isinstance(array, _Scalar) else array
+    tensor = Tensor.__new__(Tensor)
+    tensor.data = np.asarray(array) if isinstance(array, np.generic) else array
     tensor.grad = None
     tensor._requires_grad = False
     tensor._origin = None
     tensor._truncated = False
     return tensor
-
-
-_new = Tensor.__new__
-_asarray = np.asarray
-_Scalar = np.generic
 
 
 def _rebuild(data: Array, grad: Array | None, requires_grad: bool, truncated: bool) -> Tensor:

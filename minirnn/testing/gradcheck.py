@@ -186,4 +186,4 @@ def _directions(
     else:
         for _ in range(max_elements):
             direction = rng.standard_normal(array.shape)
-            yield None, direction / np.linalg.norm(direction)
+            yield None, np.asarray(direction / np.linalg.norm(direction))
