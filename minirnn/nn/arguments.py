@@ -52,7 +52,7 @@ def boolean(name: str, value: Any) -> bool:
 def float_dtype(value: Any) -> np.dtype[Any]:
     """`value` as float32 or float64; raises DTypeError naming `dtype`."""
     try:
-        dtype = np.dtype(value)
+        dtype: np.dtype[Any] = np.dtype(value)
     except TypeError:
         raise DTypeError("dtype", repr(value), "float32 or float64") from None
     if value is None or dtype not in FLOATS:

@@ -1,24 +1,14 @@
-"""`Dropout`: in training, zeros at random places (Srivastava et al. 2014, JMLR 15)."""
+"""`Dropout`: in training, zeros at random places."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from minirnn.functional.noise import dropout
 from minirnn.kernels.contract import Array
 from minirnn.nn.arguments import drop_probability, generator
 from minirnn.nn.module import Module
 from minirnn.tensor import Tensor, as_tensor
-
-
-def dropout(x: Tensor, p: float, rng: np.random.Generator) -> Tensor:
-    """Zero each element with probability p and divide the others by 1 - p ("inverted" dropout).
-
-    The expected value is x, so that nothing has to change when the network is evaluated.
-    """
-    kept = rng.random(x.shape, dtype=np.float32) >= p
-    return x * Tensor(kept.astype(x.dtype) / (1.0 - p))
 
 
 class Dropout(Module):

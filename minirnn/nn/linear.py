@@ -9,6 +9,7 @@ import numpy as np
 
 from minirnn.device import check_device
 from minirnn.errors import ShapeError
+from minirnn.functional.products import linear
 from minirnn.kernels.contract import Array
 from minirnn.nn.arguments import boolean, float_dtype, generator, positive_int
 from minirnn.nn.module import Module
@@ -58,8 +59,7 @@ class Linear(Module):
         x = as_tensor(x, self.dtype, "x")
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ShapeError("x", f"shape {x.shape}", f"(..., {self.in_features})")
-        y = x @ self.weight.T
-        return y if self.bias is None else y + self.bias
+        return linear(x, self.weight, self.bias)
 
     def _describe(self) -> str:
         without = "" if self.bias is not None else ", bias=False"

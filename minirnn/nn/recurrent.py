@@ -13,20 +13,21 @@ import numpy as np
 
 from minirnn.device import check_device
 from minirnn.errors import ArgumentError, ShapeError
+from minirnn.functional.noise import dropout as dropout_of
 from minirnn.functional.recurrent import recurrent
 from minirnn.functional.shaping import concatenate, swapaxes, unbind
 from minirnn.inspect.recording import active
 from minirnn.inspect.source import TraceSource
 from minirnn.kernels import cells
 from minirnn.kernels.cells.cell import Cell
-from minirnn.kernels.contract import Array, Tape, Weights, check_lengths
+from minirnn.kernels.contract import Array, Keep, Tape, Weights, check_lengths
 from minirnn.nn import states
 from minirnn.nn.arguments import boolean, drop_probability, float_dtype, generator, positive_int
-from minirnn.nn.dropout import dropout as drop
 from minirnn.nn.linear import uniform_parameter
 from minirnn.nn.module import Module
 from minirnn.tensor import Tensor, as_tensor
 
+DIRECTIONS = (False, True)  # of time: forward, reverse
 CELLS = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
 
 
@@ -115,8 +116,11 @@ class Recurrent(Module):
 
     def weights(self, layer: int = 0, *, reverse: bool = False) -> Weights:
         """The parameters (Tensors) of one layer in one direction."""
-        attributes = vars(self)
-        return Weights(*[attributes[name] for name in self._names[layer][reverse]])
+        return self._weights(self._names[layer][reverse])
+
+    def _weights(self, names: tuple[str, ...]) -> Weights:
+        attributes = self.__dict__
+        return Weights(*[attributes[name] for name in names])
 
     def forward(
         self, x: Tensor | Array, state: Any = None, lengths: Any = None
@@ -134,7 +138,7 @@ class Recurrent(Module):
         Raises: ShapeError, DTypeError or ArgumentError that names the argument.
         """
         x = as_tensor(x, self.dtype, "x")
-        self._check_input(x)
+        self._check_shape(x.data.shape)
         if self.batch_first:
             x = swapaxes(x, 0, 1)
         T, B, _ = x.data.shape
@@ -142,49 +146,43 @@ class Recurrent(Module):
             lengths = _checked_lengths(lengths, T, B)
         initial, truncated = self._initial_states(state, B)
         recordings = active()
-        calls = [(recording, recording.begin_call()) for recording in recordings]
-        finals: list[tuple[Tensor, ...]] = []
-        for layer in range(self.num_layers):
+        calls = [recording.begin_call() for recording in recordings]
+        keep: Keep | None = "record" if recordings else None
+        finals: list[states.States] = []
+        for layer, directions in enumerate(self._names):
             if layer > 0 and self.training and self.dropout > 0.0:
-                x = drop(x, self.dropout, self.rng)
+                x = dropout_of(x, self.dropout, self.rng)
             outputs = []
-            for reverse in range(self.num_directions):
-                weights = self.weights(layer, reverse=bool(reverse))
+            for reverse, names in zip(DIRECTIONS, directions, strict=False):
+                weights = self._weights(names)
                 start = initial[len(finals)]
                 output, final, tape = recurrent(
-                    self.cell,
-                    x,
-                    start,
-                    weights,
-                    lengths=lengths,
-                    reverse=bool(reverse),
-                    keep="record" if calls else None,
+                    self.cell, x, start, weights, lengths=lengths, reverse=reverse, keep=keep
                 )
-                if tape is not None and calls:
-                    source = self._trace_source(layer, x, start, weights, lengths, tape, truncated)
-                    for recording, call in calls:
-                        recording.add(call, source)
                 outputs.append(output)
                 finals.append(final)
+                if recordings and tape is not None:
+                    source = self._trace_source(layer, x, start, weights, lengths, tape, truncated)
+                    for recording, call in zip(recordings, calls, strict=True):
+                        recording.add(call, source)
             x = outputs[0] if len(outputs) == 1 else concatenate(outputs, axis=2)
         if self.batch_first:
             x = swapaxes(x, 0, 1)
         last = tuple([states.join(levels) for levels in zip(*finals, strict=True)])
         return x, last[0] if len(last) == 1 else last
 
-    def _check_input(self, x: Tensor) -> None:
-        shape = x.data.shape
-        axes = "(B, T, {})" if self.batch_first else "(T, B, {})"
-        wanted = axes.format(self.input_size)
-        if len(shape) != 3:
-            hint = "One sequence without a batch axis becomes a batch of one with x[:, None, :]"
-            if self.batch_first:
-                hint = hint.replace("x[:, None, :]", "x[None]")
-            raise ShapeError("x", f"shape {shape}", wanted, hint if len(shape) == 2 else "")
-        if shape[2] != self.input_size:
-            raise ShapeError("x", f"shape {shape}", wanted)
-        if shape[0 if self.batch_first else 1] == 0:
-            raise ShapeError("x", f"shape {shape}", f"{wanted} with at least one sequence")
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        batch_axis = 0 if self.batch_first else 1
+        if len(shape) == 3 and shape[2] == self.input_size and shape[batch_axis] > 0:
+            return
+        wanted = f"({'B, T' if self.batch_first else 'T, B'}, {self.input_size})"
+        hint = ""
+        if len(shape) == 2:
+            added = "x[None]" if self.batch_first else "x[:, None]"
+            hint = f"A sequence without a batch axis becomes a batch of one with {added}"
+        elif len(shape) == 3 and shape[2] == self.input_size:
+            wanted += " with at least one sequence"
+        raise ShapeError("x", f"shape {shape}", wanted, hint)
 
     def _initial_states(self, state: Any, B: int) -> tuple[list[states.States], bool]:
         """The states at each level, and whether they were cut off a tape (truncated BPTT)."""

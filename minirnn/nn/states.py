@@ -19,8 +19,8 @@ States = tuple[Tensor, ...]  # one Tensor per state of the cell
 
 
 def zero_states(count: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> States:
-    """`count` states of zeros; the kernels do not write into them."""
-    return tuple([constant(np.zeros(shape, dtype)) for _ in range(count)])
+    """`count` states of zeros: one array, since kernels do not write into initial states."""
+    return (constant(np.zeros(shape, dtype)),) * count
 
 
 def given_states(
