@@ -1,0 +1,244 @@
+"""A kernel of your own against the reference: run it in float64, and compare by name.
+
+    expected = reference("lstm", x, (h0, c0), (w_ih, w_hh, b_ih, b_hh), doutput=dy)
+    assert_matches_reference({"output": y, "state.c": c, "grad.weight_hh": dw}, expected)
+
+Arrays are time-major, as everywhere: x (T, B, I), states (B, H), gates and their gradients
+(T, B, H). The names are those of `ReferenceRun.arrays`; give as many as you have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.kernels import cells
+from minirnn.kernels import reference as kernels
+from minirnn.kernels.contract import Array, Gradients, Needs, Record, Weights
+from minirnn.tensor import Tensor
+from minirnn.testing.tolerances import (
+    FLOAT64_WHOLE_RUN,
+    Sizes,
+    bound,
+    magnitudes_of,
+    scale,
+    terms,
+)
+
+if TYPE_CHECKING:
+    from minirnn.kernels.cells.cell import Cell
+
+__all__ = [
+    "ReferenceRun",
+    "assert_matches_reference",
+    "excess",
+    "named_arrays",
+    "reference",
+]
+
+
+@dataclass(frozen=True)
+class ReferenceRun:
+    """What the reference computed, in float64, and the tolerances that follow from it.
+
+    `output` (T, B, H) and `state`, one (B, H) per state; `gradients` as `kernels.contract` has
+    them; `record` with gates, states, grad_states, grad_slots, grad_direct, (T, B, H) each.
+    """
+
+    cell: Cell
+    output: Array
+    state: tuple[Array, ...]
+    gradients: Gradients
+    record: Record
+    sizes: Sizes
+    magnitudes: Mapping[str, float]
+    whole_run: bool = True
+
+    def arrays(self) -> dict[str, Array]:
+        """Every array by name.
+
+        "output", "state.<state>"; "grad.x", "grad.state.<state>", "grad.weight_ih" and the other
+        parameters; "gates.<slot>", "states.<state>", "grad_states.<state>", "grad_slots.<slot>",
+        "grad_direct".
+        """
+        return named_arrays(self.cell, self.output, self.state, self.gradients, self.record)
+
+    def tolerance(self, name: str, dtype: Any) -> float:
+        """The largest difference that rounding explains (`minirnn.testing.tolerances`)."""
+        if np.dtype(dtype) == np.float64 and self.whole_run:
+            largest = np.abs(self.arrays()[name]).max(initial=1.0)
+            return FLOAT64_WHOLE_RUN * float(largest)
+        return bound(dtype, terms(name, self.sizes), scale(name, self.magnitudes))
+
+
+def reference(
+    cell: Cell | str,
+    x: Any,
+    state: Sequence[Any] | None,
+    weights: Sequence[Any],
+    *,
+    lengths: Any = None,
+    reverse: bool = False,
+    doutput: Any = None,
+    dstate: Sequence[Any] | None = None,
+) -> ReferenceRun:
+    """Run forward and backward of RNN, GRU or LSTM in float64, by hand-written equations.
+
+    Parameters
+    ----------
+    cell      a built-in cell, or its name ("rnn", "gru", "lstm" with their default activation)
+    x         (T, B, I); arrays or Tensors of float16, float32 or float64 (widened, nothing is lost)
+    state     initial states, one (B, H) each; None for zeros
+    weights   weight_ih (Gi*H, I), weight_hh (Gh*H, H), and the biases or None
+    lengths   (B,) integers, or None: steps past a sequence's end change nothing
+    reverse   run from the last step to the first
+    doutput   (T, B, H), gradient of the loss with respect to the output; None for zeros
+    dstate    the same of the last states, one (B, H) or None each; None for zeros
+
+    Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+    """
+    cell = built_in(cell)
+    x = widen("x", x)
+    widened = Weights(*map(widen, Weights._fields, weights))
+    initial = initial_state(cell, x, state, widened)
+    if lengths is not None:
+        lengths = np.asarray(lengths)
+    output, last, tape = kernels.forward(
+        cell, x, initial, widened, lengths=lengths, keep="record", reverse=reverse
+    )
+    assert tape is not None
+    gradients = kernels.backward(
+        cell,
+        widen("doutput", doutput),
+        None if dstate is None else tuple(widen("dstate", d) for d in dstate),
+        tape,
+        needs=Needs(),
+    )
+    record = tape.record()
+    T, B, I = x.shape  # noqa: E741
+    H, Gi, Gh = widened.weight_hh.shape[1], len(cell.input_slots), len(cell.hidden_slots)
+    magnitudes = magnitudes_of(cell.hidden_slots, tape.x, initial, widened, record)
+    return ReferenceRun(
+        cell, output, last, gradients, record, Sizes(T, B, I, H, Gi, Gh), magnitudes
+    )
+
+
+def assert_matches_reference(
+    actual: Mapping[str, Any], expected: ReferenceRun, *, tolerance: float | None = None
+) -> None:
+    """Compare arrays by name with the reference's; AssertionError tells the worst of them.
+
+    Without a `tolerance`, each array is held to the bound that `minirnn.testing.tolerances` derives
+    for its dtype; with one, to `tolerance` times the reference array's largest value.
+
+    Raises: AssertionError; ArgumentError for a name that the reference does not have; ShapeError
+    or DTypeError for an array that cannot be compared.
+    """
+    known = expected.arrays()
+    worst, told = 1.0, ""
+    for name, given in actual.items():
+        if name not in known:
+            raise ArgumentError("actual", repr(name), f"one of {', '.join(known)}")
+        found, wanted = _array(given), known[name]
+        if found.dtype.kind != "f":
+            raise DTypeError(name, found.dtype.name, "a float array")
+        if found.shape != wanted.shape:
+            raise ShapeError(name, f"shape {found.shape}", f"{wanted.shape}")
+        if tolerance is None:
+            allowed = expected.tolerance(name, found.dtype)
+        else:
+            allowed = tolerance * float(np.abs(wanted).max(initial=0.0))
+        ratio = excess(found, wanted, allowed)
+        if ratio.max(initial=0.0) > worst:
+            worst = float(ratio.max())
+            at = tuple(int(i) for i in np.unravel_index(ratio.argmax(), ratio.shape))
+            told = (
+                f"{name} differs from the reference at {_place(expected, name, at)}: "
+                f"got {found[at]!s}, wanted {wanted[at]!s}, "
+                f"{worst:.3g} times the allowed difference of {allowed:.3g}"
+            )
+    if told:
+        raise AssertionError(told)
+
+
+def excess(found: Array, wanted: Array, allowed: float) -> Array:
+    """|found - wanted| / allowed, elementwise; 0 where both are the same NaN or infinity."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.abs(found - wanted) / allowed
+    same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
+    return np.where(same, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+
+
+def named_arrays(
+    cell: Cell, output: Array, state: Sequence[Array], gradients: Gradients, record: Record | None
+) -> dict[str, Array]:
+    """The arrays of a run of any kernel set, named as :func:`assert_matches_reference` wants."""
+    named = {"output": output}
+    named |= {f"state.{n}": s for n, s in zip(cell.states, state, strict=True)}
+    for field, gradient in gradients._asdict().items():
+        if field == "state" and gradient is not None:
+            pairs = zip(cell.states, gradient, strict=True)
+            named |= {f"grad.state.{n}": g for n, g in pairs}
+        elif gradient is not None:
+            named[f"grad.{field}"] = gradient
+    if record is not None:
+        for field in ("gates", "states", "grad_states", "grad_slots"):
+            named |= {f"{field}.{n}": a for n, a in (getattr(record, field) or {}).items()}
+        if record.grad_direct is not None:
+            named["grad_direct"] = record.grad_direct
+    return named
+
+
+def built_in(cell: Cell | str) -> Cell:
+    """A cell, or the built-in one of that name.
+
+    Raises: ArgumentError for a name that is none of theirs.
+    """
+    if not isinstance(cell, str):
+        return cell
+    known = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
+    if cell not in known:
+        raise ArgumentError("cell", repr(cell), f"a cell, or one of {', '.join(known)}")
+    return known[cell]()
+
+
+def _array(value: Any) -> Array:
+    return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def widen(name: str, value: Any) -> Array:
+    """An array or Tensor of floats as float64, without loss; None stays None.
+
+    Raises: DTypeError for any other.
+    """
+    if value is None:
+        return None
+    array = _array(value)
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise DTypeError(name, array.dtype.name, "float16, float32 or float64")
+    return array.astype(np.float64)
+
+
+def initial_state(
+    cell: Cell, x: Array, state: Sequence[Any] | None, weights: Weights
+) -> tuple[Array, ...]:
+    """The initial states in float64; None stands for zeros."""
+    if state is not None:
+        return tuple(widen("state", s) for s in state)
+    shape = (*x.shape[1:2], *weights.weight_hh.shape[1:])
+    return tuple(np.zeros(shape) for _ in cell.states)
+
+
+def _place(run: ReferenceRun, name: str, at: tuple[int, ...]) -> str:
+    """An index in words."""
+    if name.startswith(("grad.weight", "grad.bias")):
+        slots = run.cell.input_slots if name.endswith("ih") else run.cell.hidden_slots
+        slot, unit = divmod(at[0], run.sizes.H)
+        column = f", column {at[1]}" if len(at) > 1 else ""
+        return f"row {at[0]} ({slots[slot]}, unit {unit}){column}"
+    words = ("step", "sequence", "feature" if name == "grad.x" else "unit")[-len(at) :]
+    return ", ".join(f"{word} {i}" for word, i in zip(words, at, strict=True))

@@ -1,0 +1,152 @@
+"""How far a kernel may stand from the reference: one table, derived, never widened to pass a test.
+
+A tolerance is `min(terms, 4 √terms) x machine epsilon x scale`:
+
+* `terms` counts the roundings that can add up on the way to a number. A product of K terms
+  rounds K times, in whatever order it is summed; a step's activations and arithmetic round
+  `STEP_ROUNDINGS` times (at most three activations in series, each to 4 units in the last place,
+  and 12 operations between them); each of T steps does so again. At worst all of them point the
+  same way [1]. Roundings that know nothing of each other add up to λ √terms halves of epsilon
+  instead, except with probability 2 exp(-λ²/2) [2]; λ = 8 makes that 3e-14 a number.
+* `scale` is what a relative rounding is relative to: the sum of the magnitudes that were added up,
+  which cancellation can leave far above the result.
+
+For one layer in one direction, with T steps, B sequences, I inputs, H units and Gi, Gh slots fed by
+x and by h:
+
+    array                          terms                       scale
+    -----------------------------  --------------------------  ---------------------------------
+    output, state, states, gates   F = T (I + H + s)           S = max(1, |z|) max(1, |stored|)
+    grad_states, grad_slots,       R = F + T (Gh H + s)        D = S max(|dh|, |dc|, |dq|, |dz|,
+      grad_direct, grad.state                                        |dz| |W_hh|)
+    grad.x                         R + Gi H                    D max(1, column sum of |W_ih|)
+    grad.weight_ih                 R + T B                     D max(1, sum over t, b of |x|)
+    grad.weight_hh                 R + T B                     D max(1, sum over t, b of |h|)
+    grad.bias_ih, grad.bias_hh     R + T B                     D T B
+
+where s = `STEP_ROUNDINGS`, |z| = |x| |W_ih| + |b_ih| + |h| |W_hh| + |b_hh|, and |stored| stands for
+gates and states. Every maximum is over the whole array, taken from the reference's own run.
+
+Why the factor T suffices. Let an error e_t of the state obey e_t <= r e_{t-1} + d, with d one
+step's rounding. If a step does not expand errors, r <= 1, then e_T <= T d. Networks at default
+initialisation are such: entries uniform in ±1/√H have variance 1/(3H), so the spectral radius of
+W_hh is about 1/√3 (circular law), slopes are at most 1, and gates only shrink. With large gains
+r > 1 and e_T grows like r^T whatever the kernel does; there `reference_step_by_step` starts every
+step from the kernel's own state: T steps of B sequences are then B T sequences of one step, and the
+table applies to those.
+
+Float64 has room to spare, so whole runs at default initialisation are held to the flat
+`FLOAT64_WHOLE_RUN`, relative to the larger of 1 and the array's largest value.
+
+[1] N. J. Higham, Accuracy and Stability of Numerical Algorithms (2nd ed., SIAM 2002), section 3.1:
+    |fl(xᵀy) - xᵀy| <= γ_K |x|ᵀ|y| in any order of summation, γ_K = Ku / (1 - Ku).
+[2] N. J. Higham and T. Mary, A New Approach to Probabilistic Rounding Error Analysis (SIAM J. Sci.
+    Comput. 41(5), 2019), theorem 2.4: λ√K u + O(u²) in place of γ_K.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minirnn.kernels.contract import Array, Record, Weights
+
+FLOAT64_WHOLE_RUN = 1e-12
+
+# Three activations in series to 4 ulp each, and a dozen operations between and after them.
+STEP_ROUNDINGS = 24
+
+
+class Sizes(NamedTuple):
+    """The dimensions that the table counts with."""
+
+    T: int
+    B: int
+    I: int  # noqa: E741
+    H: int
+    Gi: int
+    Gh: int
+
+
+def bound(dtype: Any, terms: int, scale: float = 1.0) -> float:
+    """`terms` roundings of numbers as large as `scale`, in a float dtype.
+
+    >>> bound("float32", 100) == 4 * 10 * 2.0**-23
+    True
+    """
+    return min(terms, 4.0 * math.sqrt(terms)) * float(np.finfo(dtype).eps) * scale
+
+
+def terms(array: str, sizes: Sizes) -> int:
+    """The second column of the table for an array of that name ("states.h", "grad.weight_ih", …).
+
+    Raises: KeyError for a name that the table does not have.
+    """
+    T, B, I, H, Gi, Gh = sizes  # noqa: E741
+    forward = T * (I + H + STEP_ROUNDINGS)
+    backward = forward + T * (Gh * H + STEP_ROUNDINGS)
+    products = {
+        "grad.x": backward + Gi * H,
+        "grad.weight_ih": backward + T * B,
+        "grad.weight_hh": backward + T * B,
+        "grad.bias_ih": backward + T * B,
+        "grad.bias_hh": backward + T * B,
+    }
+    families = {
+        "output": forward,
+        "state": forward,
+        "states": forward,
+        "gates": forward,
+        "grad_states": backward,
+        "grad_slots": backward,
+        "grad_direct": backward,
+        "grad": backward,
+    }
+    return products[array] if array in products else families[array.split(".")[0]]
+
+
+def scale(array: str, magnitudes: Mapping[str, float]) -> float:
+    """The third column of the table, from :func:`magnitudes_of` a run."""
+    if not array.startswith("grad"):
+        return magnitudes["S"]
+    factors = {
+        "grad.x": magnitudes["column sum of W_ih"],
+        "grad.weight_ih": magnitudes["sum of x"],
+        "grad.weight_hh": magnitudes["sum of h"],
+        "grad.bias_ih": magnitudes["T B"],
+        "grad.bias_hh": magnitudes["T B"],
+    }
+    return magnitudes["D"] * max(1.0, factors.get(array, 1.0))
+
+
+def magnitudes_of(
+    hidden_slots: Sequence[str], x: Array, state: Sequence[Array], weights: Weights, record: Record
+) -> dict[str, float]:
+    """What the table's scales are made of, from a run of the reference.
+
+    x (T, B, I), zero past a sequence's end; `state` the initial states; `record` with gradients.
+    """
+
+    def largest(*arrays: Array) -> float:
+        return max(float(np.abs(array).max(initial=0.0)) for array in arrays)
+
+    W_ih, W_hh = np.abs(weights.weight_ih), np.abs(weights.weight_hh)
+    grad_slots, grad_states = record.grad_slots or {}, record.grad_states or {}
+    # Every h that enters a step: those that left one, and the initial state.
+    h = np.concatenate([record.states["h"], state[0][None]])
+    dz_h = np.concatenate([grad_slots[slot] for slot in hidden_slots], axis=2)
+    biases = [bias for bias in weights[2:] if bias is not None]
+    z = sum([largest(np.abs(x) @ W_ih.T), largest(np.abs(h) @ W_hh.T), *map(largest, biases)])
+    stored = largest(*record.gates.values(), *record.states.values(), *state)
+    S = max(1.0, z) * max(1.0, stored)
+    return {
+        "S": S,
+        "D": S * largest(*grad_slots.values(), *grad_states.values(), np.abs(dz_h) @ W_hh),
+        "column sum of W_ih": largest(W_ih.sum(axis=0)),
+        "sum of x": largest(np.abs(x).sum(axis=(0, 1))),
+        "sum of h": largest(np.abs(h).sum(axis=(0, 1))),
+        "T B": float(x.shape[0] * x.shape[1]),
+    }
