@@ -33,21 +33,24 @@ def training_mean(values: Any, cut: int) -> Floats:
 def seasonal_drift(past: Any, steps: int, period: int, slope_periods: int = 10) -> Floats:
     """Continue a series as its last period plus a slope, `(steps,)`: the free run to beat.
 
-    The slope is the least-squares line through the last `slope_periods` periods of `past (n,)` (or
-    through all of it, where it is shorter). For a yearly cycle: last year, plus a ten-year slope.
+    The slope is that between the mean of the last period of `past (n,)` and the mean of the period
+    `slope_periods` before it (or of the first whole one, if `past` does not reach so far): whole
+    periods, so that the season does not bend it. For a yearly cycle: last year, plus a ten-year
+    slope. NaN in the last period comes back in every period of the answer.
 
     Raises: DataError when `past` is shorter than two periods.
     """
     series = check_series(past, "past")
     steps, period = check_count("steps", steps, 0), check_count("period", period)
     slope_periods = check_count("slope_periods", slope_periods)
-    if len(series) < 2 * period:
-        raise DataError("past", f"{len(series)} values", f"two periods of {period} at least")
-    recent = series[-slope_periods * period :]
-    known = np.flatnonzero(~np.isnan(recent))
-    slope = np.polynomial.Polynomial.fit(known, recent[known], 1).deriv()(0.0)
+    n = len(series)
+    if n < 2 * period:
+        raise DataError("past", f"{n} values", f"two periods of {period} at least")
+    back = min(slope_periods, n // period - 1) * period
+    last, first = series[n - period :], series[n - period - back : n - back]
+    slope = (np.nanmean(last) - np.nanmean(first)) / back
     k = np.arange(steps)
-    return series[len(series) - period + k % period] + slope * period * (k // period + 1)
+    return last[k % period] + slope * period * (k // period + 1)
 
 
 def _check_cut(cut: int, n: int, least: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,10 +94,9 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from error
     if "\0" in text:
         raise DataError("path", f"{str(path)!r}, a binary file", "a UTF-8 CSV file")
-    lines = text.splitlines(keepends=True)
-    first = lines[0] if lines else ""
+    first, _, _ = text.partition("\n")
     delimiter = max(DELIMITERS, key=first.count)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
         for cells in reader:
             yield reader.line_num, cells

@@ -39,7 +39,7 @@ def test_the_first_line_tells_the_delimiter(tmp_path: Path, delimiter: str) -> N
 
 
 def test_bom_crlf_quotes_and_spaces_are_read(tmp_path: Path) -> None:
-    path = written(tmp_path, b'\xef\xbb\xbf"a" , b\r\n" 1.5 ",2\r\n3,4\r\n')
+    path = written(tmp_path, b'\xef\xbb\xbf"a", b\r\n" 1.5 ",2\r\n3,4\r\n')
     assert read_column(path, "a").values.tolist() == [1.5, 3.0]
 
 
