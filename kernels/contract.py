@@ -123,17 +123,17 @@ def check_call(
 
     Raises: ShapeError, DTypeError or ArgumentError that names the argument.
     """
+    gates_x, gates_h = len(cell.input_slots), len(cell.hidden_slots)
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    dtype = x.dtype
     if x.ndim != 3:
         raise ShapeError("x", f"shape {x.shape}", "three dimensions (T, B, I)")
     T, B, width = x.shape
     if B == 0:
         raise ShapeError("x", f"shape {x.shape}", "a batch of at least one sequence")
-    dtype = x.dtype
     if dtype is not dtypes[0] and dtype not in dtypes:  # "is" first: this runs at every call
         names = " or ".join(d.name for d in dtypes)
         raise DTypeError("x", dtype.name, names, "Convert it with .astype(...)")
-    gates_x, gates_h = len(cell.input_slots), len(cell.hidden_slots)
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
     if weight_hh.ndim != 2 or weight_hh.shape[0] != gates_h * weight_hh.shape[1]:
         raise ShapeError("weight_hh", f"shape {weight_hh.shape}", f"({gates_h}*H, H)")
     H = weight_hh.shape[1]

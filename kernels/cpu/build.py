@@ -38,8 +38,7 @@ class Shared(NamedTuple):
 
     pack_forward: Any
     pack_backward: Any
-    weight_gradient: Any
-    bias_gradient: Any
+    parameter_gradients: Any
 
 
 def compiling_cell(fingerprint: str) -> Cell:
@@ -105,11 +104,11 @@ _SHARED_SIGNATURES = """
 
 pack_forward = njit("void({m}, {m}, {f}, {f}, i8[:, ::1], i8[:, ::1], i8, i8, i8, {f}, {f}, {m})",
                     cache={cache}, **COMPILE)(pack_forward)
-pack_backward = njit("void({m}, i8, i8, i8, i8, {f})", cache={cache}, **COMPILE)(pack_backward)
-weight_gradient = njit("void({f}, i8, i8[::1], {t}, i8, i8, i8, i8, i8[::1], b1, {m}, i8, i8, i8, "
-                       "{f}, i8)", cache={cache}, **COMPILE)(weight_gradient)
-bias_gradient = njit("void({f}, i8, i8, i8, i8, i8, {f}, i8, i8)",
-                     cache={cache}, **COMPILE)(bias_gradient)
+pack_backward = njit("void({m}, {m}, i8, i8, i8, i8, i8, b1, {f}, {f})",
+                     cache={cache}, **COMPILE)(pack_backward)
+parameter_gradients = njit("void({f}, i8, i8, {t}, {t}, i8, i8, i8, i8, i8, i8[::1], b1, i8[::1], "
+                           "i8[::1], {m}, {m}, {f}, {f}, {f}, i8, i8)",
+                           cache={cache}, **COMPILE)(parameter_gradients)
 """
 
 
@@ -122,9 +121,7 @@ def _compile_shared(dtype: str) -> Shared:
         return plain + _SHARED_SIGNATURES.format(**kinds, cache=cached)
 
     module = _load(f"shared_{dtype}", text, "", f"products ({dtype})")
-    return Shared(
-        module.pack_forward, module.pack_backward, module.weight_gradient, module.bias_gradient
-    )
+    return Shared(module.pack_forward, module.pack_backward, module.parameter_gradients)
 
 
 def _load(name: str, text: Any, extra: str, label: str) -> ModuleType:

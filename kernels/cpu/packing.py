@@ -1,4 +1,4 @@
-"""Packing W^T: the transpose of gate blocks, laid out in panels for `product.accumulate`."""
+"""Packing into the panels that `product.accumulate` reads: W^T of gate blocks, and plain rows."""
 
 from __future__ import annotations
 
@@ -40,6 +40,30 @@ def _transpose_function(module: ir.Module, dtype: str) -> ir.Function:
     return function
 
 
+def _copy_function(module: ir.Module, dtype: str) -> ir.Function:
+    """copy(columns, rows, source, row_step, packed, width): one vector of columns of every row.
+
+    packed[k * width + lane] = source[k * row_step + lane], zero where lane >= columns.
+    """
+    element = FORMATS[dtype].type.as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [INT64, INT64, element, INT64, element, INT64])
+    function = cgutils.get_or_insert_function(module, kind, f"minirnn_copy_{dtype}")
+    if not function.is_declaration:
+        return function
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    columns, rows, source, row_step, packed, width = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    v = Vectors(builder, dtype)
+    mask = v.mask(columns)
+    zero = ir.Constant(INT64, 0)
+    with cgutils.for_range_slice(builder, zero, rows, ir.Constant(INT64, 1)) as (k, _):
+        value = v.load_masked(v.at(source, builder.mul(k, row_step)), mask)
+        v.store(value, v.at(packed, builder.mul(k, width)))
+    builder.ret_void()
+    return function
+
+
 @intrinsic
 def transpose(typingctx: Any, rows: Any, depth: Any, source: Any, source_at: Any,
               packed: Any, packed_at: Any, width: Any) -> Any:  # fmt: skip
@@ -58,3 +82,22 @@ def transpose(typingctx: Any, rows: Any, depth: Any, source: Any, source_at: Any
         return context.get_dummy_value()
 
     return types.void(i, i, source, i, packed, i, i), codegen
+
+
+@intrinsic
+def copy_rows(typingctx: Any, columns: Any, rows: Any, source: Any, source_at: Any, row_step: Any,
+              packed: Any, packed_at: Any, width: Any) -> Any:  # fmt: skip
+    """Pack one vector of columns of every row: see `_copy_function`."""
+    i = types.int64
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        function = _copy_function(builder.module, str(kinds[2].dtype))
+        builder.call(function, [
+            args[0], args[1],
+            pointer_to(context, builder, kinds[2], args[2], args[3]), args[4],
+            pointer_to(context, builder, kinds[5], args[5], args[6]), args[7],
+        ])  # fmt: skip
+        return context.get_dummy_value()
+
+    return types.void(i, i, source, i, i, packed, i, i), codegen

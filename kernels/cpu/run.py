@@ -25,11 +25,12 @@ class _Plan(NamedTuple):
     backward_rows: Any
     shared: Any
     lanes: int
-    nothing: Array  # (0,): stands for a bias that is not there
+    no_bias: Array  # (0,) and (0, 0): stand for a bias or a weight gradient that is not there
+    no_weight: Array
     input_runs: Array  # (runs, 2) int64: first slot, how many
     hidden_runs: Array
-    input_columns: Array  # index of each slot fed by x, in block order
-    hidden_columns: Array
+    input_slots: Array  # number of each slot fed by x, in block order
+    hidden_slots: Array
 
 
 @cache
@@ -44,6 +45,7 @@ def _plan(cell: Cell, dtype: np.dtype[Any]) -> _Plan:
         build.shared_of(dtype.name),
         product.lanes_of(dtype.name),
         np.empty(0, dtype),
+        np.empty((0, 0), dtype),
         np.array(sequence.runs(cell, "x"), dtype=np.int64),
         np.array(sequence.runs(cell, "h"), dtype=np.int64),
         np.array([slots.index(s) for s in cell.input_slots], dtype=np.int64),
@@ -92,7 +94,7 @@ def forward(
     packed_h = np.empty(len(cell.hidden_slots) * HP * H, dtype)
     bias = np.empty((slots, HP), dtype)
     plan.shared.pack_forward(
-        *[plan.nothing if w is None else _plain(w) for w in weights],
+        *[plan.no_bias if w is None else _plain(w) for w in weights],
         plan.input_runs, plan.hidden_runs, H, HP, width, packed_x, packed_h, bias,
     )  # fmt: skip
     z = np.empty((T if keeps else 1) * B * slots * HP, dtype)
@@ -113,7 +115,7 @@ def forward(
             first, last, T, B, width, H, HP, depth, *buffers,
         )  # fmt: skip
 
-    threads.run(rows, threads.slices(B, 2.0 * T * B * slots * H * (width + H)))
+    threads.run(rows, B, 2.0 * T * B * slots * H * (width + H))
     final = 0 if reverse else T
     last_state = tuple(b[final % len(b)].copy() for b in buffers)
     if not keeps:
@@ -161,18 +163,14 @@ def backward(
         carries.append(carry)
     IP = -(-width // plan.lanes) * plan.lanes
     packed_h = np.empty(len(cell.hidden_slots) * H * HP, dtype)
+    packed_x = np.empty(len(cell.input_slots) * H * IP if needs.x else 0, dtype)
     plan.shared.pack_backward(
-        _plain(weights.weight_hh), len(cell.hidden_slots), H, H, HP, packed_h
-    )
+        _plain(weights.weight_ih), _plain(weights.weight_hh), len(cell.hidden_slots),
+        H, HP, width, IP, needs.x, packed_x, packed_h,
+    )  # fmt: skip
     nothing = np.zeros(H, dtype)  # a row of gradients where none arrive
     none = nothing[None, None]
-    dx, packed_x = none, nothing
-    if needs.x:
-        dx = np.zeros((T, B, width), dtype)
-        packed_x = np.empty(len(cell.input_slots) * H * IP, dtype)
-        plan.shared.pack_backward(
-            _plain(weights.weight_ih), len(cell.input_slots), H, width, IP, packed_x
-        )
+    dx = np.zeros((T, B, width), dtype) if needs.x else none
     given = none if doutput is None else _plain(doutput)
     per_state = [a for arrays in zip(tape.states, carries, totals, strict=True) for a in arrays]
 
@@ -184,7 +182,7 @@ def backward(
         )  # fmt: skip
 
     operations = 2.0 * T * B * slots * H * (H + (width if needs.x else 0))
-    threads.run(rows, threads.slices(B, operations))
+    threads.run(rows, B, operations)
     if records:
         tape.dz, tape.totals = dz, totals
         tape.doutput, tape.dstate_h = doutput, dstates[0]
@@ -204,52 +202,29 @@ def _parameter_gradients(
 ) -> tuple[Array | None, Array | None, Array | None, Array | None]:
     """dW, dU and both biases': large sums over (t, b) after the loop, cut by hidden units."""
     T, B, width, H, HP = tape.sizes
-    slots = len(tape.cell.slots)
-    row_size = slots * HP
-    weights, dtype = tape.weights, dz.dtype
-    masked = tape.lengths is not None
-    lengths = tape.lengths if tape.lengths is not None else _NO_LENGTHS
-    dw_ih = np.zeros(weights.weight_ih.shape, dtype) if needs.weight_ih else None
-    dw_hh = np.zeros(weights.weight_hh.shape, dtype) if needs.weight_hh else None
-    wants_bias = (needs.bias_ih and weights.bias_ih is not None) or (
-        needs.bias_hh and weights.bias_hh is not None
-    )
-    db = np.zeros((slots, H), dtype) if wants_bias else None
-    h_before = tape.states[0]
-    h_at = B * H if tape.reverse else 0
+    slots, dtype = len(tape.cell.slots), dz.dtype
+    lengths = _NO_LENGTHS if tape.lengths is None else tape.lengths
+    wanted = [
+        np.zeros(w.shape, dtype) if need and w is not None else None
+        for w, need in zip(tape.weights, needs[2:], strict=True)
+    ]
+    columns = (width if needs.weight_ih else 0) + (H if needs.weight_hh else 0) + 1
+    if all(w is None for w in wanted):
+        return None, None, None, None
+    none = (plan.no_weight, plan.no_weight, plan.no_bias, plan.no_bias)
+    targets = [n if w is None else w for w, n in zip(wanted, none, strict=True)]
+    widest = -(-max(width, H) // plan.lanes) * plan.lanes
+    chunk = widest * max(16, min(256, T * B, CHUNK_ELEMENTS // widest))
 
     def units(first: int, last: int) -> None:
-        for gradient, columns, source, at, size in (
-            (dw_ih, plan.input_columns, tape.x, 0, width),
-            (dw_hh, plan.hidden_columns, h_before, h_at, H),
-        ):
-            if gradient is not None:
-                whole = -(-size // plan.lanes) * plan.lanes
-                chunk = max(16, min(256, CHUNK_ELEMENTS // whole))
-                packed = np.empty(chunk * whole, dtype)
-                plan.shared.weight_gradient(
-                    dz, row_size, columns * HP, source, at, size, T, B, lengths, masked,
-                    gradient, H, first, last, packed, chunk,
-                )  # fmt: skip
-        if db is not None:
-            plan.shared.bias_gradient(
-                dz, row_size, slots, H, HP, T * B, db.reshape(-1), first, last
-            )
+        plan.shared.parameter_gradients(
+            dz, HP, slots * HP, tape.x, tape.states[0], B * H if tape.reverse else 0,
+            T, B, width, H, lengths, tape.lengths is not None, plan.input_slots,
+            plan.hidden_slots, *targets, np.empty(chunk, dtype), first, last,
+        )  # fmt: skip
 
-    if dw_ih is not None or dw_hh is not None or db is not None:
-        sizes = (width if dw_ih is not None else 0) + (H if dw_hh is not None else 0) + 1
-        threads.run(units, threads.slices(H, 2.0 * T * B * slots * H * sizes))
-
-    def bias(wanted: bool, present: Array | None, columns: Array) -> Array | None:
-        if db is None or not wanted or present is None:
-            return None
-        return db[columns].reshape(-1)
-
-    return (
-        dw_ih, dw_hh,
-        bias(needs.bias_ih, weights.bias_ih, plan.input_columns),
-        bias(needs.bias_hh, weights.bias_hh, plan.hidden_columns),
-    )  # fmt: skip
+    threads.run(units, H, 2.0 * T * B * slots * H * columns)
+    return wanted[0], wanted[1], wanted[2], wanted[3]
 
 
 def _plain(array: Array) -> Array:

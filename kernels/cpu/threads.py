@@ -46,24 +46,21 @@ def get_num_threads() -> int:
     return _threads
 
 
-def slices(size: int, operations: float) -> list[tuple[int, int]]:
-    """Cut range(size) into as many even slices as threads are worth having for the work."""
-    parts = max(1, min(_threads, size, int(operations / OPERATIONS_WORTH_A_THREAD)))
-    edges = [size * i // parts for i in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
+    """Call `work(first, last)` on even slices of range(size), as many as the work is worth.
 
-
-def run(work: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
-    """Call `work(first, last)` for every part, the first of them in the calling thread.
-
-    Returns when all are done, also if one fails; then raises that one's exception.
+    One slice runs in the calling thread. Returns when all are done, also if one fails; then raises
+    that one's exception.
     """
-    if len(parts) == 1:
-        work(*parts[0])
+    parts = min(_threads, size, int(operations / OPERATIONS_WORTH_A_THREAD))
+    if parts <= 1:
+        work(0, size)
         return
-    futures = [_executor(len(parts) - 1).submit(work, *part) for part in parts[1:]]
+    edges = [size * i // parts for i in range(parts + 1)]
+    pool = _executor(parts - 1)
+    futures = [pool.submit(work, edges[i], edges[i + 1]) for i in range(1, parts)]
     try:
-        work(*parts[0])
+        work(0, edges[1])
     finally:
         wait(futures)
     for future in futures:
