@@ -34,15 +34,17 @@ def buffer_sizes(
 ) -> dict[int, int]:
     """Bytes of each buffer behind the arrays, the record and the tape, by identity.
 
-    As long as the tape is held its `nbytes` stand for the record too, whose arrays may be views of
-    the tape's buffers.
+    While the tape is held, the record's states may be views of the tape's buffers, and count with
+    it; gates are unpacked from it by copying.
     """
     arrays = list(given)
     sizes: dict[int, int] = {}
+    if record is not None:
+        arrays += record.gates.values()
     if tape is not None:
         sizes[id(tape)] = tape.nbytes
     elif record is not None:
-        for group in (record.gates, record.states, record.grad_states, record.grad_slots):
+        for group in (record.states, record.grad_states, record.grad_slots):
             arrays += (group or {}).values()
         arrays.append(record.grad_direct)
     for array in arrays:

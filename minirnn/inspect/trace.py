@@ -52,7 +52,9 @@ class Trace(TraceValues):
 
         Row i holds the derivatives of state i. In a reverse direction the predecessor of t is t+1;
         at a sequence's first step it is the initial state; outside `valid`, where the state stays
-        as it is, the identity. t counts from the end if negative.
+        as it is, the identity. t counts from the end if negative. The new h and c are separate
+        outputs here: what J carries back is (dL/dh_t, dL/dc_t without its part through h_t), while
+        `grad_cell` is the total.
 
         Raises: ArgumentError if there is no step t; TraceError as `preactivations` does.
         """

@@ -39,9 +39,10 @@ def share_norms(grad_slots: dict[str, Array], slots: tuple[str, ...], fed: Array
     shares = np.zeros((len(slots), T))
     for k, slot in enumerate(slots):
         gradient = np.asarray(grad_slots[slot], dtype=np.float64)
-        if fed is None:
-            shares[k] = norm(gradient.sum(axis=1), (1,))
-            continue
-        for t in range(T):
-            shares[k, t] = norm(gradient[t].T @ np.asarray(fed[t], dtype=np.float64), (0, 1))
+        with np.errstate(over="ignore", invalid="ignore"):  # a network that diverged
+            if fed is None:
+                shares[k] = norm(gradient.sum(axis=1), (1,))
+                continue
+            for t in range(T):
+                shares[k, t] = norm(gradient[t].T @ np.asarray(fed[t], np.float64), (0, 1))
     return norm(shares, (0,))
