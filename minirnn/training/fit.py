@@ -58,8 +58,8 @@ def fit(
     clip_value         largest absolute value of a gradient, clipped after the norm; 0 does not
     shuffle, seed      the order of the sequences, new in every epoch; the same seed gives the
                        same bits (if the model's own randomness is seeded too)
-    progress           None or True: a live line where the stream is a terminal, plain lines
-                       elsewhere, on stderr or the given stream; False: silence
+    progress           None or True: a live display where stderr is a terminal, plain lines where
+                       it is not; a text stream: the same there; False: silence
 
     What is wrong with data, loss and model together is found before the first step. Training ends
     early, and `history.stopped` says why, when a loss, a gradient or a parameter is no longer

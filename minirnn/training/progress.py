@@ -1,4 +1,4 @@
-"""How far a training run is: a live line on a terminal, plain lines elsewhere."""
+"""How far a training run is: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from minirnn.errors import ArgumentError
 from minirnn.training.callbacks import Callback, Run
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.progress import Progress
 
 PLAIN_LINES = 20  # at most about so many plain lines, however many epochs
@@ -23,7 +24,7 @@ PLAIN_LINES = 20  # at most about so many plain lines, however many epochs
 def open_display(progress: bool | TextIO | None) -> Iterator[tuple[Callback, ...]]:
     """The callbacks that show progress: none for False; else one that suits the stream.
 
-    None and True mean stderr. A stream that is a terminal gets a live line, another plain lines.
+    None and True mean stderr. A stream that is a terminal gets a live display, another plain lines.
 
     Raises: ArgumentError for what is neither a bool nor a stream.
     """
@@ -54,11 +55,15 @@ class _Clock:
     def __init__(self) -> None:
         self._start = time.perf_counter()
 
+    def passed(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._start
+
     def left(self, run: Run) -> float:
         """Seconds until the last epoch ends, at the pace so far."""
         done = (run.epoch - 1) * run.batches + run.batch
         total = run.epochs * run.batches
-        return (time.perf_counter() - self._start) / max(done, 1) * (total - done)
+        return self.passed() / max(done, 1) * (total - done)
 
 
 class PlainProgress(Callback):
@@ -94,59 +99,69 @@ class PlainProgress(Callback):
 
 
 class LiveProgress(Callback):
-    """One line that is drawn anew: epoch, bar, losses, gradient norm, time left."""
+    """Two lines that are drawn anew: epoch, bar and time left; losses and gradient norm."""
 
     def __init__(self, stream: TextIO) -> None:
         """Draw on `stream`, which is a terminal."""
         self._stream = stream
         self._clock = _Clock()
+        self._figures = ""
         self._bar: Progress | None = None
+        self._live: Live | None = None
 
     def training_began(self, run: Run) -> None:
-        """Start the clock and the line."""
-        from rich.console import Console
+        """Start the clock and the drawing."""
+        from rich.console import Console, Group
+        from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn
+        from rich.text import Text
 
         self._clock = _Clock()
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[figures]}"),
             TextColumn("{task.fields[left]}", style="dim"),
-            console=Console(file=self._stream),
         )
         total = run.epochs * run.batches
-        self._bar.add_task("", total=total, epoch=f"1/{run.epochs}", figures="", left="")
-        self._bar.start()
+        self._bar.add_task("", total=total, epoch=f"1/{run.epochs}", left="")
+        bar = self._bar
+        self._live = Live(
+            console=Console(file=self._stream),
+            get_renderable=lambda: Group(bar, Text(self._figures)),
+            refresh_per_second=8,
+            # What is printed meanwhile is lifted above the display; into a file it goes untouched.
+            redirect_stdout=_is_terminal(sys.stdout),
+            redirect_stderr=_is_terminal(sys.stderr),
+        )
+        self._live.start()
 
     def batch_ended(self, run: Run) -> None:
         """Move the bar."""
-        if self._bar is not None:
-            self._bar.update(
-                self._bar.task_ids[0],
-                completed=(run.epoch - 1) * run.batches + run.batch,
-                epoch=f"{run.epoch}/{run.epochs}",
-                left=f"{format_seconds(self._clock.left(run))} left",
-            )
+        done = (run.epoch - 1) * run.batches + run.batch
+        left = f"{format_seconds(self._clock.left(run))} left"
+        self._update(completed=done, epoch=f"{run.epoch}/{run.epochs}", left=left)
 
     def epoch_ended(self, run: Run) -> None:
         """Show the epoch's figures."""
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], figures="  ".join(figures(run)))
+        self._figures = "  ".join(figures(run))
 
     def training_ended(self, run: Run) -> None:
         """Leave the last figures, and why training stopped, if it did."""
-        if self._bar is not None:
-            stopped = run.history.stopped
-            left = f"stopped: {stopped.message}" if stopped else "done"
-            self._bar.update(self._bar.task_ids[0], left=left)
+        stopped = run.history.stopped
+        if stopped:
+            self._figures = f"{self._figures}\nstopped: {stopped.message}".lstrip()
+        self._update(left="stopped" if stopped else f"{format_seconds(self._clock.passed())}")
         self.close()
 
     def close(self) -> None:
         """Give the terminal back."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _update(self, **fields: Any) -> None:
         if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+            self._bar.update(self._bar.task_ids[0], **fields)
 
 
 def figures(run: Run) -> list[str]:

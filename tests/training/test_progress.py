@@ -1,4 +1,4 @@
-"""Progress: plain lines off a terminal, one live line on one, silence when asked."""
+"""Progress: plain lines off a terminal, a live display on one, silence when asked."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ mr.fit(model, (x, x[:, 0]), (x, x[:, 0]), loss="mse", epochs=4,
 """
 
 
-def test_a_terminal_gets_one_live_line() -> None:
+def test_a_terminal_gets_a_live_display() -> None:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "140", "LINES": "30"}
     with subprocess.Popen(
@@ -130,10 +130,9 @@ def test_a_terminal_gets_one_live_line() -> None:
     text = written.decode()
     assert "\x1b[?25l" in text  # the cursor was hidden, the line drawn anew, the cursor shown
     assert "\x1b[?25h" in text
-    last = text.split("\r")[-2] if text.endswith("\r\n") else text
-    shown = text[text.rindex("epoch") :] if "epoch" in text else last
-    for word in ("4/4", "loss", "validation loss", "gradient norm", "done"):
-        assert word in shown
+    shown = text[text.rindex("epoch") :]
+    for words in ("4/4", "\nloss ", "validation loss ", "gradient norm "):
+        assert words in shown
 
 
 def test_plain_progress_imports_no_rich() -> None:
