@@ -123,36 +123,35 @@ def check_call(
 
     Raises: ShapeError, DTypeError or ArgumentError that names the argument.
     """
-    gates_x, gates_h = len(cell.input_slots), len(cell.hidden_slots)
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
-    dtype = x.dtype
     if x.ndim != 3:
         raise ShapeError("x", f"shape {x.shape}", "three dimensions (T, B, I)")
     T, B, width = x.shape
     if B == 0:
         raise ShapeError("x", f"shape {x.shape}", "a batch of at least one sequence")
-    if dtype is not dtypes[0] and dtype not in dtypes:  # "is" first: this runs at every call
+    dtype = x.dtype
+    if dtype not in dtypes:
         names = " or ".join(d.name for d in dtypes)
         raise DTypeError("x", dtype.name, names, "Convert it with .astype(...)")
-    if weight_hh.ndim != 2 or weight_hh.shape[0] != gates_h * weight_hh.shape[1]:
-        raise ShapeError("weight_hh", f"shape {weight_hh.shape}", f"({gates_h}*H, H)")
-    H = weight_hh.shape[1]
-    if H == 0:
-        raise ShapeError("weight_hh", f"shape {weight_hh.shape}", "a hidden size of at least 1")
-    if weight_ih.ndim != 2 or weight_ih.shape[0] != gates_x * H or weight_ih.shape[1] == 0:
-        raise ShapeError("weight_ih", f"shape {weight_ih.shape}", f"({gates_x * H}, I)")
-    if weight_ih.shape[1] != width:
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    gates_x, gates_h = len(cell.input_slots), len(cell.hidden_slots)
+    H = weight_hh.shape[-1] if weight_hh.ndim else 0
+    if weight_hh.shape != (gates_h * H, H) or H == 0:
+        raise ShapeError("weight_hh", f"shape {weight_hh.shape}", f"({gates_h}*H, H) with H >= 1")
+    if weight_ih.shape != (gates_x * H, width) or width == 0:
+        if weight_ih.ndim != 2 or weight_ih.shape[0] != gates_x * H or weight_ih.shape[1] == 0:
+            raise ShapeError("weight_ih", f"shape {weight_ih.shape}", f"({gates_x * H}, I)")
         raise ShapeError("x", f"shape {x.shape}", f"(T, B, {weight_ih.shape[1]})")
-    for name, bias, rows in (("bias_ih", bias_ih, gates_x), ("bias_hh", bias_hh, gates_h)):
-        if bias is not None and bias.shape != (rows * H,):
-            raise ShapeError(name, f"shape {bias.shape}", f"({rows * H},)")
+    if bias_ih is not None and bias_ih.shape != (gates_x * H,):
+        raise ShapeError("bias_ih", f"shape {bias_ih.shape}", f"({gates_x * H},)")
+    if bias_hh is not None and bias_hh.shape != (gates_h * H,):
+        raise ShapeError("bias_hh", f"shape {bias_hh.shape}", f"({gates_h * H},)")
     for name, array in zip(Weights._fields, weights, strict=True):
+        # Identity first: this runs at every call, and NumPy's own dtypes are single objects.
         if array is not None and array.dtype is not dtype and array.dtype != dtype:
             raise DTypeError(name, array.dtype.name, f"{dtype.name}, the dtype of x")
     if len(state) != len(cell.states):
-        raise ArgumentError(
-            "state", f"{len(state)} array(s)", f"{len(cell.states)}: ({', '.join(cell.states)})"
-        )
+        names = ", ".join(cell.states)
+        raise ArgumentError("state", f"{len(state)} array(s)", f"{len(cell.states)}: ({names})")
     for name, array in zip(cell.states, state, strict=True):
         if array.shape != (B, H):
             raise ShapeError(f"state {name!r}", f"shape {array.shape}", f"({B}, {H})")

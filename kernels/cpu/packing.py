@@ -28,12 +28,18 @@ def _transpose_function(module: ir.Module, dtype: str) -> ir.Function:
     rows, depth, source, packed, width = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     v = Vectors(builder, dtype)
+    zero, one, lanes = (ir.Constant(INT64, n) for n in (0, 1, v.lanes))
+    lane_offsets = [builder.mul(ir.Constant(INT64, lane), depth) for lane in range(v.lanes)]
+    # Squares of `lanes` rows and columns are turned in registers; what is left is gathered.
+    full = builder.icmp_signed(">=", rows, lanes)
+    squares = builder.select(full, builder.and_(depth, ir.Constant(INT64, -v.lanes)), zero)
+    with cgutils.for_range_slice(builder, zero, squares, lanes) as (k, _):
+        square = [v.load(v.at(source, builder.add(offset, k))) for offset in lane_offsets]
+        for i, column in enumerate(v.transposed(square)):
+            place = builder.mul(builder.add(k, ir.Constant(INT64, i)), width)
+            v.store(column, v.at(packed, place))
     mask = v.mask(rows)
-    lane_offsets = [
-        builder.mul(ir.Constant(INT64, lane), depth) for lane in range(v.lanes)
-    ]
-    zero = ir.Constant(INT64, 0)
-    with cgutils.for_range_slice(builder, zero, depth, ir.Constant(INT64, 1)) as (k, _):
+    with cgutils.for_range_slice(builder, squares, depth, one) as (k, _):
         column = v.gather(source, [builder.add(offset, k) for offset in lane_offsets], mask)
         v.store(column, v.at(packed, builder.mul(k, width)))
     builder.ret_void()

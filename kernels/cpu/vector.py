@@ -162,6 +162,25 @@ class Vectors:
         align = ir.Constant(INT32, self.format.bytes)
         return self.builder.call(f, [addresses, align, mask, self.splat(0.0)])
 
+    def transposed(self, rows: list[ir.Value]) -> list[ir.Value]:
+        """The transpose of a square of `lanes` vectors, by exchanging ever larger corners."""
+        rows = list(rows)
+        n, distance = self.lanes, 1
+        lane_type = ir.VectorType(INT32, n)
+        while distance < n:
+            # The upper row keeps its lanes where the bit is clear and takes the lower row's.
+            upper = [k if not k & distance else n + k - distance for k in range(n)]
+            lower = [k + distance if not k & distance else n + k for k in range(n)]
+            for i in range(n):
+                if not i & distance:
+                    a, b = rows[i], rows[i + distance]
+                    rows[i], rows[i + distance] = (
+                        self.builder.shuffle_vector(a, b, ir.Constant(lane_type, pick))
+                        for pick in (upper, lower)
+                    )
+            distance *= 2
+        return rows
+
     # -- arithmetic -------------------------------------------------------------------------
 
     def add(self, a: ir.Value, b: ir.Value) -> ir.Value:
