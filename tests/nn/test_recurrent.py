@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from layer_functions import as_function
 
 import minirnn as mr
 from minirnn.testing import gradcheck
@@ -137,9 +138,9 @@ def test_relu_is_pytorchs() -> None:
 def test_other_activations_change_the_output_and_differentiate(kind: str, option: dict) -> None:
     layer = getattr(mr, kind)(2, 3, dtype="float64", rng=0, **option)
     plain = getattr(mr, kind)(2, 3, dtype="float64", rng=0)
-    x = mr.Tensor(np.random.default_rng(6).normal(size=(3, 2, 2)), requires_grad=True)
+    x = np.random.default_rng(6).normal(size=(3, 2, 2))
     assert np.abs(layer(x)[0].data - plain(x)[0].data).max() > 0.01
-    gradcheck(lambda *_: layer(x)[0], (x, *layer.parameters()))
+    gradcheck(as_function(layer), (x, *layer.parameters()))
 
 
 def test_no_steps_give_the_initial_state_back() -> None:
@@ -242,14 +243,9 @@ def test_a_cell_of_ones_own_runs_in_layers_and_directions_and_differentiates() -
     assert shapes["weight_ih_l1_reverse"] == (6, 6)
     assert shapes["bias_hh_l1"] == (6,)
     rng = np.random.default_rng(10)
-    x = mr.Tensor(rng.normal(size=(4, 2, 2)), requires_grad=True)
-    h = mr.Tensor(rng.normal(size=(4, 2, 3)), requires_grad=True)
-
-    def run(*_):
-        y, last = layer(x, h, lengths=[4, 2])
-        return y.sum() + (last * last).sum()
-
-    gradcheck(run, (x, h, *layer.parameters()))
+    x, h = rng.normal(size=(4, 2, 2)), rng.normal(size=(4, 2, 3))
+    function = as_function(layer, lambda x, h: layer(x, h, lengths=[4, 2]), inputs=2)
+    gradcheck(function, (x, h, *layer.parameters()))
 
 
 def test_a_cell_of_ones_own_computes_its_equations() -> None:
