@@ -124,6 +124,10 @@ def _at_last_step(
     model: Any, output: Tensor, inputs: Tensor, targets: Tensor, lengths: Array | None
 ) -> tuple[Tensor, Tensor]:
     """Prediction and target at the last valid step of each sequence that has one."""
+    if not isinstance(output, Tensor):
+        raise ArgumentError("model", f"one that returns a {type(output).__name__}", "a prediction")
+    if inputs.ndim < 2:
+        raise ShapeError("inputs", f"shape {inputs.shape}", "(T, B, I)")
     every_step = _predicts_every_step(model, output, inputs)
     swapped = _batch_first(model)
     T, B = inputs.shape[1::-1] if swapped else inputs.shape[:2]
