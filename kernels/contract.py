@@ -80,8 +80,8 @@ class Record:
     `gates` maps every slot of the cell to what the cell stored for it: the activated gate, or the
     slot itself where the cell says so (GRU's `recurrent_new`). `states` maps each state to its
     value after the step. The gradients are None until backward has run: `grad_states` is the total
-    dL/d state_t, `grad_slots` is dL/d z of each slot, `grad_direct` is what entered h_t from outside
-    the recurrence (doutput, and dstate at a sequence's last step).
+    dL/d state_t, `grad_slots` is dL/d z of each slot, `grad_direct` is what entered h_t from
+    outside the recurrence (doutput, and dstate at a sequence's last step).
     """
 
     gates: dict[str, Array]

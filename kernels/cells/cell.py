@@ -46,7 +46,7 @@ class Cell:
     options   what distinguishes variants of one cell, e.g. {"activation": "tanh"}
     states    names of the states; the first is "h", the cell's output
     slots     slot -> what its product is fed by: "xh", "x" or "h"
-    input_slots, hidden_slots   the slots fed by x and by h: the block order of weight_ih and weight_hh
+    input_slots, hidden_slots   the slots fed by x and by h: block order of weight_ih and weight_hh
     gates     slots whose stored value is an activation: what a trace calls gates
     stored_raw   slots stored as they are, without activation (GRU's recurrent_new)
     new_states, stored, derivative   the equations, as expressions
@@ -76,9 +76,7 @@ class Cell:
             if e is leaf("z", s) and e not in self.new_states.values()
         )
         self.gates = tuple(s for s in self.stored if s not in self.stored_raw)
-        self.derivative: Derivative = differentiate(
-            self.new_states, self.stored, tuple(self.slots)
-        )
+        self.derivative: Derivative = differentiate(self.new_states, self.stored, tuple(self.slots))
 
     def __deepcopy__(self, memo: object) -> Cell:
         return self  # immutable; and its expressions are interned, so a copy would not be equal
@@ -118,9 +116,7 @@ class Cell:
         values = {leaf("z", s): slots[s] for s in self.slots}
         values |= {leaf("last", s): last[s] for s in self.states}
         named = self.preactivations
-        done = evaluate(
-            [*self.new_states.values(), *self.stored.values(), *named.values()], values
-        )
+        done = evaluate([*self.new_states.values(), *self.stored.values(), *named.values()], values)
         return Step(
             {s: done[e] for s, e in self.new_states.items()},
             {s: done[e] for s, e in self.stored.items()},

@@ -69,6 +69,7 @@ class Expression:
     def __new__(
         cls, operation: str, arguments: tuple[Expression, ...] = (), payload: Any = None
     ) -> Expression:
+        """The one expression of that operation on those arguments."""
         key = (operation, arguments, payload)
         known = _interned.get(key)
         if known is not None:
@@ -232,7 +233,9 @@ def _compute(e: Expression, a: list[Any]) -> Any:
             return np.where(np.greater(0.0, a[0]), 0.0, a[0])
         case "clip":
             low, high = e.payload
-            return np.where(np.greater(low, a[0]), low, np.where(np.greater(a[0], high), high, a[0]))
+            return np.where(
+                np.greater(low, a[0]), low, np.where(np.greater(a[0], high), high, a[0])
+            )
         case "sigmoid":
             # exp of a negative number only, so that nothing overflows.
             small = np.exp(-np.abs(a[0]))

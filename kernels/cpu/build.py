@@ -132,10 +132,10 @@ def _load(name: str, text: Any, extra: str, label: str) -> ModuleType:
     path = _written(folder, file_name, text(True))
     if path is not None:
         known = any((folder / "__pycache__").glob(f"{path.stem}.*.nbi"))
-        with _announced(label, quiet=known):
+        with _Announcement(label, quiet=known):
             return _import(path)
     # No folder to write to: compile for this process alone.
-    with tempfile.TemporaryDirectory() as scratch, _announced(label, quiet=False):
+    with tempfile.TemporaryDirectory() as scratch, _Announcement(label, quiet=False):
         path = _written(Path(scratch), file_name, text(False))
         assert path is not None
         return _import(path)
@@ -184,7 +184,7 @@ def _toolchain() -> str:
     return "\0".join([numba.__version__, llvmlite.__version__, str(vector_bytes()), *sources])
 
 
-class _announced:
+class _Announcement:
     """Says on standard error that a kernel is being compiled, and how long it took."""
 
     def __init__(self, label: str, quiet: bool) -> None:

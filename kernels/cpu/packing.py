@@ -70,8 +70,7 @@ def _copy_function(module: ir.Module, dtype: str) -> ir.Function:
     return function
 
 
-@intrinsic
-def transpose(typingctx: Any, rows: Any, depth: Any, source: Any, source_at: Any,
+def _transpose(typingctx: Any, rows: Any, depth: Any, source: Any, source_at: Any,
               packed: Any, packed_at: Any, width: Any) -> Any:  # fmt: skip
     """Pack one vector of columns: see `_transpose_function`."""
     i = types.int64
@@ -90,8 +89,7 @@ def transpose(typingctx: Any, rows: Any, depth: Any, source: Any, source_at: Any
     return types.void(i, i, source, i, packed, i, i), codegen
 
 
-@intrinsic
-def copy_rows(typingctx: Any, columns: Any, rows: Any, source: Any, source_at: Any, row_step: Any,
+def _copy_rows(typingctx: Any, columns: Any, rows: Any, source: Any, source_at: Any, row_step: Any,
               packed: Any, packed_at: Any, width: Any) -> Any:  # fmt: skip
     """Pack one vector of columns of every row: see `_copy_function`."""
     i = types.int64
@@ -107,3 +105,7 @@ def copy_rows(typingctx: Any, columns: Any, rows: Any, source: Any, source_at: A
         return context.get_dummy_value()
 
     return types.void(i, i, source, i, i, packed, i, i), codegen
+
+
+transpose: Any = intrinsic(_transpose)
+copy_rows: Any = intrinsic(_copy_rows)

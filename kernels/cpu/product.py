@@ -1,8 +1,8 @@
 """C += A B: the one matrix product under every recurrent kernel on the CPU.
 
-Each element of C is one chain of fused multiply-adds in order of k, whatever the tile, the edge, the
-thread or the batch it is computed in. That is what makes results the same bits for any number of
-threads, and a sequence's result independent of its batch. (No BLAS promises this.)
+Each element of C is one chain of fused multiply-adds in order of k, whatever the tile, the edge,
+the thread or the batch it is computed in. That is what makes results the same bits for any number
+of threads, and a sequence's result independent of its batch. (No BLAS promises this.)
 
 B is packed into panels of up to four vectors' width, so that the inner loop reads it in order:
 panel after panel, and inside a panel row k after row k. The last panel of an odd width is padded
@@ -25,7 +25,7 @@ TILE_ROWS = 6
 TILE_VECTORS = 4 if vector_bytes() == 64 else 2
 
 # Numbers, not division by zero checks: those stop LLVM from keeping the loops tight.
-COMPILE = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+COMPILE: Any = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 
 def lanes_of(dtype: str) -> int:
@@ -167,8 +167,7 @@ def _tile_intrinsic(vectors: int) -> Any:
 _tile4, _tile2, _tile1 = _tile_intrinsic(4), _tile_intrinsic(2), _tile_intrinsic(1)
 
 
-@intrinsic
-def vector_lanes(typingctx: Any, array: Any) -> Any:
+def _vector_lanes(typingctx: Any, array: Any) -> Any:
     """Elements in a vector of the array's dtype, as a compile-time constant."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -177,16 +176,20 @@ def vector_lanes(typingctx: Any, array: Any) -> Any:
     return types.int64(array), codegen
 
 
-@njit(**COMPILE)  # type: ignore[misc]
-def panel_vectors(columns, lanes):  # type: ignore[no-untyped-def]
+vector_lanes: Any = intrinsic(_vector_lanes)
+
+
+@njit(**COMPILE)
+def panel_vectors(columns: Any, lanes: Any) -> Any:
     """How many vectors wide the next panel is, with that many columns to go."""
     if TILE_VECTORS == 4 and columns > 3 * lanes:
         return 4
     return 2 if columns > lanes else 1
 
 
-@njit(**COMPILE)  # type: ignore[misc]
-def accumulate(a, a_at, a_row, a_k, rows, depth, b, b_at, columns, c, c_at, c_row):  # type: ignore[no-untyped-def]
+@njit(**COMPILE)
+def accumulate(a: Any, a_at: Any, a_row: Any, a_k: Any, rows: Any, depth: Any, b: Any, b_at: Any,
+               columns: Any, c: Any, c_at: Any, c_row: Any) -> None:  # fmt: skip
     """C (rows, columns) += A (rows, depth) B (depth, columns).
 
     A[i, k] is at a[a_at + i a_row + k a_k], C[i, j] at c[c_at + i c_row + j]; b is packed.

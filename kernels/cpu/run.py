@@ -154,7 +154,9 @@ def backward(
     flat_lengths = tape.lengths if tape.lengths is not None else _NO_LENGTHS
 
     dz = np.empty_like(tape.z) if records else tape.z
-    totals = tuple((np.zeros if masked else np.empty)((T if records else 1, B, H), dtype) for _ in cell.states)
+    totals = tuple(
+        (np.zeros if masked else np.empty)((T if records else 1, B, H), dtype) for _ in cell.states
+    )
     carries = []
     for gradient in dstates:
         carry = np.zeros((B, HP), dtype)
@@ -177,8 +179,8 @@ def backward(
     def rows(first: int, last: int) -> None:
         plan.backward_rows(
             given, nothing, tape.z, dz, packed_h, packed_x, dx, flat_lengths, masked,
-            tape.reverse, records, doutput is not None, needs.x, first, last, T, B, width, H, HP, IP,
-            *per_state,
+            tape.reverse, records, doutput is not None, needs.x,
+            first, last, T, B, width, H, HP, IP, *per_state,
         )  # fmt: skip
 
     operations = 2.0 * T * B * slots * H * (H + (width if needs.x else 0))

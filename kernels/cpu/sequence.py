@@ -15,6 +15,8 @@ Layouts, all C-contiguous; the kernels address them by flat offsets:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from minirnn.kernels.cells.cell import Cell
 
 _HEADER = '''\
@@ -29,9 +31,10 @@ from minirnn.kernels.cpu.product import COMPILE, accumulate
 forward_row, backward_row = row_intrinsics(compiling_cell("{fingerprint}"))
 '''
 
-_FORWARD = '''
+_FORWARD = """
 
-@njit("void({t}, {f}, {f}, {m}, {f}, {t}, i8[::1], b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
+@njit("void({t}, {f}, {f}, {m}, {f}, {t}, i8[::1], b1, b1, b1, "
+      "i8, i8, i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
 def forward_rows(x, packed_x, packed_h, bias, z, output, lengths, masked, reverse, keeps,
                  first, last, T, B, I, H, HP, depth{states}):
     rows, row_size = last - first, {slots} * HP
@@ -58,13 +61,14 @@ def forward_rows(x, packed_x, packed_h, bias, z, output, lengths, masked, revers
             if masked:
                 for j in range(H):
                     output[t, b, j] = h[now, b, j]
-'''
+"""
 
-_BACKWARD = '''
+_BACKWARD = """
 
-@njit("void({t}, {f}, {f}, {f}, {f}, {f}, {t}, i8[::1], b1, b1, b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, i8{gradient_types})", cache={cache}, **COMPILE)
-def backward_rows(doutput, nothing, z, dz, packed_h, packed_x, dx, lengths, masked, reverse, records,
-                  has_doutput, needs_x, first, last, T, B, I, H, HP, IP{gradients}):
+@njit("void({t}, {f}, {f}, {f}, {f}, {f}, {t}, i8[::1], b1, b1, b1, b1, b1, "
+      "i8, i8, i8, i8, i8, i8, i8, i8{gradient_types})", cache={cache}, **COMPILE)
+def backward_rows(doutput, nothing, z, dz, packed_h, packed_x, dx, lengths, masked, reverse,
+                  records, has_doutput, needs_x, first, last, T, B, I, H, HP, IP{gradients}):
     rows, row_size = last - first, {slots} * HP
     for step in range(T - 1, -1, -1):
         t = T - 1 - step if reverse else step
@@ -89,7 +93,7 @@ def backward_rows(doutput, nothing, z, dz, packed_h, packed_x, dx, lengths, mask
         if needs_x:
             to = (t * B + first) * I
 {input_products}
-'''
+"""
 
 
 def runs(cell: Cell, fed_by: str) -> list[tuple[int, int]]:
@@ -148,8 +152,8 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
     )
 
 
-def _joined(names: object) -> str:
-    return "".join(f", {name}" for name in names)  # type: ignore[attr-defined]
+def _joined(names: Iterable[str]) -> str:
+    return "".join(f", {name}" for name in names)
 
 
 def _entries(states: tuple[str, ...], indent: int, alternating: bool) -> str:

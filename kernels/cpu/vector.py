@@ -40,10 +40,12 @@ class Format:
 
     @property
     def type(self) -> ir.Type:
+        """The scalar type in LLVM."""
         return ir.FloatType() if self.bytes == 4 else ir.DoubleType()
 
     @property
     def integer(self) -> ir.IntType:
+        """The integer type of the same size."""
         return ir.IntType(8 * self.bytes)
 
 
@@ -77,6 +79,7 @@ class Vectors:
     """Emits code on vectors of one format into one LLVM builder."""
 
     def __init__(self, builder: ir.IRBuilder, dtype: str) -> None:
+        """Emit into `builder`, for "float32" or "float64"."""
         self.builder = builder
         self.format = FORMATS[dtype]
         self.lanes = vector_bytes() // self.format.bytes
@@ -88,12 +91,15 @@ class Vectors:
     # -- constants and memory ---------------------------------------------------------------
 
     def splat(self, value: float) -> ir.Constant:
+        """The constant in every lane."""
         return ir.Constant(self.type, [value] * self.lanes)
 
     def integer(self, value: int) -> ir.Constant:
+        """The integer constant in every lane."""
         return ir.Constant(self.integers, [value] * self.lanes)
 
     def broadcast(self, scalar: ir.Value) -> ir.Value:
+        """A scalar in every lane."""
         one = self.builder.insert_element(
             ir.Constant(self.type, ir.Undefined), scalar, ir.Constant(INT32, 0)
         )
@@ -117,12 +123,15 @@ class Vectors:
         return self.builder.bitcast(element, self.type.as_pointer())
 
     def load(self, vector_pointer: ir.Value) -> ir.Value:
+        """Load all lanes; no alignment beyond the elements' is assumed."""
         return self.builder.load(vector_pointer, align=self.format.bytes)
 
     def store(self, value: ir.Value, vector_pointer: ir.Value) -> None:
+        """Store all lanes."""
         self.builder.store(value, vector_pointer, align=self.format.bytes)
 
     def load_masked(self, vector_pointer: ir.Value, mask: ir.Value) -> ir.Value:
+        """Load the lanes of the mask, 0 in the others, which are not touched."""
         f = self._function(
             f"llvm.masked.load.{self._suffix}.p0",
             self.type, [vector_pointer.type, INT32, self._bits, self.type],
@@ -131,6 +140,7 @@ class Vectors:
         return self.builder.call(f, [vector_pointer, align, mask, self.splat(0.0)])
 
     def store_masked(self, value: ir.Value, vector_pointer: ir.Value, mask: ir.Value) -> None:
+        """Store the lanes of the mask; the others are not touched."""
         f = self._function(
             f"llvm.masked.store.{self._suffix}.p0",
             ir.VoidType(), [self.type, vector_pointer.type, INT32, self._bits],
@@ -146,7 +156,9 @@ class Vectors:
             offsets = self.builder.insert_element(offsets, index, ir.Constant(INT32, lane))
         base = self.builder.ptrtoint(pointer, INT64)
         every = self.builder.shuffle_vector(
-            self.builder.insert_element(ir.Constant(wide, ir.Undefined), base, ir.Constant(INT32, 0)),
+            self.builder.insert_element(
+                ir.Constant(wide, ir.Undefined), base, ir.Constant(INT32, 0)
+            ),
             ir.Constant(wide, ir.Undefined),
             ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes),
         )
@@ -184,15 +196,19 @@ class Vectors:
     # -- arithmetic -------------------------------------------------------------------------
 
     def add(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """a + b."""
         return self.builder.fadd(a, b)
 
     def subtract(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """a - b."""
         return self.builder.fsub(a, b)
 
     def multiply(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """a * b."""
         return self.builder.fmul(a, b)
 
     def divide(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """a / b."""
         return self.builder.fdiv(a, b)
 
     def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
@@ -201,21 +217,26 @@ class Vectors:
         return self.builder.call(f, [a, b, c])
 
     def compare(self, operator: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        """A comparison, false where either side is NaN."""
         return self.builder.fcmp_ordered(operator, a, b)
 
     def select(self, condition: ir.Value, yes: ir.Value, no: ir.Value) -> ir.Value:
+        """`yes` in the lanes of the condition, `no` in the others."""
         return self.builder.select(condition, yes, no)
 
     def absolute(self, x: ir.Value) -> ir.Value:
+        """|x|."""
         return self._one(f"llvm.fabs.{self._suffix}", x)
 
     def clip(self, x: ir.Value, low: float, high: float) -> ir.Value:
+        """x held between two bounds."""
         # `bound > x ? bound : x` keeps NaN, where min and max instructions may lose it.
         low_v, high_v = self.splat(low), self.splat(high)
         raised = self.select(self.compare(">", low_v, x), low_v, x)
         return self.select(self.compare(">", raised, high_v), high_v, raised)
 
     def relu(self, x: ir.Value) -> ir.Value:
+        """max(x, 0)."""
         zero = self.splat(0.0)
         return self.select(self.compare(">", zero, x), zero, x)
 
