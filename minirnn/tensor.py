@@ -307,7 +307,10 @@ class Tensor:
 
     def transpose(self, *axes: Any) -> Tensor:
         """As `functional.transpose`; takes nothing, a tuple or separate axes."""
-        return functional.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+        if not axes:
+            return functional.transpose(self)
+        several = len(axes) > 1 or isinstance(axes[0], int)
+        return functional.transpose(self, axes if several else axes[0])
 
     def swapaxes(self, first: int, second: int) -> Tensor:
         """As `functional.swapaxes`."""
