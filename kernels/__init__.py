@@ -19,6 +19,15 @@ __all__ = ["kernel_set"]
 
 _KERNEL_SETS = ("reference", "cpu")
 
+_PARTS = ("cells", "contract", "cpu", "reference")
+
+
+def __getattr__(name: str) -> ModuleType:
+    # Imported when first used: `cpu` alone is enough for most.
+    if name in _PARTS:
+        return importlib.import_module(f"minirnn.kernels.{name}")
+    raise AttributeError(f"module 'minirnn.kernels' has no attribute {name!r}")
+
 
 def kernel_set(name: str) -> ModuleType:
     """The kernel set of that name: a module with `forward` and `backward` as in `contract`.

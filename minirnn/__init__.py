@@ -17,7 +17,7 @@ if not Path(__path__[0], "kernels").is_dir():
     __path__.append(str(Path(__path__[0]).parent))
 
 _MODULES = {
-    "cells": "minirnn.kernels.cells",
+    "cells": "minirnn.cells",
     "datasets": "minirnn.datasets",
     "errors": "minirnn.errors",
     "functional": "minirnn.functional",
@@ -88,7 +88,7 @@ def __dir__() -> list[str]:
 
 # For type checkers, the same names once more; tests/shell/test_public_names.py compares them.
 if TYPE_CHECKING:
-    from minirnn import datasets, errors, functional, init, inspect, kernels, optim, testing
+    from minirnn import cells, datasets, errors, functional, init, inspect, kernels, optim, testing
     from minirnn.diagnosis import Diagnosis, Finding, Recipe, diagnose, doctor
     from minirnn.errors import (
         ArgumentError,
@@ -111,7 +111,6 @@ if TYPE_CHECKING:
         mse_loss,
     )
     from minirnn.inspect import Trace, record
-    from minirnn.kernels import cells
     from minirnn.kernels.cells.cell import cell
     from minirnn.kernels.cpu.threads import get_num_threads, set_num_threads
     from minirnn.nn import (
