@@ -1,6 +1,20 @@
 """The doctor: what ails a recurrent network, read from its own gates, states and gradients."""
 
+from minirnn.diagnosis.diagnose import diagnose
+from minirnn.diagnosis.doctor import doctor
 from minirnn.diagnosis.finding import Advice, Attempt, Diagnosis, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.run import Forecast, Run
 
-__all__ = ["Advice", "Attempt", "Diagnosis", "Finding", "Recipe", "Remedy"]
+__all__ = [
+    "Advice",
+    "Attempt",
+    "Diagnosis",
+    "Finding",
+    "Forecast",
+    "Recipe",
+    "Remedy",
+    "Run",
+    "diagnose",
+    "doctor",
+]

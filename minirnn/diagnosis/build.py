@@ -84,13 +84,15 @@ def initialise(
     if options.head_bias == "target_mean":
         assert model.head.bias is not None
         target = data.training.y
-        model.head.bias.data[...] = target.reshape(-1, target.shape[-1]).mean(axis=0)
+        # NaN among the targets is the doctor's to find, and no reason to fail here.
+        rows = target[~np.isnan(target).any(axis=-1)]
+        model.head.bias.data[...] = rows.mean(axis=0) if len(rows) else 0.0
 
 
 def build_optimizer(recipe: Recipe, model: SequenceModel) -> SGD | Adam:
     """The recipe's optimiser, over all parameters of the model."""
     options = recipe.training
-    kind = {"adam": Adam, "sgd": SGD}[options.optimizer]
+    kind = Adam if options.optimizer == "adam" else SGD
     return kind(model.parameters(), options.learning_rate, weight_decay=options.weight_decay)
 
 

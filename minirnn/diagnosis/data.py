@@ -133,11 +133,12 @@ def _prepare_sequences(recipe: Recipe) -> PreparedData:
     absent, gaps = _count_absent(x)
     scalers: tuple[Scaler, ...] = ()
     if data.missing == "interpolate":
-        training, validation = (_filled(part) for part in (training, validation))
+        training = _filled(training)
+        validation = None if validation is None else _filled(validation)
     if data.scale != "none":
         training, validation, scalers = _scaled(training, validation, recipe)
     return PreparedData(
-        training=cast(Sequences, training),
+        training=training,
         validation=validation,
         name=name,
         missing=absent,
@@ -210,9 +211,9 @@ def _count_absent(x: NDArray[Any]) -> tuple[int, int]:
     return sum(absent for absent, _ in counts), sum(gaps for _, gaps in counts)
 
 
-def _filled(part: Sequences | None) -> Sequences | None:
+def _filled(part: Sequences) -> Sequences:
     """Fill NaN of x linearly in time, each sequence and feature by itself."""
-    if part is None or not np.isnan(part.x).any():
+    if not np.isnan(part.x).any():
         return part
     x = part.x.copy()
     for n, i in np.argwhere(np.isnan(x).any(axis=1)):
@@ -227,22 +228,20 @@ def _filled(part: Sequences | None) -> Sequences | None:
 
 
 def _scaled(
-    training: Sequences | None, validation: Sequences | None, recipe: Recipe
-) -> tuple[Sequences | None, Sequences | None, tuple[Scaler, ...]]:
+    training: Sequences, validation: Sequences | None, recipe: Recipe
+) -> tuple[Sequences, Sequences | None, tuple[Scaler, ...]]:
     """Scale features, and targets of a regression, each by a scaler fitted on the training part."""
-    assert training is not None
     kind = cast(ScaleKind, recipe.data.scale)
     x_scalers = _fit_each(kind, training.x)
     y_scalers: tuple[Scaler, ...] = ()
     if recipe.training.loss in ("mse", "l1", "huber"):
         y_scalers = _fit_each(kind, training.y)
 
-    def scaled(part: Sequences | None) -> Sequences | None:
-        if part is None:
-            return None
+    def scaled(part: Sequences) -> Sequences:
         return replace(part, x=_apply(x_scalers, part.x), y=_apply(y_scalers, part.y))
 
-    return scaled(training), scaled(validation), y_scalers
+    held_out = None if validation is None else scaled(validation)
+    return scaled(training), held_out, y_scalers
 
 
 def _fit_each(kind: ScaleKind, array: NDArray[Any]) -> tuple[Scaler, ...]:

@@ -18,9 +18,8 @@ import numpy as np
 from minirnn.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from minirnn.diagnosis.run import Run
-
     from minirnn.diagnosis.recipe import Recipe
+    from minirnn.diagnosis.run import Run
     from minirnn.training import History
 
 Severity = Literal["note", "warning", "illness"]
@@ -129,12 +128,12 @@ class Attempt:
     kept       whether the repair went on from here (always true of the first)
     verdict    one sentence: what this attempt did
     figures    named figures of the run: errors in the data's own units beside naive baselines
-    run        the trained model, its data, predictions and traces; None when loaded from elsewhere
+    run        the trained model, its data, forecasts and traces
     """
 
     recipe: Recipe
     diagnosis: Diagnosis
-    history: History | None
+    history: History
     figures: Mapping[str, object]
     edit: Mapping[str, object] = field(default_factory=dict)
     remedy: Remedy | None = None
@@ -152,7 +151,7 @@ class Attempt:
             "verdict": self.verdict,
             "figures": plain(dict(self.figures)),
             "recipe": self.recipe.describe(),
-            "history": None if self.history is None else plain(self.history.to_dict()),
+            "history": plain(self.history.to_dict()),
             "findings": [finding.to_dict() for finding in self.diagnosis.findings],
             "healthy": self.diagnosis.healthy,
         }

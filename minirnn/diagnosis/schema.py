@@ -41,7 +41,7 @@ INITIALISERS = (
 
 def option(default: Value, rule: Rule) -> Value:
     """A dataclass field that carries its rule."""
-    return cast(Value, field(default=default, metadata={"rule": rule}))
+    return field(default=default, metadata={"rule": rule})
 
 
 @dataclass(frozen=True)

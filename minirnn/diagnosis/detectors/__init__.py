@@ -1,1 +1,40 @@
-"""One symptom a file: each module has `detect(evidence) -> Finding | None`."""
+"""One symptom a file: each module has `SYMPTOM` and `detect(evidence) -> Finding | None`.
+
+A detector says what it saw and how bad it is. What brings what, and what helps, is told elsewhere
+(`causes`, `remedies`), so that a new symptom is one new file here and a line or two there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from minirnn.diagnosis.detectors import (
+    constant_output,
+    exploding_gradient,
+    missing_values,
+    non_finite,
+    outside_training_range,
+    saturated_gates,
+    state_collapse,
+    unscaled_input,
+    vanishing_gradient,
+)
+from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.finding import Finding
+
+Detector = Callable[[Evidence], Finding | None]
+
+# In order of cause: what comes earlier can bring what comes later.
+MODULES = (
+    missing_values,
+    unscaled_input,
+    exploding_gradient,
+    saturated_gates,
+    non_finite,
+    vanishing_gradient,
+    state_collapse,
+    constant_output,
+    outside_training_range,
+)
+
+DETECTORS: dict[str, Detector] = {module.SYMPTOM: module.detect for module in MODULES}

@@ -1,0 +1,64 @@
+"""What brings what: from separate findings to an illness with its consequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from minirnn.diagnosis.finding import SEVERITIES, Finding
+
+# Each symptom, and what it can bring of itself. Listed in order of cause: none brings an earlier.
+BRINGS: dict[str, tuple[str, ...]] = {
+    "missing-values": ("non-finite",),
+    "unscaled-input": ("exploding-gradient", "saturated-gates", "state-collapse"),
+    "exploding-gradient": ("saturated-gates", "non-finite"),
+    "saturated-gates": ("vanishing-gradient", "state-collapse"),
+    "non-finite": ("constant-output",),
+    "vanishing-gradient": ("state-collapse", "constant-output"),
+    "state-collapse": ("constant-output",),
+    "constant-output": (),
+    "outside-training-range": (),
+}
+
+
+def follows_from(symptom: str) -> set[str]:
+    """Every symptom that can follow from one, at any remove."""
+    reached: set[str] = set()
+    waiting = list(BRINGS.get(symptom, ()))
+    while waiting:
+        each = waiting.pop()
+        if each not in reached:
+            reached.add(each)
+            waiting += BRINGS.get(each, ())
+    return reached
+
+
+def in_order_of_cause(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings, roots first, each root followed by its consequences; notes at the end.
+
+    Every harmful finding gets as `consequences` the harmful findings that follow from it. A note
+    is neither root nor consequence: it does no harm.
+    """
+    found = list(findings)
+    rank = {symptom: index for index, symptom in enumerate(BRINGS)}
+    harmful = sorted(
+        (finding for finding in found if finding.harmful),
+        key=lambda f: rank.get(f.symptom, len(rank)),
+    )
+    present = [finding.symptom for finding in harmful]
+    linked = [
+        replace(
+            finding,
+            consequences=tuple(s for s in present if s in follows_from(finding.symptom)),
+        )
+        for finding in harmful
+    ]
+    explained = {symptom for finding in linked for symptom in finding.consequences}
+    roots = [finding for finding in linked if finding.symptom not in explained]
+    roots.sort(key=lambda finding: -SEVERITIES.index(finding.severity))
+    ordered: list[Finding] = []
+    for root in roots:
+        ordered.append(root)
+        ordered += [f for f in linked if f.symptom in root.consequences and f not in ordered]
+    notes = [finding for finding in found if not finding.harmful]
+    return (*ordered, *notes)

@@ -1,0 +1,60 @@
+"""constant-output: one answer for every input.
+
+Formula    spread = std of the answers / std of the targets, over the probe's sequences, pooled
+           over the outputs (of classes: probabilities against indicators)
+Threshold  spread < 0.05. Spread alone: R2 can be -617 where the level is missed. An illness; a
+           note where a ridge regression (see `dependence`) explains nothing of the targets
+           either: then one answer may be the best there is
+Source     the project's measurements: sick networks 0 to 0.01, healthy ones above 0.3
+Cost       none beyond the probe's answers
+"""
+
+from __future__ import annotations
+
+from minirnn.diagnosis.dependence import TELLING
+from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.finding import Finding
+from minirnn.diagnosis.wording import number, share
+
+SYMPTOM = "constant-output"
+THRESHOLD = 0.05
+
+
+def detect(evidence: Evidence) -> Finding | None:
+    """The finding, or None."""
+    answers = evidence.answers
+    # With one row there is nothing to compare; where targets do not vary, nothing is amiss.
+    if answers is None or len(answers.given) < 2 or not answers.spread < THRESHOLD:
+        return None
+    predictable = evidence.dependence.best if evidence.dependence is not None else None
+    hopeless = predictable is not None and predictable < TELLING
+    return Finding(
+        symptom=SYMPTOM,
+        severity="note" if hopeless else "illness",
+        where="the network's answers",
+        evidence={
+            "spread": answers.spread,
+            "threshold": THRESHOLD,
+            "answer": answers.given.mean(axis=0).tolist(),
+            "skill": answers.skill,
+            "predictable_by_ridge": predictable,
+        },
+        cause=(
+            "Nothing in the inputs was found to tell the target."
+            if hopeless
+            else "What differs between the inputs does not reach the output."
+        ),
+        explanation=(
+            "The network gives the same answer whatever it is shown: its answers vary by "
+            f"{share(answers.spread)} of what the targets vary ({number(answers.spread)}). "
+            + (
+                "A regression finds nothing to predict here either, so that one answer may be "
+                "the best there is."
+                if hopeless
+                else f"The targets can be told from the inputs: a plain regression explains "
+                f"{share(predictable)} of them."
+                if predictable is not None
+                else ""
+            )
+        ).rstrip(),
+    )

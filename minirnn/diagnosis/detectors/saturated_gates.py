@@ -1,0 +1,105 @@
+"""saturated-gates: gates that stand at the end of their range whatever comes in.
+
+Formula    a unit of a gate is saturated when at least 95% of its activations, over all valid steps
+           and sequences, are at an end: a sigmoid below 0.1 or above 0.9, a tanh (whose range is
+           -1 to 1) beyond +-0.9. share = saturated among all units and gates of a layer and
+           direction, but for what is memory: a forget (GRU: update) gate at its right end, and
+           the input gate that is shut while that unit's forget gate is open
+Threshold  share >= 0.5 in some layer and direction: an illness where the network fails, a note
+           where it does not, for gates that have learned to be switches are at their ends too
+Source     Karpathy, Johnson and Fei-Fei 2015 (arXiv 1506.02078), section 4.2, for 0.1 and 0.9.
+           Measured on the CO2 series: 0.94 to 1.0 fed raw, 0 to 0.1 standardised
+Cost       one pass over the probe's gates
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.finding import Finding
+from minirnn.diagnosis.wording import listed, share
+from minirnn.inspect.saturation import GateSaturation, gate_saturation
+from minirnn.inspect.trace import Trace
+
+SYMPTOM = "saturated-gates"
+OF_THE_TIME = 0.95
+THRESHOLD = 0.5
+KEEPS = {"lstm": "forget", "gru": "update"}  # the gate whose right end is memory
+
+
+def detect(evidence: Evidence) -> Finding | None:
+    """The finding, or None."""
+    measured = [(saturated_share(trace), trace) for trace in evidence.traces if trace.valid.any()]
+    if not measured:
+        return None
+    worst, trace = max(measured, key=lambda pair: pair[0])
+    if worst < THRESHOLD:
+        return None
+    affected = [each.name for part, each in measured if part >= THRESHOLD]
+    gates = gate_saturation(trace)
+    by_gate = {
+        name: {"left": _always(gate.left), "right": _always(gate.right)}
+        for name, gate in gates.items()
+    }
+    ends = [name for name, sides in by_gate.items() if sides["left"] + sides["right"] >= THRESHOLD]
+    alive, total = slope(trace)
+    return Finding(
+        symptom=SYMPTOM,
+        severity="illness" if evidence.fails else "note",
+        where=f"{listed(affected)}, gates {listed(ends)}",
+        evidence={
+            "share": worst,
+            "threshold": THRESHOLD,
+            "layer": trace.layer,
+            "direction": trace.direction,
+            "gates": by_gate,
+            "slope": alive,
+            "slope_at_best": total,
+        },
+        cause="The sums that go into these gates are far too large for them.",
+        explanation=(
+            f"{share(worst)} of the gates in {trace.name} stand at the end of their range all the "
+            "time: fully open or fully shut, whatever the network is shown. Such a gate "
+            "passes no gradient, so training cannot bring it back."
+            if evidence.fails
+            else f"{share(worst)} of the gates in {trace.name} stand at an end of their range, as "
+            "switches do; the network answers well all the same."
+        ),
+    )
+
+
+def saturated_share(trace: Trace) -> float:
+    """Share of a trace's units and gates that are saturated and are not memory."""
+    gates = gate_saturation(trace)
+    if not gates:
+        return 0.0
+    left = {name: gate.left >= OF_THE_TIME for name, gate in gates.items()}
+    right = {name: gate.right >= OF_THE_TIME for name, gate in gates.items()}
+    saturated = {name: (gate.either >= OF_THE_TIME) for name, gate in gates.items()}
+    counted = {name: np.ones_like(ends) for name, ends in saturated.items()}
+    keeps = KEEPS.get(trace.cell.name)
+    if keeps in gates:
+        remembers = right[keeps]
+        counted[keeps] &= ~remembers
+        if trace.cell.name == "lstm":
+            counted["input"] &= ~(left["input"] & remembers)
+    total = sum(int(each.sum()) for each in counted.values())
+    if not total:
+        return 0.0
+    return sum(int((saturated[name] & counted[name]).sum()) for name in gates) / total
+
+
+def slope(trace: Trace) -> tuple[float, float]:
+    """Mean slope da/dz of a trace's sigmoid gates, and the largest a sigmoid has (0.25)."""
+    slopes: list[NDArray[np.float64]] = []
+    for name, gate in gate_saturation(trace).items():
+        if gate.activation == "sigmoid":
+            a = np.asarray(trace.gates[name][trace.valid], dtype=np.float64)
+            slopes.append(a * (1.0 - a))
+    return (float(np.mean(slopes)), 0.25) if slopes else (float("nan"), 0.25)
+
+
+def _always(at_end: GateSaturation | NDArray[np.float64]) -> float:
+    return float(np.mean(np.asarray(at_end) >= OF_THE_TIME))

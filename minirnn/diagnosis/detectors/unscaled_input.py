@@ -1,0 +1,106 @@
+"""unscaled-input: inputs so large (or so small) that the gates see little but their size.
+
+Formula    size = largest root mean square of a feature, as fed, over all valid steps.
+           pinned = share of the first layers' units and gates that W_ih x alone holds on one side
+           beyond +-2.2 at every step (sigmoid(2.2) = 0.9: saturated there, whatever else comes)
+Threshold  size > 10, or < 0.01. An illness where pinned >= 0.25, or where small inputs go with a
+           network that fails; a warning where large inputs go with a failing network that is not
+           pinned; a note where the network copes
+Source     UMLAUT (Schoop et al. 2021, CHI) and DeepDiagnosis (Wardat et al. 2022, ICSE) report
+           inputs outside [-1, 1], which standardised data leave too; what large inputs do to a gate
+           is measured here instead. With initial weights of at most 0.4, as usual, an input of 10
+           begins to saturate gates, one of 300 saturates all
+Cost       one product of a sample of the inputs (at most 2000 steps) with W_ih
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.finding import Finding, Severity
+from minirnn.diagnosis.wording import number, share
+from minirnn.inspect.trace import Trace
+
+SYMPTOM = "unscaled-input"
+LARGE, SMALL = 10.0, 0.01
+PINNED_BEYOND = 2.2  # ln 9: sigmoid(2.2) = 0.9
+PINNED_SHARE = 0.25
+MOST_ROWS = 2000
+
+
+def detect(evidence: Evidence) -> Finding | None:
+    """The finding, or None."""
+    rows = evidence.rows
+    if rows.size == 0 or not np.isfinite(rows).all():
+        return None
+    sizes = np.sqrt(np.mean(rows**2, axis=0))
+    feature = int(sizes.argmax())
+    size = float(sizes[feature])
+    # Features that are all 0 are no small inputs; they are none.
+    if not (size > LARGE or 0.0 < size < SMALL):
+        return None
+    pinned = max((pinned_share(trace) for trace in evidence.traces if trace.layer == 0), default=0)
+    column = rows[:, feature]
+    figures: dict[str, object] = {
+        "size": size,
+        "mean": float(column.mean()),
+        "standard_deviation": float(column.std()),
+        "smallest": float(column.min()),
+        "largest": float(column.max()),
+        "feature": feature,
+        "pinned": pinned,
+    }
+    where = "the inputs" if rows.shape[1] == 1 else f"input feature {feature}"
+    if size < SMALL:
+        return _small(evidence, where, figures)
+    severity: Severity = "note"
+    if evidence.fails:
+        severity = "illness" if pinned >= PINNED_SHARE else "warning"
+    range_text = f"{number(float(column.min()))} to {number(float(column.max()))}"
+    return Finding(
+        symptom=SYMPTOM,
+        severity=severity,
+        where=where,
+        evidence=figures,
+        cause=(
+            f"The inputs run from {range_text}; a gate is made for sums of a few units, "
+            "and decides between 0 and 1 within -2.2 to 2.2."
+        ),
+        explanation=(
+            f"The network is fed values from {range_text} as they are. Multiplied with its weights "
+            f"they drive {share(pinned)} of the first layer's gates to the end of their range at "
+            "every step, so that these gates no longer see by how much one input differs from "
+            f"another (the values themselves differ by {number(float(column.std()))} only)."
+            if severity == "illness"
+            else f"The network is fed values from {range_text} as they are. That is far from the "
+            "size its gates are made for"
+            + (", and it has not learned." if evidence.fails else ", but it copes.")
+        ),
+    )
+
+
+def _small(evidence: Evidence, where: str, figures: dict[str, object]) -> Finding:
+    size = number(float(str(figures["size"])))
+    return Finding(
+        symptom=SYMPTOM,
+        severity="illness" if evidence.fails else "note",
+        where=where,
+        evidence=figures,
+        cause=f"The inputs are of size {size}; a gate is made for sums of about 1.",
+        explanation=(
+            f"The inputs are so small (about {size}) that the gates hardly move with them: what "
+            "they do is set by their biases, and the weights would have to grow very large first."
+        ),
+    )
+
+
+def pinned_share(trace: Trace) -> float:
+    """Share of units and gates that W_ih x holds beyond 2.2 on one side at every valid step."""
+    rows = np.asarray(trace.inputs[trace.valid], dtype=np.float64)
+    rows = rows[:: max(1, len(rows) // MOST_ROWS)]
+    if not len(rows):
+        return 0.0
+    drive = rows @ np.asarray(trace.weights.weight_ih, dtype=np.float64).T  # (n, slots * H)
+    pinned = (drive > PINNED_BEYOND).all(axis=0) | (drive < -PINNED_BEYOND).all(axis=0)
+    return float(pinned.mean())

@@ -1,0 +1,173 @@
+"""vanishing-gradient: the gradient dies on its way to what the answer depends on.
+
+Two ways to die, told apart on a probe whose loss enters at each sequence's last valid step only.
+
+At the gate
+Formula    a unit is dead when the norm of the gradient at all its gates' pre-activations is below
+           1e-3 of the norm of the gradient of its hidden state, dL/dh (both over all steps and
+           sequences): what arrives at the unit goes no further, neither to W_ih nor back in time
+Threshold  half the units of a layer and direction
+
+Through time
+Formula    r_d = |dL/ds_{T-d}| / |dL/ds_T|, s = h, and c of an LSTM, at the distance d that the
+           target depends on (measured on the data: see `dependence`), in the first layer, the
+           largest over directions and states
+Threshold  r_d < 1e-3, and the network scores no better than one that cannot look so far: its R2 is
+           below the middle between what a regression gets without the early half of the steps
+           needed and with all of them. A short gradient is no illness where the task is short
+Severity   an illness; for a network whose training is not known, a warning where the late steps
+           alone tell something (training often lengthens the gradient step by step from there)
+Source     AUTOTRAINER (Zhang et al. 2021, ICSE) calls a first/last ratio of layers below 1e-3
+           vanishing; here the same ratio is taken over time. Measured: dead units 0.9 to 1.0 of all
+           in raw-fed networks, 0 in healthy ones; r at the first step misleads (a healthy GRU has
+           2e-4, a sick one 0.02), which is why the distance is the task's
+Cost       one forward and backward pass of the probe; see `dependence` for the regression
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.finding import Finding, Severity
+from minirnn.diagnosis.wording import counted, number, share
+from minirnn.inspect.norms import norm
+from minirnn.inspect.trace import Trace
+
+SYMPTOM = "vanishing-gradient"
+DEAD = 1e-3
+DEAD_SHARE = 0.5
+VANISHED = 1e-3
+LEAST_GAIN = 0.1  # R2 that the early steps must be worth
+
+
+def detect(evidence: Evidence) -> Finding | None:
+    """The finding, or None."""
+    traces = [trace for trace in evidence.traces if trace.has_gradients and trace.valid.any()]
+    if not traces:
+        return None
+    return _at_the_gate(evidence, traces) or _through_time(evidence, traces)
+
+
+def _at_the_gate(evidence: Evidence, traces: list[Trace]) -> Finding | None:
+    if not evidence.fails:
+        return None
+    dead, trace = max(((dead_share(each), each) for each in traces), key=lambda pair: pair[0])
+    if not dead >= DEAD_SHARE:
+        return None
+    ends = {state: last_ratio(trace, state) for state in trace.cell.states}
+    kept = ends.get("c", ends["h"])
+    through_time = (
+        f"Through time it would live: {number(kept)} of it is left at the first step, along the "
+        f"{'cell state' if 'c' in ends else 'hidden state'}. "
+        if kept >= VANISHED
+        else ""
+    )
+    parameters = evidence.probe.parameters if evidence.probe is not None else {}
+    return Finding(
+        symptom=SYMPTOM,
+        severity="illness",
+        where=f"{trace.name}, at the gates (not through time)" if through_time else trace.name,
+        evidence={
+            "kind": "at the gate",
+            "dead_units": dead,
+            "threshold": DEAD_SHARE,
+            "gradient_at_gates_over_states": passed_on(trace),
+            "ratio_at_first_step": ends,
+            "half_life": {state: trace.half_life(state) for state in trace.cell.states},
+            "gradient_of_parameters": dict(parameters),
+            "layer": trace.layer,
+            "direction": trace.direction,
+        },
+        cause="The gradient reaches the units, and ends there: their gates have no slope.",
+        explanation=(
+            f"In {share(dead)} of the units of {trace.name} the gradient stops at the gate: less "
+            f"than a thousandth of what arrives goes on to the weights. {through_time}The "
+            "chain breaks at the saturated gate, and the weights behind it cannot learn."
+        ),
+    )
+
+
+def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
+    needed = evidence.dependence
+    if needed is None or needed.lag is None or needed.lag < 2:
+        return None
+    gain = needed.best - needed.without
+    if gain < LEAST_GAIN or evidence.skill >= (needed.best + needed.without) / 2:
+        return None
+    first = [trace for trace in traces if trace.layer == 0]
+    reached = {(t.name, s): ratio_at(t, s, needed.lag) for t in first for s in t.cell.states}
+    if not reached or max(reached.values()) >= VANISHED:
+        return None
+    trace = first[0]
+    state = "c" if "c" in trace.cell.states else "h"
+    half_life = trace.half_life(state)
+    severity: Severity = "illness"
+    if evidence.history is None and needed.without >= LEAST_GAIN:
+        severity = "warning"
+    return Finding(
+        symptom=SYMPTOM,
+        severity=severity,
+        where=f"{trace.name}, through time",
+        evidence={
+            "kind": "through time",
+            "lag_needed": needed.lag,
+            "ratio_at_lag": {f"{name} {s}": ratio for (name, s), ratio in reached.items()},
+            "threshold": VANISHED,
+            "half_life": {s: trace.half_life(s) for s in trace.cell.states},
+            "skill": evidence.skill,
+            "skill_with_all_steps": needed.best,
+            "skill_without_early_steps": needed.without,
+            "layer": trace.layer,
+            "direction": trace.direction,
+        },
+        cause=(
+            f"The answer depends on inputs up to {counted(needed.lag, 'step')} back, and the "
+            f"gradient halves every {number(half_life)} steps on the way there."
+        ),
+        explanation=(
+            f"What decides the answer stands up to {counted(needed.lag, 'step')} back. From there, "
+            f"only {number(max(reached.values()))} of the gradient is left, so the network is "
+            "hardly told what to do with these inputs: it explains "
+            f"{share(max(evidence.skill, 0.0))} of the targets, where a plain regression that sees "
+            f"them explains {share(needed.best)}."
+        ),
+    )
+
+
+def dead_share(trace: Trace) -> float:
+    """Share of the units whose gates get less than a thousandth of their state's gradient.
+
+    NaN where no gradient arrives at all.
+    """
+    into = norm(trace.grad_hidden, (0, 1))  # (H,)
+    reached = into > 0.0
+    if not reached.any():
+        return float("nan")
+    at_gates = np.sqrt(sum(norm(g, (0, 1)) ** 2 for g in trace.grad_slots.values()))
+    return float(np.mean(at_gates[reached] < DEAD * into[reached]))
+
+
+def passed_on(trace: Trace) -> float:
+    """Norm of the gradient at all gates over that of the hidden state."""
+    at_gates = [float(norm(g, (0, 1, 2))) for g in trace.grad_slots.values()]
+    into = float(norm(trace.grad_hidden, (0, 1, 2)))
+    return float(np.sqrt(sum(each**2 for each in at_gates))) / into if into else float("nan")
+
+
+def last_ratio(trace: Trace, state: str) -> float:
+    """The gradient's norm at the far end of time, relative to where it entered."""
+    decay = trace.gradient_decay(state)
+    return float(decay[-1]) if len(decay) else float("nan")
+
+
+def ratio_at(trace: Trace, state: str, lag: int) -> float:
+    """r at the input `lag` steps from the end of time: 0 where no gradient enters this trace.
+
+    In the reverse direction the far steps come last, so the early inputs are the near ones.
+    """
+    decay: NDArray[np.float64] = trace.gradient_decay(state)
+    at = len(decay) - lag if trace.reverse else lag - 1
+    ratio = decay[min(max(at, 0), len(decay) - 1)]
+    return float(ratio) if np.isfinite(ratio) else 0.0

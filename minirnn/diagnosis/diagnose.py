@@ -1,0 +1,130 @@
+"""`diagnose`: one look at a network as it is, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirnn import functional
+from minirnn.diagnosis.evidence import Evidence, answers_to
+from minirnn.diagnosis.examine import findings_in
+from minirnn.diagnosis.finding import Diagnosis
+from minirnn.diagnosis.look import arrays_of
+from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.inspect.probe import gradient_probe
+from minirnn.kernels.contract import check_lengths
+from minirnn.nn import Module
+from minirnn.tensor import Tensor, no_grad
+from minirnn.training.losses import LOSSES, is_batch_first, resolve_loss
+from minirnn.training.predict import mode
+
+Array = NDArray[Any]
+
+
+def diagnose(
+    model: Module,
+    inputs: Array | Tensor,
+    targets: Array | Tensor,
+    *,
+    loss: str | Callable[..., Tensor] = "mse",
+    lengths: Array | None = None,
+) -> Diagnosis:
+    """Look into a network once, forward and backward, and say what ails it.
+
+    Nothing is trained and nothing in the model is changed. What only training or held-out data can
+    show (`outside-training-range`, a gradient that leaps from batch to batch) is for `doctor`.
+
+    model    a `SequenceModel`, or any `Module` that has recurrent layers and returns one Tensor
+    inputs   (T, B, I) as the model takes them; (B, T, I) for a model with `batch_first`
+    targets  one answer a sequence, (B, O), or one a step, (T, B, O); integer class labels without
+             the last axis
+    loss     "mse", "l1", "huber", "cross_entropy", "bce", or a callable (prediction, target)
+    lengths  (B,) whole numbers, or None when every sequence has T steps
+
+    Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+    """
+    function = resolve_loss(loss)
+    if not isinstance(model, Module):
+        raise ArgumentError("model", type(model).__name__, "a minirnn Module")
+    x, y = _checked("inputs", inputs), _checked("targets", targets)
+    if x.ndim != 3 or 0 in x.shape:
+        wanted = "(T, B, I): at least one step, sequence and feature"
+        raise ShapeError("inputs", f"shape {x.shape}", wanted)
+    if x.dtype not in (np.float32, np.float64):
+        raise DTypeError("inputs", x.dtype.name, "float32 or float64, as the model has it")
+    swapped = is_batch_first(model)
+    T, B = x.shape[1::-1] if swapped else x.shape[:2]
+    if lengths is not None:
+        lengths = np.asarray(lengths)
+        check_lengths(lengths, T, B)
+        if not lengths.any():
+            raise ArgumentError("lengths", "no step in any sequence", "a sequence with a step")
+    with mode(model, training=False), no_grad(), np.errstate(all="ignore"):
+        output = model(x) if lengths is None else model(x, lengths=lengths)
+    if not isinstance(output, Tensor):
+        raise ArgumentError(
+            "model", f"one that returns {type(output).__name__}", "one that returns a Tensor",
+            "A bare recurrent layer returns a tuple: put it into a SequenceModel",
+        )  # fmt: skip
+    _check_output(output.numpy(), (B, T) if swapped else (T, B))
+    _check_targets(y, output.numpy(), function, x.dtype)
+    with np.errstate(all="ignore"):
+        probe = gradient_probe(model, x, y, loss=function, lengths=lengths)
+    outputs = output.numpy()
+    if swapped:
+        x = x.swapaxes(0, 1)
+        if outputs.ndim == 3:
+            outputs, y = outputs.swapaxes(0, 1), y.swapaxes(0, 1)
+    evidence = Evidence(
+        inputs=x,
+        targets=y,
+        lengths=lengths,
+        probe=probe,
+        answers=answers_to(outputs, y, lengths, function),
+        parameters=arrays_of(model),
+    )
+    return Diagnosis(findings_in(evidence))
+
+
+def _checked(argument: str, value: Array | Tensor) -> Array:
+    array = value.numpy() if isinstance(value, Tensor) else value
+    if not isinstance(array, np.ndarray):
+        raise ArgumentError(argument, type(value).__name__, "a NumPy array or a Tensor")
+    if array.dtype.kind not in "fiu":
+        raise DTypeError(argument, array.dtype.name, "numbers")
+    return array
+
+
+def _check_output(output: Array, leading: tuple[int, int]) -> None:
+    """One answer a sequence, or one a step."""
+    one_a_step = output.ndim == 3 and output.shape[:2] == leading
+    one_a_sequence = output.ndim == 2 and len(output) in leading
+    if not one_a_step and not one_a_sequence:
+        raise ShapeError(
+            "model", f"one whose output has shape {output.shape}", "(B, O), or one answer a step"
+        )
+
+
+def _check_targets(y: Array, output: Array, loss: Any, dtype: np.dtype[Any]) -> None:
+    """A target never broadcasts against an output: (B,) against (B, 1) would make (B, B) errors."""
+    labels = y.dtype.kind in "iu"
+    if loss in LOSSES.values() and labels != (loss is functional.cross_entropy):
+        wanted = f"{dtype.name} for this loss" if labels else "integer class labels for this loss"
+        raise DTypeError("targets", y.dtype.name, wanted)
+    if labels:
+        if y.shape != output.shape[:-1]:
+            raise ShapeError("targets", f"shape {y.shape}", f"{output.shape[:-1]}")
+        least, most, C = int(y.min()), int(y.max()), output.shape[-1]
+        if least < 0 or most >= C:
+            came = f"class labels from {least} to {most}"
+            raise ArgumentError("targets", came, f"0 to {C - 1}, for the model's {C} outputs")
+        return
+    if loss in LOSSES.values():
+        if y.shape != output.shape:
+            hint = f"Reshape it to {output.shape}" if y.size == output.size else ""
+            raise ShapeError("targets", f"shape {y.shape}", f"{output.shape}, the output's", hint)
+        if y.dtype != dtype:
+            raise DTypeError("targets", y.dtype.name, f"{dtype.name}, the dtype of inputs")

@@ -1,0 +1,116 @@
+"""Gather the evidence: run a network on a sample, forward and back, and put aside what is seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirnn.diagnosis.data import PreparedData
+from minirnn.diagnosis.evidence import Answers, Evidence, HeldOut, answers_to
+from minirnn.diagnosis.recipe import Recipe
+from minirnn.inspect.probe import Probe, gradient_probe
+from minirnn.nn import Module, SequenceModel
+from minirnn.training.history import History
+from minirnn.training.losses import resolve_loss
+from minirnn.training.predict import predict
+from minirnn.training.sequences import Sequences
+
+Array = NDArray[Any]
+SAMPLE = 240  # sequences that a probe sees: enough for shares to 1%, some tens of megabytes
+
+
+def sample(data: Sequences, most: int = SAMPLE) -> Sequences:
+    """Evenly spread sequences, in order: of a series, from its beginning to its end."""
+    rows = np.linspace(0, len(data) - 1, min(most, len(data))).round().astype(int)
+    return data.take(np.unique(rows))
+
+
+def time_major(data: Sequences) -> tuple[Array, Array]:
+    """Inputs (T, B, I), and targets with time first where there is one answer a step."""
+    x = np.ascontiguousarray(data.x.swapaxes(0, 1))
+    return x, np.ascontiguousarray(data.y.swapaxes(0, 1)) if data.per_step else data.y
+
+
+def probe_of(model: SequenceModel, recipe: Recipe, data: PreparedData) -> Probe:
+    """The last-step probe of a model on a sample of the training data."""
+    part = sample(data.training)
+    x, y = time_major(part)
+    with np.errstate(all="ignore"):
+        return gradient_probe(
+            model, x, y, loss=resolve_loss(recipe.training.loss), lengths=part.lengths
+        )
+
+
+def look(
+    model: SequenceModel,
+    recipe: Recipe,
+    data: PreparedData,
+    history: History,
+    untrained: Probe | None = None,
+) -> Evidence:
+    """Everything the detectors may see of a trained model."""
+    part = sample(data.training)
+    x, y = time_major(part)
+    outputs = predict(model, part.x, part.lengths)
+    if part.per_step:
+        outputs = outputs.swapaxes(0, 1)
+    return Evidence(
+        inputs=x,
+        targets=y,
+        lengths=part.lengths,
+        probe=probe_of(model, recipe, data),
+        answers=answers_to(outputs, y, part.lengths, resolve_loss(recipe.training.loss)),
+        parameters=arrays_of(model),
+        untrained=untrained,
+        history=history,
+        recipe=recipe,
+        data=data,
+        held_out=_held_out(model, data),
+    )
+
+
+def arrays_of(model: Module) -> dict[str, Array]:
+    """The parameters of a model by name."""
+    return {name: parameter.data for name, parameter in model.named_parameters()}
+
+
+def _held_out(model: SequenceModel, data: PreparedData) -> HeldOut | None:
+    """Of a task with one answer a sequence, in numbers; None of others, or with nothing held out."""
+    train, held = data.training, data.validation
+    if held is None or held.per_step or held.is_labels:
+        return None
+    if data.series is not None:
+        return HeldOut(
+            held.x,
+            held.y,
+            train.x,
+            train.y,
+            answers=series_answers(model, data, "validation"),
+            trained_answers=series_answers(model, data, "training"),
+            naive=series_answers(None, data, "validation"),
+            trained_naive=series_answers(None, data, "training"),
+            unit=data.unit,
+        )
+    return HeldOut(
+        held.x,
+        held.y,
+        train.x,
+        train.y,
+        answers=_answers(model, data, held),
+        trained_answers=_answers(model, data, train),
+    )
+
+
+def _answers(model: SequenceModel, data: PreparedData, part: Sequences) -> Answers:
+    outputs = predict(model, part.x, part.lengths)
+    return Answers(data.original(outputs), data.original(part.y))
+
+
+def series_answers(model: SequenceModel | None, data: PreparedData, part: Any) -> Answers:
+    """A model's answers to a part of a series in its units; without a model, persistence's."""
+    series = data.series
+    assert series is not None
+    given = series.contexts(part)[:, -1] if model is None else series.predictions(model, part)
+    return Answers(given[:, None], series.targets(part)[:, None])

@@ -1,0 +1,83 @@
+"""The repair loop: apply a remedy, train again, and believe only what is seen then."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from minirnn.diagnosis.finding import Attempt, Finding, Remedy, edit_text
+from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.wording import listed, quantity
+
+WORSE = 1.2  # a remedy may not raise the held-out error by more than this factor
+
+
+def repair(
+    first: Attempt,
+    attempt: Callable[[Recipe], Attempt],
+    trainings: int,
+    tell: Callable[[Attempt], None],
+) -> tuple[list[Attempt], Attempt]:
+    """Go on from a first attempt until it is healthy or nothing is left to try.
+
+    Returns every attempt in order, and the one that stands in the end: the last that was kept.
+    """
+    attempts, current = [first], first
+    while not current.diagnosis.healthy and len(attempts) < trainings:
+        if _interrupted(attempts[-1]):
+            break
+        found = next_remedy(current, [each.recipe for each in attempts])
+        if found is None:
+            break
+        finding, remedy = found
+        made = attempt(current.recipe.edit(remedy.edit))
+        made = replace(made, edit=dict(remedy.edit), remedy=remedy, aimed_at=finding.symptom)
+        kept, verdict = judge(current, made)
+        made = replace(made, kept=kept, verdict=verdict)
+        tell(made)
+        attempts.append(made)
+        if kept:
+            current = made
+    return attempts, current
+
+
+def next_remedy(current: Attempt, tried: list[Recipe]) -> tuple[Finding, Remedy] | None:
+    """The first remedy that makes a recipe not trained yet: the root's first, then the others'."""
+    for finding in current.diagnosis.findings:
+        for remedy in finding.remedies if finding.harmful else ():
+            if current.recipe.edit(remedy.edit) not in tried:
+                return finding, remedy
+    return None
+
+
+def judge(before: Attempt, after: Attempt) -> tuple[bool, str]:
+    """Whether to go on from an attempt, and what it did, in one sentence."""
+    edit, aim = edit_text(after.edit), after.aimed_at
+    harmful = [finding.symptom for finding in after.diagnosis.findings if finding.harmful]
+    if aim in harmful:
+        return False, f"{edit} left {aim} standing: taken back"
+    error, earlier = held_out_error(after), held_out_error(before)
+    unit = str(after.figures.get("unit", ""))
+    # A run that broke has no error at all, and any error is better than none.
+    if math.isfinite(earlier) and not error <= WORSE * earlier:
+        return False, (
+            f"{edit} removed {aim}, but the held-out error rose from "
+            f"{quantity(earlier, unit)} to {quantity(error, unit)}: taken back"
+        )
+    if not harmful:
+        return True, f"{edit} cured it: nothing above a note is left"
+    return True, f"{edit} removed {aim}; left: {listed(harmful)}"
+
+
+def held_out_error(attempt: Attempt) -> float:
+    """The held-out error of an attempt, NaN where there is none."""
+    value = attempt.figures.get("held_out_rmse")
+    if value is None and "held_out_accuracy" in attempt.figures:
+        value = 1.0 - float(str(attempt.figures["held_out_accuracy"]))
+    return float(value) if isinstance(value, float) else math.nan
+
+
+def _interrupted(attempt: Attempt) -> bool:
+    stopped = attempt.history.stopped if attempt.history is not None else None
+    return stopped is not None and stopped.kind == "interrupted"

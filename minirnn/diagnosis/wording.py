@@ -1,0 +1,38 @@
+"""Figures in words, as the findings write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def share(part: float) -> str:
+    """A share as percent: 0.974 -> "97%"; what is not all is never written as 100%."""
+    percent = 100.0 * part
+    if 99.5 <= percent < 100.0:
+        return "over 99%"
+    return "under 1%" if 0.0 < percent < 0.5 else f"{percent:.0f}%"
+
+
+def number(value: float) -> str:
+    """Three digits: 0.0213, 3.1, 4e-21."""
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:.3g}"
+
+
+def quantity(value: float, unit: str = "") -> str:
+    """A number with its unit: "1.62 ppm"."""
+    return f"{number(value)} {unit}".rstrip()
+
+
+def listed(names: Sequence[str]) -> str:
+    """["a", "b", "c"] -> "a, b and c"."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """1 step, 2 steps."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
