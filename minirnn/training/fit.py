@@ -25,7 +25,7 @@ from minirnn.training.losses import (
     run_model,
 )
 from minirnn.training.metrics import Metric, resolve_metrics
-from minirnn.training.predict import Tally, evaluate, mode
+from minirnn.training.predict import Tally, measure, mode
 from minirnn.training.progress import open_display
 from minirnn.training.sequences import Sequences, as_sequences
 from minirnn.training.windows import check_count
@@ -185,7 +185,7 @@ class _Fitting:
             else:
                 self._check_parameters()
                 if self.validation is not None:
-                    held_out = evaluate(self.model, self.validation, self.loss, self.metrics)
+                    held_out = measure(self.model, self.validation, self.loss, self.metrics)
         except _NotFiniteError as fault:
             stopped = self._stop("non-finite", str(fault))
         except KeyboardInterrupt:

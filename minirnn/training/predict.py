@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from minirnn.errors import ShapeError
 from minirnn.nn import Module
 from minirnn.tensor import no_grad
-from minirnn.training.losses import Loss, align, run_model
-from minirnn.training.metrics import Metric
-from minirnn.training.sequences import Sequences
+from minirnn.training.losses import Loss, align, check_fit, resolve_loss, run_model
+from minirnn.training.metrics import Metric, resolve_metrics
+from minirnn.training.sequences import Sequences, as_sequences
+from minirnn.training.windows import check_count
 
 
 @contextmanager
@@ -46,6 +47,7 @@ def predict(
         raise ShapeError("x", f"shape {x.shape}", "(N, T, I)")
     # Only the inputs matter here; the labels fill the place of targets.
     data = Sequences(x, np.zeros(len(x), np.int64), lengths)
+    batch_size = check_count("batch_size", batch_size)
     with mode(model, training=False), no_grad():
         outputs = [run_model(model, batch).numpy() for batch in data.batches(batch_size)]
     if outputs[0].ndim == 3:
@@ -55,15 +57,35 @@ def predict(
 
 def evaluate(
     model: Module,
+    data: Sequences | tuple[Any, ...],
+    *,
+    loss: str | Loss,
+    metrics: Iterable[str | Metric] = (),
+    batch_size: int = 256,
+) -> tuple[float, dict[str, float]]:
+    """The loss of a model on data and its metrics by name, means over all rows that count.
+
+    The arguments are those of `fit`. Runs in evaluation mode without a tape, and restores the mode.
+
+    Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+    """
+    sequences = as_sequences(data, "data")
+    function = resolve_loss(loss)
+    with mode(model, training=False), no_grad():
+        few = sequences.take(slice(0, 2))
+        check_fit(run_model(model, few), few, function)
+    size = check_count("batch_size", batch_size)
+    return measure(model, sequences, function, resolve_metrics(metrics), size)
+
+
+def measure(
+    model: Module,
     data: Sequences,
     loss: Loss,
     metrics: Mapping[str, Metric],
     batch_size: int = 256,
 ) -> tuple[float, dict[str, float]]:
-    """The loss and metrics of a model on data, means over all rows that count.
-
-    Runs in evaluation mode without a tape, and restores the mode.
-    """
+    """`evaluate` of arguments that were checked."""
     tally = Tally(metrics)
     with mode(model, training=False), no_grad():
         for batch in data.batches(batch_size):

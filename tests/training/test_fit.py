@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from minirnn import functional
+from minirnn.errors import ArgumentError, ShapeError
 from minirnn.nn import Module, SequenceModel
 from minirnn.optim import SGD, Adam
 from minirnn.tensor import Tensor, is_grad_enabled
@@ -199,8 +200,9 @@ def test_the_loss_of_every_step_is_the_mean_over_valid_steps(
     assert answers.shape == running_sums.y.shape
     valid = np.arange(6) < running_sums.lengths[:, None]
     wanted = np.mean((answers - running_sums.y)[valid] ** 2)
-    loss, _ = evaluate(model, running_sums, functional.mse_loss, {}, batch_size=7)
+    loss, metrics = evaluate(model, running_sums, loss="mse", metrics=["rmse"], batch_size=7)
     assert loss == pytest.approx(wanted, rel=1e-6)
+    assert metrics == {"rmse": pytest.approx(np.sqrt(wanted), rel=1e-6)}
 
 
 def test_a_batch_without_a_valid_step_is_passed_over(make_model, running_sums: Sequences) -> None:
@@ -322,3 +324,11 @@ def test_predict_answers_in_batches_as_in_one(make_model: Any, sums: Sequences) 
     whole = predict(model, sums.x)
     assert whole.shape == (40, 1)
     np.testing.assert_allclose(predict(model, sums.x, batch_size=7), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_evaluating_refuses_what_training_refuses(make_model, sums: Sequences) -> None:
+    for data, loss in (((sums.x, np.ones((40, 2), np.float32)), "mse"), (sums, "rmse")):
+        with pytest.raises(ArgumentError):
+            evaluate(make_model(), data, loss=loss)
+    with pytest.raises(ShapeError, match=r"x: got shape \(40, 5\)"):
+        predict(make_model(), sums.x[..., 0])

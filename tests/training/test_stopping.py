@@ -11,6 +11,7 @@ import pytest
 
 from minirnn.errors import ArgumentError
 from minirnn.optim import SGD, Adam
+from minirnn.tensor import apply
 from minirnn.training import Callback, EarlyStopping, Run, Sequences, fit
 
 
@@ -57,21 +58,26 @@ def test_exploding_training_is_stopped_without_a_warning(make_model, sums) -> No
     assert history.stopped.kind == "non-finite"
 
 
+def constant_gradient(value: float) -> Any:
+    """A loss of 1 whose gradient is `value` everywhere."""
+
+    def loss(prediction: Any, target: Any) -> Any:
+        shape, dtype = prediction.shape, prediction.dtype
+        ones = np.ones((), dtype)
+        return apply("loss", (prediction,), (ones,), lambda _: (np.full(shape, value, dtype),))[0]
+
+    return loss
+
+
+def test_gradients_too_large_to_be_squared_cause_no_warning(make_model, sums) -> None:
+    history = train(make_model(), sums, loss=constant_gradient(1e25), epochs=1)
+    assert history["gradient_norm_max"][0] > 1e25
+
+
 def test_a_gradient_that_is_not_finite_stops_it_though_the_loss_is(make_model, sums) -> None:
-    from minirnn.tensor import apply
-
-    def broken(prediction: Any, target: Any) -> Any:
-        (loss,) = apply(
-            "broken",
-            (prediction,),
-            (np.ones((), prediction.dtype),),
-            lambda gradient: (np.full(prediction.shape, np.inf, prediction.dtype),),
-        )
-        return loss
-
     model = make_model()
     before = model.state_dict()
-    history = train(model, sums, loss=broken)
+    history = train(model, sums, loss=constant_gradient(np.inf))
     assert history.stopped.kind == "non-finite"
     assert "gradient" in history.stopped.message
     for name, value in model.state_dict().items():
