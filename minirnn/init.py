@@ -146,7 +146,7 @@ def forget_bias(layer: Recurrent, value: float = 1.0) -> None:
     """Set the bias of the forget gate, in every layer and direction, to `value`.
 
     A gate that starts open, sigmoid(1) = 0.73 instead of 0.5, lets gradients through from the
-    start (Gers et al. 2000, Neural Computation 12; Jozefowicz et al. 2015, ICML, section 3.1). Both
+    start (Gers et al. 2000, Neural Computation 12; Jozefowicz et al. 2015, ICML). Both
     biases of the gate add up: bias_ih gets the value and bias_hh gets zero.
 
     Raises: ArgumentError for a layer without biases or without a slot "forget" fed by x and h.

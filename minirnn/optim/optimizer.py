@@ -51,10 +51,13 @@ class Optimizer(ABC):
 
     def step(self) -> None:
         """Update every parameter that has a gradient; gradients are left as they are."""
-        for index, parameter in enumerate(self.parameters):
-            if parameter.grad is not None:
-                self._steps[index] += 1
-                self._update(parameter, parameter.grad, self._steps[index], *self._buffers[index])
+        # As on the tape: overflow gives inf and then NaN, which travel on in silence.
+        with np.errstate(all="ignore"):
+            for index, parameter in enumerate(self.parameters):
+                if parameter.grad is not None:
+                    self._steps[index] += 1
+                    kept = self._buffers[index]
+                    self._update(parameter, parameter.grad, self._steps[index], *kept)
 
     def zero_grad(self) -> None:
         """Forget the parameters' gradients."""

@@ -111,6 +111,14 @@ def test_zero_grad_forgets_the_gradients() -> None:
     assert all(parameter.grad is None for parameter in parameters)
 
 
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_what_is_not_finite_travels_on_without_a_warning(kind: type[Optimizer]) -> None:
+    parameter = Tensor(np.ones(3, np.float32), requires_grad=True)
+    parameter.grad = np.array([np.nan, 3e38, 1.0], np.float32)
+    kind([parameter], 10.0, weight_decay=3e38).step()
+    assert np.isnan(parameter.data[0])
+
+
 def test_a_step_without_gradients_changes_nothing() -> None:
     start, _ = problem()
     parameters = parameters_like(start)
