@@ -93,10 +93,10 @@ class Recurrent(Module):
             )
         # Names of the parameters by layer and direction. What they name is looked up at each call,
         # so that a parameter may be replaced by assignment.
+        suffixes = ("", "_reverse")[: self.num_directions]
         self._names = tuple(
             tuple(self._make_parameters(layer, suffix) for suffix in suffixes)
             for layer in range(self.num_layers)
-            for suffixes in [("", "_reverse")[: self.num_directions]]
         )
 
     def _make_parameters(self, layer: int, suffix: str) -> tuple[str, ...]:
