@@ -82,8 +82,14 @@ def _prepare_series(recipe: Recipe) -> PreparedData:
         transform=cast(Transform, data.transform),
         scale=cast(ScaleKind, data.scale),
         validation=data.validation,
-        missing=cast(Missing, data.missing),
+        missing=cast(Missing, data.missing or "keep"),
     )
+    if recipe.generation is not None and (recipe.generation.context or 0) > series.cut:
+        raise RecipeError(
+            "generation.context",
+            repr(recipe.generation.context),
+            f"at most {series.cut}, the values trained on",
+        )
     return PreparedData(
         training=series.training,
         validation=series.validation,
@@ -104,8 +110,7 @@ def _read_series(recipe: Recipe) -> tuple[Floats, str, str, int | None]:
         return column.values, column.name, "", None
     if data.builtin == "co2":
         # The record comes with its gaps filled, unless the recipe says what to do with them.
-        raw = "data.missing" in recipe.given
-        series = datasets.co2(missing="keep") if raw else datasets.co2()
+        series = datasets.co2() if data.missing is None else datasets.co2(missing="keep")
     else:
         series = datasets.sine()
     return series.values, series.name, series.unit, series.period

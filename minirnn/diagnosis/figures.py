@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,13 +67,14 @@ def free_run(model: SequenceModel, recipe: Recipe, data: PreparedData) -> Foreca
     assert series is not None
     assert recipe.generation is not None
     steps = min(recipe.generation.steps, len(series.values) - series.cut)
+    context = recipe.generation.context or series.window
     past = series.values[: series.cut]
     period = _period(data) or 1
     indices = np.arange(series.cut, series.cut + steps)
     return Forecast(
         indices,
         series.values[indices],
-        series.free_run(model, steps),
+        replace(series, window=context).free_run(model, steps),
         seasonal_drift(past, steps, period) if len(past) >= 2 * period else None,
     )
 

@@ -19,6 +19,7 @@ from minirnn.diagnosis.schema import (
     TASKS,
     DataOptions,
     GenerationOptions,
+    InitOptions,
     ModelOptions,
     TrainingOptions,
     as_table,
@@ -36,14 +37,13 @@ PATHS = ("csv", "x", "y", "lengths")
 class Recipe:
     """Data, model, training, and perhaps a free run; every value checked, every default filled in.
 
-    `given` holds the dotted keys that were written down, apart from those left at their defaults.
+    Two recipes that differ in arrays alone count as equal.
     """
 
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     generation: GenerationOptions | None = None
-    given: frozenset[str] = field(default=frozenset(), compare=False)
 
     @classmethod
     def from_dict(
@@ -59,14 +59,12 @@ class Recipe:
         for name in tables:
             if name not in TABLES:
                 raise _unknown(str(name), TABLES)
-        given: set[str] = set()
         read = {
-            name: _read(table, tables[name], name, given)
+            name: _read(table, tables[name], name)
             for name, table in TABLES.items()
             if name in tables
         }
-        recipe = cls(**read, given=frozenset(given))
-        recipe = recipe._resolved(Path(folder) if folder is not None else None)
+        recipe = cls(**read)._resolved(Path(folder) if folder is not None else None)
         _check(recipe)
         return recipe
 
@@ -120,7 +118,6 @@ class Recipe:
     def edit(self, changes: Mapping[str, object]) -> Recipe:
         """A new recipe with dotted keys changed: `recipe.edit({"data.scale": "standard"})`.
 
-        Keys that were not given before count as not given still, unless they are changed.
         Raises: RecipeError, as `from_dict`.
         """
         tables = self.to_dict()
@@ -132,8 +129,7 @@ class Recipe:
             for name in above:
                 table = table.setdefault(name, {})
             table[last] = value
-        edited = Recipe.from_dict(_only(tables, self.given | set(changes)))
-        return replace(edited, given=self.given | frozenset(changes))
+        return Recipe.from_dict(tables)
 
     def get(self, key: str) -> Any:
         """The value of a dotted key, such as "model.init.bias".
@@ -163,8 +159,8 @@ class Recipe:
         return replace(self, data=replace(self.data, **paths))
 
 
-def _read(table: type[Any], values: object, prefix: str, given: set[str]) -> Any:
-    """Read one table into its dataclass; the keys found are added to `given`."""
+def _read(table: type[Any], values: object, prefix: str) -> Any:
+    """Read one table into its dataclass."""
     if not isinstance(values, Mapping):
         raise RecipeError(prefix, shown(values), "a table of keys and values")
     known = {item.name: item for item in fields(table)}
@@ -175,9 +171,8 @@ def _read(table: type[Any], values: object, prefix: str, given: set[str]) -> Any
             raise _unknown(key, known)
         rule = rule_of(known[name])
         if rule is None:
-            read[name] = _read(table_of(known[name]), value, key, given)
+            read[name] = _read(table_of(known[name]), value, key)
         else:
-            given.add(key)
             read[name] = rule.read(key, value)
     return table(**read)
 
@@ -193,21 +188,6 @@ def _unknown(key: str, known: Mapping[str, object]) -> RecipeError:
         close = leaves.get(nearest(last, leaves), "")
     hint = f"Did you mean {close}?" if close else ""
     return RecipeError(key, "an unknown key", f"one of {', '.join(known)}", hint)
-
-
-def _only(tables: dict[str, Any], wanted: set[str] | frozenset[str], prefix: str = "") -> Any:
-    """The part of nested dicts whose dotted keys are wanted."""
-    kept: dict[str, Any] = {}
-    for name, value in tables.items():
-        key = f"{prefix}{name}"
-        is_table = isinstance(value, dict) and any(known.startswith(f"{key}.") for known in KEYS)
-        if is_table:
-            inner = _only(value, wanted, f"{key}.")
-            if inner or key == "generation":
-                kept[name] = inner
-        elif key in wanted:
-            kept[name] = value
-    return kept
 
 
 def _check(recipe: Recipe) -> None:
@@ -242,7 +222,7 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(
             "model.init.bias", "'chrono'", "'zeros' for cell = \"rnn\"", "It has no gates to bias"
         )
-    if "model.init.forget_bias" in recipe.given and model.cell != "lstm":
+    if model.init.forget_bias != InitOptions.forget_bias and model.cell != "lstm":
         raise RecipeError(
             "model.init.forget_bias", f"{model.init.forget_bias:g}", "none for this cell",
             f"cell = {model.cell!r} has no forget gate",
@@ -253,16 +233,10 @@ def _check(recipe: Recipe) -> None:
             "'target_mean'",
             f"'zeros' with training.loss = {training.loss!r}",
         )
-    if recipe.generation is not None:
-        if data.horizon != 1:
-            raise RecipeError(
-                "data.horizon", repr(data.horizon), "1 for a free run, which goes step by step"
-            )
-        if "generation.context" in recipe.given and recipe.generation.context != data.window:
-            raise RecipeError(
-                "generation.context", repr(recipe.generation.context),
-                f"{data.window}, the window the network is trained on, or nothing",
-            )  # fmt: skip
+    if recipe.generation is not None and data.horizon != 1:
+        raise RecipeError(
+            "data.horizon", repr(data.horizon), "1 for a free run, which goes step by step"
+        )
     if model.dropout > 0 and model.num_layers == 1:
         raise RecipeError(
             "model.dropout", repr(model.dropout), "0.0 in a network of one layer",
@@ -271,7 +245,8 @@ def _check(recipe: Recipe) -> None:
 
 
 def _refuse(recipe: Recipe, name: str, purpose: str) -> None:
-    """Refuse a key of [data] that was given and would do nothing."""
-    if f"data.{name}" in recipe.given:
-        value = repr(getattr(recipe.data, name))
-        raise RecipeError(f"data.{name}", value, "nothing", f"It is for {purpose} only")
+    """Refuse a key of [data] that would do nothing."""
+    value, default = getattr(recipe.data, name), getattr(DataOptions, name)
+    if value != default:
+        wanted = f"nothing, or {default!r}"
+        raise RecipeError(f"data.{name}", repr(value), wanted, f"It is for {purpose} only")

@@ -56,9 +56,9 @@ class DataOptions:
     """`[data]`: one source (`builtin`, `csv`, or `x` and `y`) and how it is prepared.
 
     `window`, `horizon` and `transform` are for series only. `scale` scales each feature, and the
-    targets of a regression with them; it is fitted on the training part. A built-in series comes
-    with its gaps filled, unless `missing` is given. `length` and `samples` are the steps and the
-    number of sequences of a built-in task ("adding").
+    targets of a regression with them; it is fitted on the training part. `missing` values are kept
+    unless they are to be interpolated; left out, a built-in series comes with its gaps filled.
+    `length` and `samples` are the steps and the number of sequences of a built-in task ("adding").
     """
 
     builtin: str | None = option(
@@ -78,7 +78,7 @@ class DataOptions:
     horizon: int = option(1, Whole(1))
     transform: str = option("none", Choice(("none", "change")))
     scale: str = option("none", Choice(("none", "standard", "minmax", "robust")))
-    missing: str = option("keep", Choice(("keep", "interpolate")))
+    missing: str | None = option(None, Choice(("keep", "interpolate")))
     validation: float = option(0.2, Real(0.0, 1.0))
     seed: int = option(0, Whole(0))
     length: int = option(50, Whole(2))
@@ -124,7 +124,7 @@ class TrainingOptions:
     """`[training]`: loss, optimiser, and everything done to a gradient."""
 
     loss: str = option("mse", Choice(("mse", "l1", "huber", "bce", "cross_entropy")))
-    metrics: tuple[str, ...] = option((), Names(Choice(("rmse", "mae", "r2", "accuracy"))))
+    metrics: tuple[str, ...] = option((), Names(Choice(("mse", "rmse", "mae", "r2", "accuracy"))))
     optimizer: str = option("adam", Choice(("adam", "sgd"), ("adamw", "rmsprop")))
     learning_rate: float = option(1e-3, Real(0.0, above=True))
     epochs: int = option(20, Whole(1))
@@ -154,10 +154,13 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """`[generation]`: a free run after training, each answer fed back as the next input."""
+    """`[generation]`: a free run after training, each answer fed back as the next input.
+
+    `context` is how many of the last values each answer is made from; left out, the window.
+    """
 
     steps: int = option(200, Whole(1))
-    context: int = option(32, Whole(1))
+    context: int | None = option(None, Whole(1))
     sample: str = option("greedy", Choice(("greedy",), ("temperature",)))
     temperature: float = option(1.0, Later(Real(0.0, above=True), 1.0))
 

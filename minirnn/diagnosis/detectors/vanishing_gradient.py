@@ -40,6 +40,7 @@ DEAD = 1e-3
 DEAD_SHARE = 0.5
 VANISHED = 1e-3
 LEAST_GAIN = 0.1  # R2 that the early steps must be worth
+LEARNED = 0.95  # an R2 from which on there is nothing left to miss
 
 
 def detect(evidence: Evidence) -> Finding | None:
@@ -90,6 +91,8 @@ def _at_the_gate(evidence: Evidence, traces: list[Trace]) -> Finding | None:
 
 
 def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
+    if evidence.skill >= LEARNED or all(nowhere_vanished(trace) for trace in traces):
+        return None  # no need to ask the data how far back the answer lies
     needed = evidence.dependence
     if needed is None or needed.lag is None or needed.lag < 2:
         return None
@@ -147,6 +150,11 @@ def dead_share(trace: Trace) -> float:
         return float("nan")
     at_gates = np.sqrt(sum(norm(g, (0, 1)) ** 2 for g in trace.grad_slots.values()))
     return float(np.mean(at_gates[reached] < DEAD * into[reached]))
+
+
+def nowhere_vanished(trace: Trace) -> bool:
+    """Whether some state's gradient stays above the threshold at every distance."""
+    return any(bool((trace.gradient_decay(s) >= VANISHED).all()) for s in trace.cell.states)
 
 
 def passed_on(trace: Trace) -> float:
