@@ -211,12 +211,14 @@ def check_all(work: Path) -> None:
         python = environment(work / f"wheel-{kind}")
         install(python, wheel)
         run(python, "-P", SMOKE, work / f"wheel-{kind}", cwd=work)
+        run(python.parent / "minirnn", "--version", cwd=work)
         tests = try_tests(python, work / f"wheel-{kind}")
         print(f"wheel from {kind}: {files} files; tests from outside: {tests}", flush=True)
     for kind in ("checkout", "zip"):
         python = environment(work / f"editable-{kind}")
         install(python, "--editable", trees[kind])
         run(python, "-P", SMOKE, trees[kind], cwd=work)
+        run(python.parent / "minirnn", "--version", cwd=work)
         print(f"editable install of {kind}: works", flush=True)
     python = environment(work / "bare")
     for kind, source in trees.items():

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 import minirnn as mr
-from minirnn.cli import main
 
 where = Path(sys.argv[1]).resolve()
 assert Path(mr.__file__).resolve().is_relative_to(where), f"minirnn came from {mr.__file__}"
@@ -37,7 +36,7 @@ except ImportError:
 else:
     raise AssertionError("`import kernels` gave a second copy")
 
-# The public names, the data that is shipped, the kernels, and the command.
+# The public names, the data that is shipped, and the kernels.
 for name in mr.__all__:
     getattr(mr, name)
 assert len(mr.datasets.co2().values) > 2000
@@ -46,4 +45,3 @@ with mr.record() as recording:
     output, _ = layer(np.ones((7, 2, 3), dtype=np.float32))
     output.sum().backward()
 assert np.isfinite(recording.traces[0].grad_gates["forget"]).all()
-assert main(["--help"]) == 0

@@ -26,13 +26,12 @@ def test_a_star_import_brings_the_public_names() -> None:
 
 
 def test_a_name_is_the_object_of_its_own_module() -> None:
-    from minirnn import errors
-    from minirnn.kernels import cells
+    from minirnn import errors, kernels
     from minirnn.tensor import Tensor
 
     assert minirnn.Tensor is Tensor
     assert minirnn.ShapeError is errors.ShapeError
-    assert minirnn.cells is cells
+    assert minirnn.cells.lstm is kernels.cells.lstm
 
 
 def test_type_checkers_see_the_same_names_in_the_same_modules() -> None:
