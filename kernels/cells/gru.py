@@ -13,9 +13,14 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid")
 SLOTS: dict[str, Feed] = {"reset": "xh", "update": "xh", "new": "x", "recurrent_new": "h"}
 
 
-@cache
 def gru(activation: str = "tanh") -> Cell:
     """The GRU cell; `activation` ("tanh", "relu", "sigmoid") is the candidate's."""
+    activation_of("activation", activation, ACTIVATIONS)
+    return _make(activation)
+
+
+@cache  # one object a variant: its kernels are compiled once
+def _make(activation: str) -> Cell:
     f = activation_of("activation", activation, ACTIVATIONS)
 
     def equations(z: Any, last: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,9 +13,14 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid")
 SLOTS: dict[str, Feed] = {"input": "xh", "forget": "xh", "cell": "xh", "output": "xh"}
 
 
-@cache
 def lstm(activation: str = "tanh") -> Cell:
     """The LSTM cell; `activation` ("tanh", "relu", "sigmoid") serves cell gate and output."""
+    activation_of("activation", activation, ACTIVATIONS)
+    return _make(activation)
+
+
+@cache  # one object a variant: its kernels are compiled once
+def _make(activation: str) -> Cell:
     f = activation_of("activation", activation, ACTIVATIONS)
 
     def equations(z: Any, last: Any) -> tuple[dict[str, Any], dict[str, Any]]:

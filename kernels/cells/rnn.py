@@ -11,9 +11,14 @@ from minirnn.kernels.cells.cell import Cell
 NONLINEARITIES = ("tanh", "relu", "sigmoid", "identity")
 
 
-@cache
 def rnn(nonlinearity: str = "tanh") -> Cell:
     """The RNN cell; nonlinearity "tanh", "relu", "sigmoid" or "identity"."""
+    activation_of("nonlinearity", nonlinearity, NONLINEARITIES)
+    return _make(nonlinearity)
+
+
+@cache  # one object a variant: its kernels are compiled once
+def _make(nonlinearity: str) -> Cell:
     f = activation_of("nonlinearity", nonlinearity, NONLINEARITIES)
 
     def equations(z: Any, last: Any) -> tuple[dict[str, Any], dict[str, Any]]:

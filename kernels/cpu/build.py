@@ -178,8 +178,7 @@ def _toolchain() -> str:
 
     from minirnn.kernels.cpu.vector import vector_bytes
 
-    here = Path(__file__).parent
-    files = sorted([*here.glob("*.py"), *(here.parent / "cells").glob("*.py")])
+    files = sorted(Path(__file__).parent.glob("*.py"))
     sources = [f"{f.name}\n{f.read_text(encoding='utf-8')}" for f in files]
     return "\0".join([numba.__version__, llvmlite.__version__, str(vector_bytes()), *sources])
 
