@@ -12,9 +12,9 @@ from minirnn.kernels import cells
 from minirnn.kernels.cells.cell import Cell
 
 
-def products(case: Case) -> dict[str, Any]:
+def products(cell: Cell, case: Case) -> dict[str, Any]:
     """z of every slot of the only step, from the weights' blocks."""
-    cell, (W_ih, W_hh, b_ih, b_hh) = case.cell, case.weights
+    W_ih, W_hh, b_ih, b_hh = case.weights
     by_x = np.split(case.x[0] @ W_ih.T + b_ih, len(cell.input_slots), axis=1)
     by_h = np.split(case.state[0] @ W_hh.T + b_hh, len(cell.hidden_slots), axis=1)
     z: dict[str, Any] = dict.fromkeys(cell.slots, 0.0)
@@ -27,10 +27,12 @@ def products(case: Case) -> dict[str, Any]:
 def step_of_cell(cell: Cell, case: Case) -> dict[str, Any]:
     """One step and its backward by the cell's own expressions, under the reference's names."""
     last = dict(zip(cell.states, case.state, strict=True))
-    step = cell.evaluate(products(case), last)
+    step = cell.evaluate(products(cell, case), last)
     grads = dict(zip(cell.states, case.dstate or (), strict=True))
     grads["h"] = grads["h"] + case.doutput[0]
     totals, slots, direct = cell.backward_step(step.gates, step.states, last, grads)
+    # A slot without influence has the number 0 for a gradient.
+    slots = {slot: np.broadcast_to(g, case.state[0].shape) for slot, g in slots.items()}
     dz_h = np.concatenate([slots[slot] for slot in cell.hidden_slots], axis=1)
     direct["h"] = direct["h"] + dz_h @ case.weights.weight_hh
     named = {}
@@ -43,6 +45,7 @@ def step_of_cell(cell: Cell, case: Case) -> dict[str, Any]:
 
 
 def assert_step_matches(cell: Cell, case: Case) -> None:
+    """One step by `cell` against the reference's of the case, every array to 1e-12."""
     wanted = expected(case).arrays()
     for name, array in step_of_cell(cell, case).items():
         reference = wanted[name] if name.startswith("grad.state.") else wanted[name][0]

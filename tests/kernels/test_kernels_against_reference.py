@@ -100,7 +100,7 @@ def _poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_array_matches_the_reference(
     kernels: Any, name: str, dtype: str, reverse: bool, lengths: bool
 ) -> None:
-    @settings(max_examples=10, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=10)
     @given(
         T=STEPS,
         sizes=st.tuples(SIZES, SIZES, SIZES),

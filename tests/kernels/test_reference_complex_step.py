@@ -16,7 +16,7 @@ STEP = 1e-30
 LENGTHS = {"all-full": False, "lengths": (5, 0, 3)}
 
 
-def complex_step(case: Case, name: str) -> Any:
+def complex_step(kernels: Any, case: Case, name: str) -> Any:
     """dL/d(inputs[name]), one element at a time."""
     case = case.astype(np.complex128)
     array = case.inputs()[name]
@@ -24,7 +24,7 @@ def complex_step(case: Case, name: str) -> Any:
     for index in np.ndindex(array.shape):
         moved = array.copy()
         moved[index] += 1j * STEP
-        gradient[index] = loss(reference, case.with_input(name, moved)).imag / STEP
+        gradient[index] = loss(kernels, case.with_input(name, moved)).imag / STEP
     return gradient
 
 
@@ -44,10 +44,20 @@ def central_difference(case: Case, name: str, step: float) -> Any:
     return gradient
 
 
-def gradients_by_name(case: Case) -> dict[str, Any]:
-    found = run(reference, case).gradients
+def gradients_by_name(kernels: Any, case: Case) -> dict[str, Any]:
+    found = run(kernels, case).gradients
     named = {n: g for n, g in found._asdict().items() if n != "state" and g is not None}
     return named | {f"state.{n}": g for n, g in zip(case.cell.states, found.state, strict=True)}
+
+
+def assert_gradients_equal_complex_step(kernels: Any, case: Case) -> None:
+    """Every gradient, to 1e-12 elementwise."""
+    gradients = gradients_by_name(kernels, case)
+    assert gradients.keys() == case.inputs().keys()
+    for array, gradient in gradients.items():
+        exact = complex_step(kernels, case, array)
+        error = np.abs(gradient - exact) / np.maximum(1, np.abs(exact))
+        assert error.max() <= 1e-12, f"{array}: {error.max():.2e}"
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
@@ -55,12 +65,7 @@ def gradients_by_name(case: Case) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SMOOTH)
 def test_every_gradient_equals_complex_step(name: str, lengths: Any, reverse: bool) -> None:
     case = random_case(CELLS[name], lengths=lengths, reverse=reverse, seed=11, gain=2.0)
-    gradients = gradients_by_name(case)
-    assert gradients.keys() == case.inputs().keys()
-    for array, gradient in gradients.items():
-        exact = complex_step(case, array)
-        error = np.abs(gradient - exact) / np.maximum(1, np.abs(exact))
-        assert error.max() <= 1e-12, f"{array}: {error.max():.2e}"
+    assert_gradients_equal_complex_step(reference, case)
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
@@ -69,7 +74,7 @@ def test_every_gradient_equals_complex_step(name: str, lengths: Any, reverse: bo
 def test_relu_gradients_equal_differences(name: str, lengths: Any, reverse: bool) -> None:
     case = random_case(CELLS[name], lengths=lengths, reverse=reverse, seed=23)
     step = 1e-4
-    for array, gradient in gradients_by_name(case).items():
+    for array, gradient in gradients_by_name(reference, case).items():
         difference = central_difference(case, array, step)
         # A kink that lay within two steps of some z would show as an error of the order of 1.
         # Rounding: some 30 roundings of a loss of order 10, over 12 steps; truncation: step⁴.
@@ -94,12 +99,12 @@ def test_none_for_a_gradient_means_zero(name: str) -> None:
     for missing in ("doutput", "dstate"):
         given = getattr(case, missing)
         zero = tuple(map(np.zeros_like, given)) if isinstance(given, tuple) else 0 * given
-        left = gradients_by_name(replace(case, **{missing: None}))
-        right = gradients_by_name(replace(case, **{missing: zero}))
+        left = gradients_by_name(reference, replace(case, **{missing: None}))
+        right = gradients_by_name(reference, replace(case, **{missing: zero}))
         assert all(np.array_equal(left[n], right[n]) for n in right)
     first_missing = replace(case, dstate=(None, *case.dstate[1:]))
     first_zero = replace(case, dstate=(np.zeros_like(case.dstate[0]), *case.dstate[1:]))
-    left, right = gradients_by_name(first_missing), gradients_by_name(first_zero)
+    left, right = (gradients_by_name(reference, c) for c in (first_missing, first_zero))
     assert all(np.array_equal(left[n], right[n]) for n in right)
 
 
