@@ -77,7 +77,7 @@ def arrays_of(model: Module) -> dict[str, Array]:
 
 
 def _held_out(model: SequenceModel, data: PreparedData) -> HeldOut | None:
-    """Of a task with one answer a sequence, in numbers; None of others, or if nothing is held out."""
+    """Of a task with one answer a sequence, in numbers; None of others or with nothing held out."""
     train, held = data.training, data.validation
     if held is None or held.per_step or held.is_labels:
         return None

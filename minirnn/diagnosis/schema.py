@@ -124,7 +124,9 @@ class TrainingOptions:
     """`[training]`: loss, optimiser, and everything done to a gradient."""
 
     loss: str = option("mse", Choice(("mse", "l1", "huber", "bce", "cross_entropy")))
-    metrics: tuple[str, ...] = option((), Names(Choice(("mse", "rmse", "mae", "r2", "accuracy"))))
+    metrics: tuple[str, ...] = option(
+        (), Names(Choice(("rmse", "mse", "mae", "l1", "r2", "accuracy")))
+    )
     optimizer: str = option("adam", Choice(("adam", "sgd"), ("adamw", "rmsprop")))
     learning_rate: float = option(1e-3, Real(0.0, above=True))
     epochs: int = option(20, Whole(1))
