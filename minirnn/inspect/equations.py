@@ -49,6 +49,31 @@ def input_jacobian(cell: Cell, local: LocalDerivative, weight_ih: Array) -> Arra
     return jacobian
 
 
+def carry_back(
+    cell: Cell, local: LocalDerivative, weights: Weights, carried: dict[str, Array]
+) -> tuple[dict[str, Array], Array]:
+    """`carried[a]` (B, N, H) for each state a, times the Jacobians above, without building them.
+
+    Returns {b: (B, N, H)} for each state before, and (B, N, I) for x.
+    """
+    H = weights.weight_hh.shape[1]
+    by_slot = {
+        slot: sum(carried[new] * local.slots[new, slot][:, None, :] for new in cell.states)
+        for slot in cell.slots
+    }
+    before = {
+        last: sum(carried[new] * local.last[new, last][:, None, :] for new in cell.states)
+        for last in cell.states
+    }
+    for slot in cell.hidden_slots:
+        before["h"] += by_slot[slot] @ weights.weight_hh[rows(cell.hidden_slots, slot, H)]
+    into_x = sum(
+        by_slot[slot] @ weights.weight_ih[rows(cell.input_slots, slot, H)]
+        for slot in cell.input_slots
+    )
+    return before, into_x
+
+
 def slot_inputs(cell: Cell, x: Array, h_before: Array, weights: Weights) -> dict[str, Array]:
     """z of every slot, (..., H): W_ih x + b_ih if fed by x, plus W_hh h + b_hh if fed by h."""
     H = weights.weight_hh.shape[1]

@@ -21,20 +21,16 @@ def input_sensitivity(trace: Trace) -> Array:
     h_end is the hidden state after the last step that a sequence takes in the trace's direction.
     By the chain rule d h_end / d x_t = J_end ... J_{t+1} d state_t / d x_t, with the Jacobians of
     `Trace.jacobian` and `Trace.input_jacobian`: a property of the network on these inputs, for
-    which neither a loss nor backward is needed. Costs T products (H, S) by (S, S) per sequence,
-    S being H times the number of states.
+    which neither a loss nor backward is needed. It costs what H backward passes would.
 
     Raises: TraceError if the trace came from a file without its cell's equations.
     """
     T, B, H = trace.shape
     result = np.zeros((T, B))
-    S = H * len(trace.cell.states)
     ends = steps.distance(T, trace.lengths, trace.reverse) == 0
-    of_h = np.eye(H, S)
-    moved = np.zeros((B, H, S))  # d h_end / d state_t
-    with np.errstate(over="ignore", invalid="ignore"):  # a network that explodes reaches inf
-        for t in range(T) if trace.reverse else range(T - 1, -1, -1):
-            moved[ends[t]] = of_h
-            result[t] = norm(moved @ trace.input_jacobian(t).astype(np.float64), (1, 2))
-            moved = moved @ trace.jacobian(t).astype(np.float64)
+    moved = {state: np.zeros((B, H, H)) for state in trace.cell.states}  # d h_end / d state_t
+    for t in range(T) if trace.reverse else range(T - 1, -1, -1):
+        moved["h"][ends[t]] = np.eye(H)
+        moved, by_input = trace.carry_back(t, moved)
+        result[t] = norm(by_input, (1, 2))
     return result

@@ -58,19 +58,40 @@ class Trace(TraceValues):
 
         Raises: ArgumentError if there is no step t; TraceError as `preactivations` does.
         """
-        cell, local, at = self._local(t, "jacobian")
+        cell, at = self._cell_with_equations("jacobian"), self._step(t)
         with np.errstate(over="ignore", invalid="ignore"):
+            local = self._local_derivative(cell, at)
             result = equations.state_jacobian(cell, local, self.weights.weight_hh)
         result[self.lengths <= at] = np.eye(result.shape[1], dtype=result.dtype)
         return result
 
     def input_jacobian(self, t: int) -> Array:
         """d state_t / d x_t, (B, S, I), zero outside `valid`. Raises: as `jacobian`."""
-        cell, local, at = self._local(t, "input_jacobian")
+        cell, at = self._cell_with_equations("input_jacobian"), self._step(t)
         with np.errstate(over="ignore", invalid="ignore"):
+            local = self._local_derivative(cell, at)
             result = equations.input_jacobian(cell, local, self.weights.weight_ih)
         result[self.lengths <= at] = 0
         return result
+
+    def carry_back(self, t: int, rows: dict[str, Array]) -> tuple[dict[str, Array], Array]:
+        """Multiply N rows by both Jacobians of step t without building them: BPTT by one step.
+
+        rows: {state: (B, N, H)}, the derivatives of N quantities with respect to state_t, for every
+        state of the cell. Returns their derivatives with respect to the states before, likewise,
+        and to x_t, (B, N, I). Outside `valid` the rows come back as they are, and those of x are 0.
+
+        Raises: as `jacobian`.
+        """
+        cell, at = self._cell_with_equations("carry_back"), self._step(t)
+        with np.errstate(over="ignore", invalid="ignore"):
+            local = self._local_derivative(cell, at)
+            before, into_x = equations.carry_back(cell, local, self.weights, rows)
+        on = (self.lengths > at)[:, None, None]
+        return (
+            {name: np.where(on, before[name], rows[name]) for name in before},
+            np.where(on, into_x, 0),
+        )
 
     @property
     def grad_input(self) -> Array:
@@ -218,25 +239,21 @@ class Trace(TraceValues):
         key = STATE_NAMES.get(state, state)
         return self._of(self.grad_states, key, f"state {key!r}")
 
-    def _local(self, t: int, wanted: str) -> tuple[Cell, LocalDerivative, int]:
-        cell = self._cell_with_equations(wanted)
+    def _step(self, t: int) -> int:
         T = self.shape[0]
         at = operator.index(t)
         if not -T <= at < T:
             raise ArgumentError("t", at, f"a step from 0 to {T - 1}")
-        at %= T
+        return at % T
+
+    def _local_derivative(self, cell: Cell, t: int) -> LocalDerivative:
         record = self._forward()
         last = {
-            name: steps.previous_at(at, array, self.initial_state[name], self.lengths, self.reverse)
+            name: steps.previous_at(t, array, self.initial_state[name], self.lengths, self.reverse)
             for name, array in record.states.items()
         }
-        with np.errstate(over="ignore", invalid="ignore"):
-            local = cell.local_derivative(
-                {name: array[at] for name, array in record.gates.items()},
-                {name: array[at] for name, array in record.states.items()},
-                last,
-            )
-        return cell, local, at
+        stored = {name: array[t] for name, array in record.gates.items()}
+        return cell.local_derivative(stored, {n: a[t] for n, a in record.states.items()}, last)
 
     def _cell_with_equations(self, wanted: str) -> Cell:
         if isinstance(self.cell, CellNames):

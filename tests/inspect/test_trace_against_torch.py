@@ -171,6 +171,19 @@ def test_jacobians_carry_the_gradient_from_step_to_step(pair):
             agree(trace.grad_hidden[before][both], expected[both], f"step {before}")
 
 
+def test_carrying_rows_back_is_multiplying_by_the_jacobians(pair):
+    random = np.random.default_rng(2)
+    names = STATES[pair.kind]
+    for trace, loop in pair:
+        for t in range(T):
+            rows = random.normal(size=(B, 2, len(names) * H))
+            split = dict(zip(names, np.split(rows, len(names), axis=2), strict=True))
+            before, into_x = trace.carry_back(t, split)
+            whole = np.concatenate([before[name] for name in names], axis=2)
+            agree(whole, rows @ loop.jacobian(t))
+            agree(into_x, rows @ trace.input_jacobian(t))
+
+
 @pytest.mark.parametrize("weight", ["weight_ih", "weight_hh", "bias_ih", "bias_hh"])
 def test_weight_gradient_norms_are_of_each_steps_own_share(pair, weight):
     at = ("weight_ih", "weight_hh", "bias_ih", "bias_hh").index(weight)
