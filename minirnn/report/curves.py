@@ -56,6 +56,9 @@ def log_curves(curves: Sequence[Curve], *, x_title: str, y_title: str, height: i
                     showlegend=False,
                 )
             )
+    if any(len(curve.x) > 1 for curve in curves):
+        ends = [float(end) for curve in curves for end in (np.min(curve.x), np.max(curve.x))]
+        figure.update_xaxes(range=[min(ends), max(ends)])
     if axis.floor is not None:
         figure.add_hline(y=axis.floor, line={"color": MUTED, "dash": "dash", "width": 1})
     figure.update_yaxes(
@@ -67,8 +70,8 @@ def log_curves(curves: Sequence[Curve], *, x_title: str, y_title: str, height: i
     return figure
 
 
-def loss_curves(columns: Mapping[str, Array], color: str, *, y_title: str) -> Any:
-    """Loss per epoch on a log axis: `columns` maps "training", "held out" to one value an epoch."""
+def epoch_curves(columns: Mapping[str, Array], color: str, *, y_title: str) -> Any:
+    """What training tells per epoch, on a log axis: `columns` maps names to a value an epoch."""
     dashes = ("solid", "dot", "dash", "dashdot")
     curves = [
         Curve(name, np.arange(1, len(values) + 1), np.asarray(values), color, dash)

@@ -58,7 +58,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Card:
-    """One finding of the doctor; `remedies` are pairs of an edit and its reason."""
+    """One finding of the doctor; `remedies` are pairs of an edit and its reason.
+
+    `root`: nothing else that was found explains it. The others are shown folded.
+    """
 
     symptom: str
     severity: str
@@ -69,6 +72,7 @@ class Card:
     consequences: str = ""
     remedies: Sequence[tuple[str, str]] = ()
     would_not_help: Sequence[tuple[str, str]] = ()
+    root: bool = True
 
 
 @dataclass(frozen=True)

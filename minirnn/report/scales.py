@@ -16,7 +16,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-DECADES = 16  # how far below its largest value a heat map of gradients reaches
+DECADES = 10  # how far below its largest value a heat map of gradients reaches
 TINIEST = 1e-300  # smaller values are drawn as this, which leaves room for a floor in float64
 
 

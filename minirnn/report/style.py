@@ -17,7 +17,7 @@ TRAINING_GROUND = "#eef4fb"
 HELD_OUT_GROUND = "#fdf3e3"
 
 ATTEMPTS = ("#d55e00", "#a3399a", "#0072b2", "#009e73", "#7a5c00", "#444444")  # in order
-STATES = {"hidden": "#0072b2", "cell": "#d55e00"}
+STATES = ("#0072b2", "#d55e00", "#009e73")  # h, c, and what a cell of one's own adds
 GATES = ("#0072b2", "#d55e00", "#009e73", "#a3399a", "#7a5c00", "#444444")
 BASELINE = "#009e73"
 

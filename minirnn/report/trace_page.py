@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minirnn.errors import ArgumentError
+from minirnn.inspect.norms import norm
 from minirnn.report import glossary, heatmaps
 from minirnn.report.curves import Curve, log_curves
 from minirnn.report.page import Block, Figure, Figures, Page, Section, Terms, Text
 from minirnn.report.scales import log_range, symmetric_range
 from minirnn.report.style import GATES, STATES
-from minirnn.report.words import number, plural
+from minirnn.report.words import number, percent, plural
 
 if TYPE_CHECKING:
     from minirnn.inspect import Trace
@@ -38,6 +39,7 @@ STATE_WORDS = {
     "h": ("Hidden state h", "what the next step and the layer above see"),
     "c": ("Cell state c", "the memory that the gates write to and keep"),
 }
+FADED = 0.01  # a gradient of which less than this share is left
 SIGNED = {"cell", "new"}  # the built-in cells' slots whose activation may be negative
 
 
@@ -74,16 +76,19 @@ def trace_page(trace: Trace, *, sequence: int | None = None) -> Page:
 
 
 def choose_sequence(trace: Trace, sequence: int | None) -> int:
-    """The batch entry to show: the one asked for, or the longest (the first of those)."""
+    """The batch entry to show: the one asked for, or among the longest the one in the middle."""
     B = trace.shape[1]
     if sequence is None:
-        return int(np.argmax(trace.lengths))
+        longest = np.flatnonzero(trace.lengths == trace.lengths.max())
+        return int(longest[len(longest) // 2])
     if not 0 <= sequence < B:
         raise ArgumentError("sequence", sequence, f"0 <= sequence < {B}, the trace's batch")
     return sequence
 
 
-def inside(trace: Trace, *, sequence: int | None = None, x_title: str = "step t") -> list[Block]:
+def inside(
+    trace: Trace, *, sequence: int | None = None, x_title: str = "step t", heading: str = ""
+) -> list[Block]:
     """Maps of every gate and state of one sequence."""
     b = choose_sequence(trace, sequence)
     T, B, H = trace.shape
@@ -104,7 +109,7 @@ def inside(trace: Trace, *, sequence: int | None = None, x_title: str = "step t"
         f"Each row is one of the layer's {plural(H, 'unit')}, each column one of "
         f"{plural(T, 'step')} of {which} of the batch. {cut}"
     )
-    return [Figures(figures, explanation=explanation.strip())]
+    return [Figures(figures, heading=heading, explanation=explanation.strip())]
 
 
 def way_back(
@@ -113,6 +118,7 @@ def way_back(
     sequence: int | None = None,
     x_title: str = "step t",
     limits: tuple[float, float] | None = None,
+    heading: str = "",
 ) -> list[Block]:
     """Gradient norms per step, and maps of the gradients of the states of one sequence.
 
@@ -134,9 +140,12 @@ def way_back(
         "is exactly zero: nothing at all arrived there."
     )
     return [
-        Text([reach_sentence(trace)]),
-        Figures(norm_figures(trace, x_title=x_title), heading="How much reaches each step"),
-        Figures(maps, heading="Which units it reaches", explanation=ground),
+        Figures(
+            norm_figures(trace, x_title=x_title),
+            heading=heading,
+            explanation=reach_sentence(trace),
+        ),
+        Figures(maps, explanation=ground),
     ]
 
 
@@ -144,13 +153,11 @@ def norm_figures(trace: Trace, *, x_title: str = "step t") -> list[Figure]:
     """Norms per step over the batch: of the states' gradients, and of the gates' gradients."""
     x = np.arange(trace.shape[0])
     states = [
-        Curve(f"‖dL/d{name}‖", x, step_norms(gradient), color, dash)
-        for (name, gradient), color, dash in zip(
-            trace.grad_states.items(), STATES.values(), ("solid", "dash"), strict=False
-        )
+        Curve(f"‖dL/d{name}‖", x, trace.gradient_norms(name), color, dash)
+        for name, color, dash in zip(trace.states, STATES, ("solid", "dash"), strict=False)
     ]
     gates = [
-        Curve(f"{GATE_WORDS.get(name, (name,))[0]}", x, step_norms(gradient), GATES[k % len(GATES)])
+        Curve(GATE_WORDS.get(name, (name,))[0], x, norm(gradient, (1, 2)), GATES[k % len(GATES)])
         for k, (name, gradient) in enumerate(trace.grad_gates.items())
     ]
     y_title = "norm over batch and units"
@@ -158,8 +165,7 @@ def norm_figures(trace: Trace, *, x_title: str = "step t") -> list[Figure]:
         Figure(
             "Gradient norm of the states",
             log_curves(states, x_title=x_title, y_title=y_title),
-            "What the loss asks of the states at each step. It enters at the last step and "
-            "travels to the left.",
+            f"What the loss asks of the states at each step. {entrance_sentence(trace)}",
         ),
         Figure(
             "Gradient norm of the gates",
@@ -170,13 +176,15 @@ def norm_figures(trace: Trace, *, x_title: str = "step t") -> list[Figure]:
     ]
 
 
-def step_norms(gradient: Array) -> Array:
-    """Frobenius norm over batch and units of `gradient (T, B, H)` at each step, (T,) float64.
-
-    In float64, for the squares of float32's smallest gradients are zero in float32.
-    """
-    values = np.asarray(gradient, dtype=np.float64)
-    return np.asarray(np.sqrt(np.einsum("tbh,tbh->t", values, values)))
+def entrance_sentence(trace: Trace) -> str:
+    """Where the gradient comes into the layer, read from what entered from outside."""
+    steps = int(np.any(trace.direct_grad_hidden != 0, axis=2).sum(axis=0).max(initial=0))
+    if steps == 0:
+        return "No gradient entered this layer."
+    if steps == 1:
+        first, way = ("first", "right") if trace.reverse else ("last", "left")
+        return f"It enters at the {first} step and travels to the {way}."
+    return f"It enters at {steps:,} of {trace.shape[0]:,} steps."
 
 
 def gradient_limits(traces: Sequence[Trace], sequences: Sequence[int]) -> tuple[float, float]:
@@ -190,38 +198,29 @@ def gradient_limits(traces: Sequence[Trace], sequences: Sequence[int]) -> tuple[
 
 
 def reach_sentence(trace: Trace) -> str:
-    """How far back the gradient reaches, said from the norms of the trace's states."""
-    parts = []
-    for name, gradient in trace.grad_states.items():
-        norms = step_norms(gradient)
-        if trace.reverse:
-            norms = norms[::-1]
-        parts.append(_reach(_state_name(name), norms))
-    return " ".join(parts)
+    """How far back the gradient of each state reaches, counted from each sequence's last step."""
+    return " ".join(
+        _reach(_state_name(name), trace.gradient_decay(name)) for name in trace.grad_states
+    )
 
 
-def _reach(name: str, norms: Array) -> str:
-    """`norms` in the order in which the layer ran; the loss enters at the end."""
-    if not np.isfinite(norms).all():
-        return f"The gradient of {name} is not finite at {int((~np.isfinite(norms)).sum())} steps."
-    largest = float(norms.max(initial=0.0))
-    if largest == 0:
-        return f"The gradient of {name} is exactly 0 at every step."
-    last = int(np.flatnonzero(norms)[-1])
-    start = float(norms[last])
-    first = float(norms[0])
-    if first >= 0.01 * start:
+def _reach(name: str, decay: Array) -> str:
+    """In words: `decay (D,)` is what is left d steps before the last, 1 at d = 0."""
+    if decay.size == 0 or np.isnan(decay).all():
+        return f"No gradient of {name} enters at the last step."
+    if not np.isfinite(decay).all():
+        return f"The gradient of {name} is not finite."
+    earliest, steps = float(decay[-1]), plural(len(decay) - 1, "step")
+    if earliest >= FADED:
         return (
-            f"Of the gradient of {name} at the last step ({number(start)}), "
-            f"{number(first / start)} times as much is there at the first step, "
-            f"{plural(last, 'step')} earlier."
+            f"{steps} before the last, the gradient of {name} is still {number(earliest)} times "
+            "what it is at the last."
         )
-    below = int(np.flatnonzero(norms[: last + 1] >= 0.01 * start)[0])
-    steps = last - below + 1
-    at_first = "exactly 0" if first == 0 else f"{number(first / start)} of it"
+    faded = int(np.flatnonzero(decay >= FADED)[-1]) + 1
+    left = "exactly 0" if earliest == 0 else f"{number(earliest)} of it"
     return (
-        f"The gradient of {name} starts at {number(start)}; under 1% of it is left "
-        f"{plural(steps, 'step')} earlier, and {at_first} at the first step."
+        f"Under {percent(FADED)} of the gradient of {name} is left {plural(faded, 'step')} before "
+        f"the last, and {left} {steps} before."
     )
 
 

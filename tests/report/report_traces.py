@@ -20,8 +20,13 @@ def make_trace(
     backward: bool = True,
     lengths: np.ndarray | None = None,
     name: str | None = None,
+    reverse: bool = False,
+    everywhere: bool = False,
 ) -> Trace:
-    """A recorded pass of one layer; the gradient enters at the last step. `gain` scales inputs."""
+    """A recorded pass of one layer; `gain` scales its inputs.
+
+    The gradient enters at the last step taken, or `everywhere`.
+    """
     kind = {"lstm": cells.lstm, "gru": cells.gru, "rnn": cells.rnn}[cell]()
     rng = np.random.default_rng(7)
     Gi, Gh = len(kind.input_slots), len(kind.hidden_slots)
@@ -33,9 +38,12 @@ def make_trace(
     )
     x = gain * rng.normal(size=(T, B, 1))
     state = tuple(np.zeros((B, H)) for _ in kind.states)
-    output, _, tape = reference.forward(kind, x, state, weights, lengths=lengths, keep="record")
+    output, _, tape = reference.forward(
+        kind, x, state, weights, lengths=lengths, keep="record", reverse=reverse
+    )
     if backward:
         dstate = (np.ones((B, H)), *(None for _ in kind.states[1:]))
-        reference.backward(kind, np.zeros_like(output), dstate, tape, needs=Needs())
+        doutput = np.full_like(output, float(everywhere))
+        reference.backward(kind, doutput, dstate, tape, needs=Needs())
     source = TraceSource(kind, tape, x, state, weights, lengths, 0, name or cell.upper())
     return Trace(source, 0)

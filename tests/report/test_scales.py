@@ -70,8 +70,8 @@ def test_log_magnitude_leaves_out_zeros_only():
     assert np.isnan(logs[[1, 3]]).all()
 
 
-def test_gradient_maps_share_a_range_that_ends_sixteen_decades_below_the_largest():
-    assert log_range([np.array([1e-30, 0.0]), np.array([-50.0])]) == (-14.0, 2.0)
+def test_gradient_maps_share_a_range_that_ends_ten_decades_below_the_largest():
+    assert log_range([np.array([1e-30, 0.0]), np.array([-50.0])]) == (-8.0, 2.0)
     assert log_range([np.array([1e-3]), np.array([0.5])]) == (-3.0, 0.0)
     assert log_range([np.zeros(3)]) == (-1.0, 0.0)
     low, high = log_range([np.array([1.0])])

@@ -14,7 +14,12 @@ from minirnn.errors import ArgumentError
 from minirnn.report import save_trace_html
 from minirnn.report.heatmaps import MAX_STEPS, MAX_UNITS, gate_map, gradient_map, shown_part
 from minirnn.report.page import render
-from minirnn.report.trace_page import step_norms, trace_page
+from minirnn.report.trace_page import (
+    entrance_sentence,
+    norm_figures,
+    reach_sentence,
+    trace_page,
+)
 
 
 def array_of(value: object) -> np.ndarray:
@@ -66,7 +71,7 @@ def test_gradient_maps_share_one_scale_and_leave_out_exact_zeros():
     trace = make_trace(gain=1e4, T=60)
     gradient = trace.grad_hidden[:, 0]
     assert np.any(gradient == 0)  # saturated: the case that matters
-    html = render(trace_page(trace))
+    html = render(trace_page(trace, sequence=0))
     maps = [f["data"][0] for f in figures_of(html)[-2:]]
     assert len({(m["zmin"], m["zmax"]) for m in maps}) == 1
     shown = array_of(maps[0]["z"])
@@ -79,9 +84,34 @@ def test_axes_are_labelled():
         assert figure["layout"]["yaxis"]["title"]["text"]
 
 
-def test_norms_of_float32_do_not_underflow():
-    gradient = np.full((2, 3, 4), 1e-30, dtype=np.float32)
-    np.testing.assert_allclose(step_norms(gradient), np.sqrt(12) * 1e-30, rtol=1e-6)
+def test_norm_curves_are_the_traces_norms_with_zeros_on_the_floor():
+    trace = make_trace(gain=1e4, T=60)
+    norms = trace.gradient_norms("hidden")
+    assert np.any(norms == 0)
+    figure = norm_figures(trace)[0].figure
+    drawn = figure.data[0].y
+    np.testing.assert_array_equal(drawn[norms > 0], norms[norms > 0])
+    assert set(drawn[norms == 0]) == {figure.layout.yaxis.tickvals[0]}
+    assert figure.layout.yaxis.ticktext[0] == "exactly 0"
+    assert figure.layout.yaxis.type == "log"
+
+
+def test_the_page_says_how_far_back_the_gradient_reaches():
+    trace = make_trace(T=60)
+    decay = trace.gradient_decay("h")
+    steps = int(np.flatnonzero(decay >= 0.01)[-1]) + 1
+    assert f"Under 1% of the gradient of the hidden state h is left {steps} steps before" in (
+        reach_sentence(trace)
+    )
+    assert "is still" in reach_sentence(make_trace(T=2))
+    assert "not finite" in reach_sentence(make_trace(gain=np.nan))
+    assert "exactly 0 59 steps before" in reach_sentence(make_trace(gain=1e4, T=60))
+
+
+def test_the_page_says_where_the_gradient_enters():
+    assert "last step" in entrance_sentence(make_trace())
+    assert "first step" in entrance_sentence(make_trace(reverse=True))
+    assert "20 of 20 steps" in entrance_sentence(make_trace(everywhere=True))
 
 
 def test_before_backward_the_page_says_that_there_are_no_gradients():
@@ -90,7 +120,8 @@ def test_before_backward_the_page_says_that_there_are_no_gradients():
     assert "Gradient norm" not in html
 
 
-def test_the_longest_sequence_is_shown_unless_told():
+def test_the_longest_sequence_is_shown_unless_told_the_middle_one_of_equals():
+    assert "sequence 3 of 5" in render(trace_page(make_trace(B=5)))
     trace = make_trace(lengths=np.array([3, 20, 7]))
     assert "sequence 2 of 3" in render(trace_page(trace))
     assert "sequence 3 of 3" in render(trace_page(trace, sequence=2))

@@ -1,0 +1,10 @@
+"""`python -m minirnn`: the command line."""
+
+from __future__ import annotations
+
+import sys
+
+from minirnn.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""The command line: `minirnn demo`, `minirnn doctor`, `minirnn warmup`.
+
+Exit status: 0 healthy or cured, 1 an illness stands, 2 bad input (one line on stderr), 130 when
+interrupted, 141 when whoever reads the output has gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import webbrowser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import minirnn
+from minirnn.errors import ArgumentError, MinirnnError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from minirnn.diagnosis import Recipe
+
+HEALTHY, ILL, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+FREE_RUN = 1000  # steps at most, if so many are held out
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; `argv` defaults to the process's arguments."""
+    try:
+        arguments = _parser().parse_args(argv)
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        status = command(arguments)
+        sys.stdout.flush()
+        return status
+    except MinirnnError as error:
+        print(f"minirnn: error: {_one_line(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("\nminirnn: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_READER
+
+
+def _one_line(error: MinirnnError) -> str:
+    return " ".join(str(error).split())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="minirnn",
+        description="Recurrent networks in which nothing inside backpropagation through time is "
+        "hidden, and a doctor that says why one fails.",
+        epilog="Exit status: 0 healthy or cured, 1 an illness stands, 2 bad input.",
+    )
+    parser.add_argument("--version", action="version", version=f"minirnn {minirnn.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_demo(commands)
+    _add_doctor(commands)
+    _add_warmup(commands)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="watch a recurrent network fail on real data, be diagnosed, and be cured",
+        description="A story in three acts on the weekly CO2 record of Mauna Loa. The doctor "
+        "trains an LSTM, names what is wrong with it, applies its own remedy and trains again. "
+        "Takes about a minute, and writes one page with all the pictures.",
+        epilog="Exit status: 0 when the network ends healthy, 1 when an illness stands.",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="PAGE.html",
+        default="minirnn-demo.html",
+        help="where to write the page (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_whole_number,
+        default=0,
+        help="of the weights and of the order of training (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--open",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="open the page in the web browser at the end",
+    )
+    _add_output_options(parser)
+    parser.set_defaults(command=_demo)
+
+
+def _add_doctor(commands: Any) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="train a network on your own series, name what is wrong with it, and cure it",
+        description="Train a recurrent network on a column of a CSV file, or as a recipe in TOML "
+        "declares; say what is wrong with it and why; apply the remedies and train again.",
+        epilog="Exit status: 0 healthy or cured, 1 an illness stands, 2 bad input.",
+    )
+    parser.add_argument("file", metavar="FILE", help="a CSV file, or a recipe (.toml)")
+    series = parser.add_argument_group("for a CSV file (a recipe says these itself)")
+    series.add_argument("--column", metavar="NAME", help="the column that holds the series")
+    series.add_argument(
+        "--window", type=_count, metavar="STEPS", help="how many values the network sees at a time"
+    )
+    series.add_argument(
+        "--horizon", type=_count, metavar="STEPS", help="how many steps ahead it predicts"
+    )
+    parser.add_argument("--epochs", type=_count, help="how often it goes through the training data")
+    parser.add_argument(
+        "--seed", type=_whole_number, help="of the weights and of the order of training"
+    )
+    parser.add_argument(
+        "--repair",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="apply remedies and train again (default), or only name what is wrong",
+    )
+    parser.add_argument("--output", metavar="PAGE.html", help="write a page with the pictures")
+    _add_output_options(parser)
+    parser.set_defaults(command=_doctor)
+
+
+def _add_warmup(commands: Any) -> None:
+    parser = commands.add_parser(
+        "warmup",
+        help="compile the kernels now, so that the first run does not wait",
+        description="Compile the CPU kernels of every built-in cell and keep them on disk, so that "
+        "the first training does not wait for the compiler.",
+    )
+    _add_output_options(parser)
+    parser.set_defaults(command=_warmup)
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as JSON, nothing else"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+
+
+def _whole_number(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return value
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return value
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from minirnn import demo
+    from minirnn.report.extras import check_page_packages
+    from minirnn.report.files import check_writable
+
+    check_page_packages()
+    page = check_writable(arguments.output, "--output")
+    started = time.perf_counter()
+    diagnosis = demo.run_demo(
+        seed=arguments.seed, console=_console(arguments), progress=_progress(arguments)
+    )
+    seconds = time.perf_counter() - started
+    demo.save_page(diagnosis, page)
+    if arguments.json:
+        _print_json({**diagnosis.to_dict(), "seed": arguments.seed, "seconds": seconds} | _at(page))
+    else:
+        print(f"\nThe pictures are in {page.resolve().as_uri()}\n({seconds:.0f} s)")
+    if arguments.open:
+        webbrowser.open(page.resolve().as_uri())
+    return HEALTHY if diagnosis.healthy else ILL
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from minirnn.report import save_diagnosis_html, terminal
+    from minirnn.report.extras import check_page_packages
+    from minirnn.report.files import check_writable
+    from minirnn.report.story import Wording
+
+    page = None
+    if arguments.output is not None:
+        check_page_packages()
+        page = check_writable(arguments.output, "--output")
+    diagnosis = terminal.run_doctor(
+        _recipe(arguments),
+        repair=arguments.repair,
+        console=_console(arguments),
+        progress=_progress(arguments),
+        wording=Wording(),
+    )
+    if page is not None:
+        save_diagnosis_html(diagnosis, page)
+    if arguments.json:
+        _print_json(diagnosis.to_dict() | _at(page))
+    elif page is not None:
+        print(f"\nThe pictures are in {page.resolve().as_uri()}")
+    return HEALTHY if diagnosis.healthy else ILL
+
+
+def _warmup(arguments: argparse.Namespace) -> int:
+    from minirnn.kernels import cells, cpu
+
+    compiled = []
+    built_in = (cells.rnn(), cells.gru(), cells.lstm())
+    for cell in built_in:
+        for dtype in ("float32", "float64"):
+            started = time.perf_counter()
+            cpu.warm_up(cell, dtype)
+            seconds = time.perf_counter() - started
+            compiled.append({"cell": cell.name, "dtype": dtype, "seconds": seconds})
+            if not (arguments.json or arguments.quiet):
+                done = f"{len(compiled)}/{2 * len(built_in)}"
+                print(f"{done}  {cell.name:5} {dtype}  {seconds:5.1f} s", flush=True)
+    if arguments.json:
+        _print_json({"compiled": compiled})
+    return HEALTHY
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    """The recipe file, or a recipe around the CSV file, with the command line's own edits.
+
+    Raises: RecipeError, DataError, or ArgumentError naming an option that does not fit.
+    """
+    from minirnn.diagnosis import Recipe
+
+    options = {
+        "data.window": arguments.window,
+        "data.horizon": arguments.horizon,
+        "training.epochs": arguments.epochs,
+        "training.seed": arguments.seed,
+    }
+    edit = {key: value for key, value in options.items() if value is not None}
+    if Path(arguments.file).suffix.lower() == ".toml":
+        for name in ("column", "window", "horizon"):
+            if getattr(arguments, name) is not None:
+                raise ArgumentError(f"--{name}", "it beside a recipe", "it in the recipe itself")
+        return Recipe.from_toml(arguments.file).edit(edit)
+    data = {"csv": arguments.file}
+    if arguments.column is not None:
+        data["column"] = arguments.column
+    recipe = Recipe.from_dict({"data": data}).edit(edit)
+    if recipe.data.horizon > 1:
+        return recipe  # a free run goes step by step
+    # As far as anything is held out; the run ends there by itself.
+    steps = {"generation.steps": FREE_RUN, "generation.context": recipe.data.window}
+    return recipe.edit(steps)
+
+
+def _console(arguments: argparse.Namespace) -> Console | None:
+    """Where the story is told: stdout, unless that is for JSON."""
+    from minirnn.report.terminal import make_console
+
+    return None if arguments.json else make_console()
+
+
+def _progress(arguments: argparse.Namespace) -> bool | None:
+    """Progress of training goes to stderr, where it disturbs neither tables nor JSON."""
+    return False if arguments.quiet or arguments.json else None
+
+
+def _at(page: Path | None) -> dict[str, str]:
+    return {} if page is None else {"page": str(page.resolve())}
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))

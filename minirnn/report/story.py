@@ -1,0 +1,296 @@
+"""A diagnosis told in words: what was tried, what happened, what it shows.
+
+Every sentence of fact is made from the run it tells of. Nothing here knows how a story is meant to
+end: a network that is not cured, or a baseline that wins, is told as plainly as a success. The
+terminal prints these sentences and the page shows them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minirnn.report.page import Table
+from minirnn.report.words import join, number, percent, plural, quantity
+
+if TYPE_CHECKING:
+    from minirnn.diagnosis import Attempt, Diagnosis, Run
+
+# What a symptom means for the answers, as a heading; the first that was found heads an attempt.
+HEADLINES = {
+    "missing-values": "Holes in the data",
+    "non-finite": "Numbers that are no numbers any more",
+    "exploding-gradient": "The gradient explodes",
+    "constant-output": "One answer for every input",
+    "state-collapse": "Every input ends in the same state",
+    "outside-training-range": "Good where it was trained, wrong beyond",
+    "saturated-gates": "Gates stuck at the ends of their range",
+    "vanishing-gradient": "The gradient dies on its way back",
+    "unscaled-input": "Numbers too large for the gates",
+}
+# Exploding gradients head an attempt only where nothing shows in the answers.
+SHOWN_FIRST = ("missing-values", "non-finite", "constant-output", "outside-training-range")
+BASELINES = {
+    "held_out_rmse": (("persistence_rmse", "the last value repeated"), ("mean_rmse", "the mean")),
+    "free_run_rmse": (("seasonal_rmse", "the last cycle with its trend"),),
+}
+CHANGE = 0.02  # errors closer than this share of each other count as equal
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What the story calls things: attempts, steps of time, and where the series comes from.
+
+    step      one step of the series, singular: "step", "week"
+    attempt   "Attempt", "Act"
+    season    one season of the series, singular: "season", "year"
+    """
+
+    step: str = "step"
+    attempt: str = "Attempt"
+    season: str = "season"
+
+
+def label(index: int, wording: Wording) -> str:
+    """ "Attempt 1" of the attempt at `index` (from 0)."""
+    return f"{wording.attempt} {index + 1}"
+
+
+def headline(attempt: Attempt) -> str:
+    """What is to be seen in this attempt, in a few words."""
+    harmful = [f.symptom for f in attempt.diagnosis.findings if f.harmful]
+    if not harmful:
+        return "Cured" if attempt.edit else "Healthy"
+    for symptom in (*SHOWN_FIRST, *harmful):
+        if symptom in harmful:
+            return HEADLINES.get(symptom, symptom)
+    return harmful[0]
+
+
+def what_was_done(attempt: Attempt, wording: Wording) -> str:
+    """How the network was fed and trained, or what was changed against the attempt before."""
+    from minirnn.diagnosis.finding import edit_text
+
+    if attempt.remedy is not None:
+        return (
+            f"The doctor's remedy against {attempt.aimed_at}: {edit_text(attempt.edit)}. "
+            f"{attempt.remedy.reason}"
+        )
+    model, data = attempt.recipe.model, attempt.recipe.data
+    kind = {"lstm": "an LSTM", "gru": "a GRU", "rnn": "a plain RNN"}[model.cell]
+    units = plural(model.hidden_size, "unit")
+    layers = f" in each of {model.num_layers} layers" if model.num_layers > 1 else ""
+    network = f"{kind[0].upper()}{kind[1:]} of {units}{layers}"
+    if not attempt.recipe.is_series:
+        return f"{network} is trained on the sequences as the recipe declares."
+    fed = {"none": "as they are", "standard": "standardised", "minmax": "scaled to 0..1"}
+    how = fed.get(data.scale, f"scaled ({data.scale})")
+    if data.transform == "change":
+        how += ", relative to the window's last value"
+    kept = percent(1 - data.validation)
+    return (
+        f"{network} sees {plural(data.window, wording.step)} of the series at a time, the values "
+        f"{how}, and is asked for the value {plural(data.horizon, wording.step)} later. It is "
+        f"trained on the first {kept} of the record; the rest is held out."
+    )
+
+
+def what_happened(attempt: Attempt, wording: Wording) -> list[str]:
+    """The run in figures: its training, its held-out answers, its free run."""
+    sentences = [training_sentence(attempt)]
+    if attempt.run is not None:
+        sentences.append(answers_sentence(attempt.run))
+    sentences += [error_sentence(attempt.figures, wording)]
+    told = [" ".join(s for s in sentences if s)]
+    free = free_run_sentence(attempt.figures, wording)
+    return [*told, free] if free else told
+
+
+def training_sentence(attempt: Attempt) -> str:
+    """What the loss did."""
+    history = attempt.history
+    if history is None or not history.epochs:
+        return ""
+    first, last = history.loss[0], history.loss[-1]
+    ended = f" Training stopped early: {history.stopped.message}." if history.stopped else ""
+    epochs = plural(len(history), "epoch")
+    if not (math.isfinite(first) and math.isfinite(last)):
+        return f"In {epochs} of training the loss became {number(last)}.{ended}"
+    if last < (1 - CHANGE) * first:
+        return (
+            f"In {epochs} of training the loss fell from {number(first)} to {number(last)}.{ended}"
+        )
+    verb = "rose" if last > (1 + CHANGE) * first else "hardly moved:"
+    return f"In {epochs} of training the loss {verb} from {number(first)} to {number(last)}.{ended}"
+
+
+def answers_sentence(run: Run) -> str:
+    """Whether the answers to held-out windows differ, where they hardly do."""
+    forecast = run.forecasts.get("validation")
+    if forecast is None or len(forecast.given) < 2 or not np.isfinite(forecast.given).all():
+        return ""
+    unit = run.data.unit
+    low, high = float(forecast.given.min()), float(forecast.given.max())
+    wanted = float(np.ptp(forecast.wanted))
+    windows = f"{len(forecast.given):,} held-out windows"
+    if high == low:
+        return f"To every one of the {windows} it gives the same answer: {quantity(low, unit, 4)}."
+    if number(high, 4) == number(low, 4):
+        return (
+            f"To every one of the {windows} it gives practically the same answer, "
+            f"{quantity(low, unit, 4)}: they differ by {quantity(high - low, unit, 2)}."
+        )
+    if high - low < 0.05 * wanted:
+        return (
+            f"Its answers to the {windows} lie between {quantity(low, unit, 4)} and "
+            f"{quantity(high, unit, 4)}, though the record moves by {quantity(wanted, unit)}."
+        )
+    return ""
+
+
+def error_sentence(figures: Mapping[str, Any], wording: Wording) -> str:
+    """The held-out error beside what needs no network."""
+    unit = str(figures.get("unit", ""))
+    error = value_of(figures, "held_out_rmse")
+    if error is None:
+        return ""
+    said = f"On the held-out part its typical error (RMSE) is {quantity(error, unit)}"
+    naive = value_of(figures, "persistence_rmse")
+    if naive is not None:
+        return f"{said}; repeating the window's last value, without any network, is off by " + (
+            f"{quantity(naive, unit)}: {compared(error, naive)}."
+        )
+    mean = value_of(figures, "mean_rmse")
+    if mean is not None:
+        return f"{said}; always answering the mean is off by {quantity(mean, unit)}: " + (
+            f"{compared(error, mean)}."
+        )
+    return f"{said}."
+
+
+def free_run_sentence(figures: Mapping[str, Any], wording: Wording) -> str:
+    """The free run beside the seasonal baseline, and whether it still swings."""
+    error = value_of(figures, "free_run_rmse")
+    if error is None:
+        return ""
+    unit = str(figures.get("unit", ""))
+    steps = plural(int(figures["free_run_steps"]), wording.step)
+    parts = [f"Left to its own answers for {steps} it is off by {quantity(error, unit)}"]
+    swing, true = value_of(figures, "free_run_swing"), value_of(figures, "true_swing")
+    if swing is not None and true is not None and figures.get("season"):
+        moves = "no longer moves" if swing < 0.01 * true else f"swings by {quantity(swing, unit)}"
+        parts.append(
+            f"; in the last {wording.season} it {moves}, where the record swings by "
+            f"{quantity(true, unit)}"
+        )
+    naive = value_of(figures, "seasonal_rmse")
+    if naive is not None:
+        parts.append(
+            f". The {wording.season} before, repeated with its trend, is off by "
+            f"{quantity(naive, unit)}: {compared(error, naive)}"
+        )
+    return "".join(parts) + "."
+
+
+def compared(error: float, naive: float) -> str:
+    """An error against a baseline's, from the network's side."""
+    if not math.isfinite(error):
+        return "the network has no answer at all"
+    if naive == 0:
+        return "the baseline is perfect" if error > 0 else "both are perfect"
+    ratio = error / naive
+    if abs(ratio - 1) <= CHANGE:
+        return "the network is as good, no better"
+    if ratio < 1:
+        return f"the network is closer, by {percent(1 - ratio)}"
+    if ratio < 2:
+        return f"the network is further off, by {percent(ratio - 1)}"
+    return f"the network is {number(ratio, 2)} times as far off"
+
+
+def ending(diagnosis: Diagnosis, wording: Wording) -> list[str]:
+    """What the whole story shows, from its last standing attempt."""
+    trainings = len(diagnosis.attempts)
+    harmful = [finding.symptom for finding in diagnosis.findings if finding.harmful]
+    if harmful:
+        first = f"Not cured: {join(harmful)} still stands"
+    elif diagnosis.cured:
+        before = diagnosis.before.root
+        first = f"Cured: what began as {before.symptom if before else 'an illness'} is gone"
+    else:
+        first = "Healthy: nothing was found that needs a cure"
+    first += f", after {plural(trainings, 'training')}." if trainings > 1 else "."
+    held = course_sentence(diagnosis, "held_out_rmse", "Held out, the typical error (RMSE)")
+    free = course_sentence(diagnosis, "free_run_rmse", "Left to its own answers, it")
+    return [" ".join(text for text in (first, held, free) if text)]
+
+
+def course_sentence(diagnosis: Diagnosis, key: str, what: str) -> str:
+    """How an error went from the first attempt to the one that stands, and what needs no network.
+
+    Empty where it was not measured in the end.
+    """
+    unit = str(diagnosis.figures.get("unit", ""))
+    first = value_of(diagnosis.before.figures, key)
+    last = value_of(diagnosis.figures, key)
+    if last is None:
+        return ""
+    course = f"is {quantity(last, unit)}"
+    if first is not None and len(diagnosis.attempts) > 1 and math.isfinite(first):
+        course = f"went from {quantity(first, unit)} to {quantity(last, unit)}"
+    for baseline, name in BASELINES[key]:
+        naive = value_of(diagnosis.figures, baseline)
+        if naive is not None:
+            return (
+                f"{what} {course}; without a network, {name} is off by {quantity(naive, unit)}: "
+                f"{compared(last, naive)}."
+            )
+    return f"{what} {course}."
+
+
+def before_and_after(diagnosis: Diagnosis, wording: Wording) -> Table | None:
+    """One column an attempt, and one for what needs no network; None where nothing was measured."""
+    attempts = diagnosis.attempts
+    unit = next((str(a.figures["unit"]) for a in attempts if a.figures.get("unit")), "")
+    measured = f" ({unit})" if unit else ""
+    steps = int(max((value_of(a.figures, "free_run_steps") or 0 for a in attempts), default=0))
+    free = f"free run over {plural(steps, wording.step)}, RMSE{measured}"
+    lines = [
+        ("training_rmse", f"RMSE in training{measured}", "", ""),
+        ("held_out_rmse", f"RMSE held out{measured}", "persistence_rmse", "persistence"),
+        ("held_out_rmse", f"RMSE held out{measured}", "mean_rmse", "always the mean"),
+        ("held_out_accuracy", "accuracy held out", "majority_accuracy", "always the commonest"),
+        ("free_run_rmse", free, "seasonal_rmse", f"the last {wording.season} and its trend"),
+        ("free_run_swing", f"its last {wording.season}'s swing{measured}", "true_swing", "true"),
+    ]
+    rows = []
+    for key, title, baseline, name in lines:
+        values = [value_of(a.figures, key) for a in attempts]
+        naive = next(
+            (v for a in attempts if (v := value_of(a.figures, baseline)) is not None), None
+        )
+        if all(value is None for value in values) or (name and naive is None):
+            continue
+        without = f"{quantity(naive)} ({name})" if name else ""
+        rows.append([title, *(quantity(value) for value in values), without])
+    if not attempts:
+        return None
+    rows.append(["illnesses and warnings", *(_harmful(attempt) for attempt in attempts), ""])
+    columns = [
+        label(k, wording) + ("" if a.kept else ", taken back") for k, a in enumerate(attempts)
+    ]
+    return Table(["", *columns, "without a network"], rows, heading="Before and after")
+
+
+def _harmful(attempt: Attempt) -> str:
+    return str(sum(finding.harmful for finding in attempt.diagnosis.findings) or "none")
+
+
+def value_of(figures: Mapping[str, Any], key: str) -> float | None:
+    """A figure as a number; None where there is none."""
+    value = figures.get(key)
+    return float(value) if isinstance(value, int | float) else None
