@@ -5,9 +5,9 @@ the closure that turns the gradients of its outputs into gradients of its inputs
 of the tensors it made. References therefore run from results to inputs only: there is no cycle,
 and a tape that is never run backward is freed with its last result.
 
-Nothing here recurses, so a chain of 100,000 operations is as safe as a chain of three. Nodes are
-numbered as they are made, and an operation's inputs exist before it does; so the nodes that a
-result depends on, newest first, are in topological order.
+Nothing here recurses, freeing included, so a chain of 100,000 operations is as safe as a chain of
+three. Nodes are numbered as they are made, and an operation's inputs exist before it does; so the
+nodes that a result depends on, newest first, are in topological order.
 """
 
 from __future__ import annotations
@@ -80,10 +80,30 @@ def no_grad() -> Iterator[None]:
         mode.enabled = before
 
 
+class _Dying(threading.local):
+    """What the nodes that this thread is freeing held, until it is their turn to be let go."""
+
+    def __init__(self) -> None:
+        self.held: list[object] = []
+        self.busy = False
+
+
+_dying = _Dying()
+
+
 class Node:
     """One recorded operation. `used` once a backward pass has claimed it."""
 
-    __slots__ = ("backward", "edges", "gradients", "name", "outputs", "serial", "used")
+    __slots__ = (
+        "__weakref__",
+        "backward",
+        "edges",
+        "gradients",
+        "name",
+        "outputs",
+        "serial",
+        "used",
+    )
 
     def __init__(self, name: str, edges: Sequence[Edge], outputs: int, backward: Backward) -> None:
         self.name = name
@@ -93,6 +113,24 @@ class Node:
         self.gradients: list[Array | None] | None = None  # of the outputs, while backward runs
         self.used = False
         self.serial = next(_serial)
+
+    def __del__(self) -> None:
+        # When a tape is dropped, its last node lets go of the one before, and so on: left to the
+        # interpreter that nests as deep as the tape is long, and overflows a thread's stack (in
+        # Python 3.13, whose own guard is generous). So a node hands over what it holds, and only
+        # the outermost of the nested calls lets go, one after another.
+        if not self.edges:
+            return
+        dying = _dying
+        dying.held.append((self.edges, self.backward))
+        self.release()
+        if not dying.busy:
+            dying.busy = True
+            try:
+                while dying.held:
+                    dying.held.pop()
+            finally:
+                dying.busy = False
 
     def release(self) -> None:
         """Let go of everything the node keeps alive."""
