@@ -58,9 +58,8 @@ def draw_gate(axes: Axes, gate: np.ndarray, title: str) -> object:
 
 def draw_norms(axes: Axes, trace: mr.Trace) -> None:
     """What reaches the states, and what is left of it behind the gates, step by step."""
-    gates = np.sqrt(
-        sum(np.sum(g.astype(np.float64) ** 2, (1, 2)) for g in trace.grad_gates.values())
-    )
+    squares = [np.sum(g.astype(np.float64) ** 2, axis=(1, 2)) for g in trace.grad_gates.values()]
+    gates = np.sqrt(np.sum(squares, axis=0))
     for norms, name in (
         (trace.gradient_norms("cell"), "cell state c"),
         (trace.gradient_norms("hidden"), "hidden state h"),
