@@ -102,8 +102,7 @@ def backward(
     """
     equations = _equations(cell)
     if tape.used:
-        raise TapeError("this tape has served its backward; run forward again")
-    tape.used = True
+        raise TapeError("this tape has served its backward: it is good for one")
     T, B, _ = tape.x.shape
     H = tape.weights.weight_hh.shape[1]
     dtype = tape.x.dtype
@@ -120,7 +119,11 @@ def backward(
         for name, gradient in zip(equations.STATES, dstate, strict=True)
     )
 
+    tape.used = True
     dz, dstates, dinitial = equations.backward(doutput, dlast, tape, order, **cell.options)
+    # What the equations made of a step past a sequence's end is void.
+    dz = {slot: np.where(tape.valid, gradient, 0) for slot, gradient in dz.items()}
+    dstates = {name: np.where(tape.valid, gradient, 0) for name, gradient in dstates.items()}
 
     if tape.keep == "record":
         tape.remember(dz, dstates, doutput, dlast[0], order)

@@ -56,7 +56,8 @@ def forward(
         # h_t = (1 - u) ∘ n + u ∘ h_{t-1}
         h_new = (1 - u) * n + u * h
 
-        h = np.where(valid[t], h_new, h)
+        on = valid[t]  # past a sequence's end states stay
+        h = np.where(on, h_new, h)
         gates["reset"][t], gates["update"][t], gates["new"][t] = r, u, n
         gates["recurrent_new"][t] = q
         states["h"][t] = h
@@ -81,11 +82,10 @@ def backward(
     dstates = steps_like(tape.x, W_hh, "h")
 
     for t in reversed(order):
-        on = tape.valid[t]
         r, u = gates["reset"][t], gates["update"][t]
         n, q = gates["new"][t], gates["recurrent_new"][t]
         # h_t is seen by y_t = h_t and by the next step:  dh_t = dy_t + dh_t(later)
-        dh = np.where(on, doutput[t] + dh_later, 0)
+        dh = doutput[t] + dh_later
         # h_t = (1 - u) ∘ n + u ∘ h_{t-1}  =>  dz_n = dh_t ∘ (1 - u) ∘ φ'(z_n)
         #                                      dz_u = dh_t ∘ (h_{t-1} - n) ∘ σ'(z_u)
         dz_n = dh * (1 - u) * phi.derivative(n)
@@ -97,6 +97,7 @@ def backward(
         # dh_{t-1}(later) = u ∘ dh_t + W_hrᵀ dz_r + W_huᵀ dz_u + W_hnᵀ dq
         dh_before = u * dh + np.concatenate([dz_r, dz_u, dq], axis=1) @ W_hh
 
+        on = tape.valid[t]  # past a sequence's end gradients wait, as states did
         dh_later = np.where(on, dh_before, dh_later)
         dz["reset"][t], dz["update"][t], dz["new"][t] = dz_r, dz_u, dz_n
         dz["recurrent_new"][t] = dq

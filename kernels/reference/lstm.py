@@ -53,7 +53,8 @@ def forward(
         # h_t = o ∘ φ(c_t)
         h_new = o * phi.value(c_new)
 
-        h, c = np.where(valid[t], h_new, h), np.where(valid[t], c_new, c)
+        on = valid[t]  # past a sequence's end states stay
+        h, c = np.where(on, h_new, h), np.where(on, c_new, c)
         gates["input"][t], gates["forget"][t], gates["cell"][t], gates["output"][t] = i, f, g, o
         states["h"][t], states["c"][t] = h, c
     return gates, states
@@ -77,15 +78,14 @@ def backward(
     dstates = steps_like(tape.x, W_hh, "h", "c")
 
     for t in reversed(order):
-        on = tape.valid[t]
         i, f = gates["input"][t], gates["forget"][t]
         g, o = gates["cell"][t], gates["output"][t]
         phi_c = phi.value(states["c"][t])
         # h_t is seen by y_t = h_t and by the next step:  dh_t = dy_t + dh_t(later)
-        dh = np.where(on, doutput[t] + dh_later, 0)
+        dh = doutput[t] + dh_later
         # h_t = o ∘ φ(c_t), and c_t is seen by the next step too:
         # dc_t = dc_t(later) + dh_t ∘ o ∘ φ'(c_t)
-        dc = np.where(on, dc_later, 0) + dh * o * phi.derivative(phi_c)
+        dc = dc_later + dh * o * phi.derivative(phi_c)
         # h_t = o ∘ φ(c_t)  =>  dz_o = dh_t ∘ φ(c_t) ∘ σ'(z_o)
         dz_o = dh * phi_c * sigmoid_derivative(o)
         # c_t = f ∘ c_{t-1} + i ∘ g  =>  dz_i = dc_t ∘ g ∘ σ'(z_i)
@@ -99,7 +99,9 @@ def backward(
         # z_t = … + W_hh h_{t-1}  =>  dh_{t-1}(later) = W_hhᵀ dz_t
         dh_before = np.concatenate([dz_i, dz_f, dz_g, dz_o], axis=1) @ W_hh
 
-        dh_later, dc_later = np.where(on, dh_before, dh_later), np.where(on, dc_before, dc_later)
+        on = tape.valid[t]  # past a sequence's end gradients wait, as states did
+        dh_later = np.where(on, dh_before, dh_later)
+        dc_later = np.where(on, dc_before, dc_later)
         dz["input"][t], dz["forget"][t], dz["cell"][t], dz["output"][t] = dz_i, dz_f, dz_g, dz_o
         dstates["h"][t], dstates["c"][t] = dh, dc
     return dz, dstates, (dh_later, dc_later)

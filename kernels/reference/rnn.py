@@ -44,7 +44,8 @@ def forward(
         # h_t = φ(z_t)
         new = phi.value(z)
 
-        h = np.where(valid[t], new, h)
+        on = valid[t]  # past a sequence's end states stay
+        h = np.where(on, new, h)
         gates["new"][t] = new
         states["h"][t] = h
     return gates, states
@@ -66,15 +67,15 @@ def backward(
     dstates = steps_like(tape.x, W_hh, "h")
 
     for t in reversed(order):
-        on = tape.valid[t]
         new = tape.gates["new"][t]
         # h_t is seen by y_t = h_t and by the next step:  dh_t = dy_t + dh_t(later)
-        dh = np.where(on, doutput[t] + dh_later, 0)
+        dh = doutput[t] + dh_later
         # h_t = φ(z_t)  =>  dz_t = dh_t ∘ φ'(z_t)
         dz["new"][t] = dh * phi.derivative(new)
         # z_t = … + W_hh h_{t-1}  =>  dh_{t-1}(later) = W_hhᵀ dz_t
         dh_before = dz["new"][t] @ W_hh
 
+        on = tape.valid[t]  # past a sequence's end gradients wait, as states did
         dh_later = np.where(on, dh_before, dh_later)
         dstates["h"][t] = dh
     return dz, dstates, (dh_later,)

@@ -225,6 +225,23 @@ def test_a_nan_stays_in_its_own_sequence_and_is_never_swallowed(
     assert np.isfinite(output).all()
 
 
+@pytest.mark.parametrize("kernels", [kernel_set(name) for name in ("reference", "cpu")])
+@every_direction
+@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "lstm-tanh"])
+def test_a_nan_does_not_reach_past_its_sequence_s_end(
+    kernels: Any, name: str, reverse: bool
+) -> None:
+    case = random_case(CELLS[name], T=7, lengths=(7, 5, 0), reverse=reverse)
+    case.x[2, 1] = np.nan
+    found = run(kernels, case)
+    for array, values in found.arrays(case.cell).items():
+        if values.ndim == 3:
+            assert not values[5:, 1].any(), array
+            assert not values[:, 2].any(), array
+            assert np.isfinite(values[:, 0]).all(), array
+    assert np.isnan(found.record.grad_slots[case.cell.input_slots[0]][2, 1]).all()
+
+
 @every_kernel
 @every_dtype
 @every_cell

@@ -75,8 +75,8 @@ FORWARD_MUTANTS = {
     "rnn-step-shifted": ("rnn", "x[t] @", "x[t - 1] @"),
     "lstm-step-shifted": ("lstm", "x[t] @", "x[t - 1] @"),
     "gru-step-shifted": ("gru", "x[t] @", "x[t - 1] @"),
-    "rnn-length-ignored": ("rnn", "h = np.where(valid[t], new, h)", "h = new"),
-    "lstm-length-ignored-by-c": ("lstm", "np.where(valid[t], c_new, c)", "c_new"),
+    "rnn-length-ignored": ("rnn", "np.where(on, new, h)", "new"),
+    "lstm-length-ignored-by-c": ("lstm", "np.where(on, c_new, c)", "c_new"),
 }  # fmt: skip
 
 BACKWARD_MUTANTS = {
@@ -84,7 +84,7 @@ BACKWARD_MUTANTS = {
     "gru-gates-swapped": ("gru", "concatenate([dz_r, dz_u, dq]", "concatenate([dz_u, dz_r, dq]"),
     "gru-reset-forgotten": ("gru", "dq = dz_n * r", "dq = dz_n"),
     "rnn-state-gradient-forgotten": ("rnn", "doutput[t] + dh_later", "doutput[t]"),
-    "lstm-state-gradient-forgotten": ("lstm", "np.where(on, dc_later, 0) + dh", "dh"),
+    "lstm-state-gradient-forgotten": ("lstm", "dc_later + dh * o", "dh * o"),
     "gru-direct-path-forgotten": ("gru", "u * dh + np.conc", "np.conc"),
     "lstm-last-state-forgotten": ("lstm", "dh_later, dc_later = dlast", "dh_later = dc_later = 0"),
     "rnn-length-ignored": ("rnn", "np.where(on, dh_before, dh_later)", "dh_before"),
