@@ -1,7 +1,7 @@
 """Activations and normalised exponentials.
 
-None overflows for finite input, and each has an exact derivative in terms of its own output, which
-is all that its backward keeps.
+Each is right for any finite input, and has an exact derivative in terms of its own output, which is
+all that its backward keeps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minirnn.tensor import Axis, Operand, Tensor, apply
 def sigmoid(x: Operand) -> Tensor:
     """1 / (1 + e**-x). Raises: DTypeError."""
     x = floating(x)
-    out = stable_sigmoid(x.data)
+    out = sigmoid_of(x.data)
     return apply("sigmoid", (x,), (out,), lambda g: (g * out * (1 - out),))[0]
 
 
@@ -105,9 +105,11 @@ def log_normaliser(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
         return xp.log(total) + shift, powers / total
 
 
-def stable_sigmoid(x: Array) -> Array:
-    """1 / (1 + e**-x) of an array, as e**x / (1 + e**x) below 0, so that no power overflows."""
-    xp = array_namespace(x)
+def sigmoid_of(x: Array) -> Array:
+    """1 / (1 + e**-x) of an array.
+
+    Far below 0 the power overflows to inf, and 1 / inf = 0 is right: what is lost is only what the
+    dtype holds as subnormal numbers (below 1e-38 in float32).
+    """
     with np.errstate(all="ignore"):
-        power = xp.exp(-xp.abs(x))
-        return xp.where(x < 0, power, 1) / (1 + power)
+        return 1 / (1 + array_namespace(x).exp(-x))

@@ -13,7 +13,7 @@ import numpy as np
 
 from minirnn.device import Array, array_namespace
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
-from minirnn.functional.activations import log_normaliser, stable_sigmoid
+from minirnn.functional.activations import log_normaliser, sigmoid_of
 from minirnn.functional.indexing import check_indices
 from minirnn.functional.operands import floating
 from minirnn.tensor import Operand, Tensor, apply, as_tensor
@@ -88,7 +88,7 @@ def binary_cross_entropy_with_logits(
 
     def backward(g: Array) -> tuple[Array | None, Array | None]:
         g = spread(g)
-        return g * (stable_sigmoid(z) - y) if need_z else None, -g * z if need_y else None
+        return g * (sigmoid_of(z) - y) if need_z else None, -g * z if need_y else None
 
     return apply("binary_cross_entropy_with_logits", (logits, target), (out,), backward)[0]
 
@@ -116,9 +116,8 @@ def cross_entropy(logits: Operand, labels: Operand, *, reduction: Reduction = "m
 
     def backward(g: Array) -> tuple[Array]:
         # d/dz (log sum e**z - z[label]) = softmax(z) - onehot(label)
-        slope = weights.copy()
-        at_label = xp.take_along_axis(slope, index, -1) - 1
-        xp.put_along_axis(slope, index, at_label, -1)
+        slope = weights  # in place: a backward runs once
+        xp.put_along_axis(slope, index, xp.take_along_axis(slope, index, -1) - 1, -1)
         slope *= spread(g)[..., None]
         return (slope,)
 

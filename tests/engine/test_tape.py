@@ -116,12 +116,11 @@ class TestGathering:
         np.testing.assert_array_equal(x.grad, [3.0, 3.0])
 
     def test_grad_shares_no_memory_with_the_gradient_given_to_backward(self):
-        x = leaf(2)
         given = np.ones(2)
-        x.backward(given)
-        (x + 0.0).backward(given)
-        x.grad[:] = 9.0
-        np.testing.assert_array_equal(given, [1.0, 1.0])
+        for function in (lambda x: x, lambda x: x + 0.0):
+            x = leaf(2)
+            function(x).backward(given)
+            assert not np.shares_memory(x.grad, given)
 
     def test_two_leaves_of_one_sum_do_not_share_their_grad(self):
         a, b = leaf(2), leaf(2, seed=1)
@@ -295,6 +294,17 @@ class TestMemory:
         kept = weakref.ref(late._origin[0].backward)
         late.sum().backward()
         assert alive == [None]
+
+    def test_a_failing_backward_frees_them_too(self):
+        x = leaf(4)
+        middle = x * 2.0
+        kept = weakref.ref(middle.data)
+        (loss,) = apply("bad", (middle * middle,), (np.array(0.0),), lambda g: 1 / 0)
+        del middle
+        assert kept() is not None
+        with pytest.raises(ZeroDivisionError):
+            loss.backward()
+        assert kept() is None
 
     def test_an_addition_keeps_no_data(self):
         x = leaf(4)
