@@ -11,7 +11,7 @@ from minirnn.tensor import Tensor
 from minirnn.testing import gradcheck
 
 WITHOUT_GRADIENT = {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
-CHECKED_ELSEWHERE = {"recurrent"}  # tests/kernels
+CHECKED_ELSEWHERE = {"recurrent"}  # tests/nn, through the layers
 INF, NAN = np.inf, np.nan
 
 
