@@ -12,6 +12,8 @@ from minirnn.diagnosis.finding import Advice, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.errors import RecipeError
 
+LARGE = 10.0  # root mean square of inputs from which on they saturate gates (`unscaled_input`)
+
 Offer = Callable[[Recipe, Finding], list[Remedy]]
 
 CLIPPING = Advice(
@@ -141,14 +143,13 @@ def _scale(recipe: Recipe, finding: Finding) -> list[Remedy]:
 def _slower(recipe: Recipe, finding: Finding) -> list[Remedy]:
     rate = recipe.training.learning_rate
     usual = 1e-3 if recipe.training.optimizer == "adam" else 1e-2
-    slower = [min(usual, rate / 10)] if rate > usual else [rate / 10]
+    slower = min(usual, rate / 10)
     return [
         Remedy(
-            {"training.learning_rate": value},
+            {"training.learning_rate": float(f"{slower:.3g}")},
             f"Steps of {rate:g} carry the weights to where gates are always open or shut.",
             "The weights stay small enough for the gates to move.",
         )
-        for value in slower
     ]
 
 
@@ -187,7 +188,7 @@ def _faster(recipe: Recipe, finding: Finding) -> list[Remedy]:
     if rate < 3e-3:
         offers.append(
             Remedy(
-                {"training.learning_rate": min(rate * 10, 1e-2)},
+                {"training.learning_rate": float(f"{min(rate * 10, 1e-2):.3g}")},
                 f"At a rate of {rate:g} the weights have hardly left where they began.",
                 "The loss falls, and the answers begin to differ.",
             )
@@ -213,11 +214,11 @@ def _remember(recipe: Recipe, finding: Finding) -> list[Remedy]:
     )
     if recipe.model.cell != "rnn":
         longer = Remedy(
-            {"model.init.bias": "chrono", "training.learning_rate": 1e-2},
-            "The same, with larger steps: a path that carries gradient is slow to be found.",
+            {"model.init.bias": "chrono", "training.epochs": recipe.training.epochs * 3},
+            "The same, with more time: what to keep is found late, and then quickly.",
             chrono.expected,
         )
-        return [chrono, longer] if recipe.training.learning_rate < 1e-2 else [chrono]
+        return [chrono, longer]
     return [
         Remedy(
             {"model.init.recurrent": "orthogonal"},
@@ -238,10 +239,17 @@ def _remember(recipe: Recipe, finding: Finding) -> list[Remedy]:
     ]
 
 
+def _saturated(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """Scaling first where the inputs are large; where they are not, the weights have grown."""
+    large = float(str(finding.evidence.get("input_size", 0.0))) > LARGE
+    others = _slower(recipe, finding) + _initialise(recipe, finding)
+    return [*_scale(recipe, finding), *others] if large else [*others, *_scale(recipe, finding)]
+
+
 def _vanishing(recipe: Recipe, finding: Finding) -> list[Remedy]:
     if finding.evidence.get("kind") == "through time":
         return _remember(recipe, finding)
-    return _scale(recipe, finding) + _slower(recipe, finding) + _initialise(recipe, finding)
+    return _saturated(recipe, finding)
 
 
 def _clip(recipe: Recipe, finding: Finding) -> list[Remedy]:
@@ -296,16 +304,16 @@ def _missing(recipe: Recipe, finding: Finding) -> list[Remedy]:
 
 OFFERS: dict[str, Offer] = {
     "unscaled-input": _scale,
-    "saturated-gates": lambda r, f: _scale(r, f) + _slower(r, f) + _initialise(r, f),
+    "saturated-gates": _saturated,
     "vanishing-gradient": _vanishing,
     "exploding-gradient": _exploding,
     "state-collapse": lambda r, f: (
         _unlearn_decay(r, f) + _scale(r, f) + _initialise(r, f) + _faster(r, f)
     ),
     "constant-output": lambda r, f: (
-        _unlearn_decay(r, f) + _faster(r, f) + _initialise(r, f) + _scale(r, f)
+        _unlearn_decay(r, f) + _scale(r, f) + _faster(r, f) + _initialise(r, f)
     ),
     "outside-training-range": _range,
     "missing-values": _missing,
-    "non-finite": lambda r, f: _clip(r, f) + _slower(r, f) + _scale(r, f),
+    "non-finite": lambda r, f: _slower(r, f) + _clip(r, f) + _scale(r, f),
 }

@@ -10,6 +10,8 @@ from minirnn.diagnosis.finding import Attempt, Finding, Remedy, edit_text
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.wording import listed, quantity
 
+ENOUGH = 0.5  # an R2 with which a network no longer fails
+BETTER = 0.95  # of the error before: what is above is no improvement
 WORSE = 1.2  # a remedy may not raise the held-out error by more than this factor
 
 
@@ -65,9 +67,28 @@ def judge(before: Attempt, after: Attempt) -> tuple[bool, str]:
             f"{edit} removed {aim}, but the held-out error rose from "
             f"{quantity(earlier, unit)} to {quantity(error, unit)}: taken back"
         )
+    if no_better(before, after):
+        return False, f"{edit} removed {aim}, but the network is no better for it: taken back"
     if not harmful:
         return True, f"{edit} cured it: nothing above a note is left"
     return True, f"{edit} removed {aim}; left: {listed(harmful)}"
+
+
+def no_better(before: Attempt, after: Attempt) -> bool:
+    """Whether a network that explained too little still does, with an error hardly lower."""
+    failing = not skill(after) >= ENOUGH
+    error, earlier = held_out_error(after), held_out_error(before)
+    if math.isfinite(error) and math.isfinite(earlier):
+        return failing and error > BETTER * earlier
+    return (
+        failing and not skill(after) > skill(before) + 1 - BETTER and math.isfinite(skill(before))
+    )
+
+
+def skill(attempt: Attempt) -> float:
+    """R2 on the training part, NaN where there is none."""
+    value = attempt.figures.get("training_r2")
+    return float(value) if isinstance(value, float) else math.nan
 
 
 def held_out_error(attempt: Attempt) -> float:

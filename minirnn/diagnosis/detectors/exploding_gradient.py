@@ -1,10 +1,14 @@
 """exploding-gradient: the gradient grows on its way back through time, or leaps during training.
 
-Formula    r = largest |dL/ds_t| / |dL/ds_T| over steps t, on the last-step probe (infinite where a
-           gradient is not finite while inputs and parameters are); leap = largest gradient norm of
-           an epoch's batches over the median of the norms of the epochs before it
-Threshold  r > 70, or leap > 10. An illness where the network fails; a note where it learned all the
-           same: a loud gradient that converges is no illness
+Formula    growth = largest |dL/ds_t| / |dL/ds_T| over steps t and states s, on the last-step probe
+           of the network as it is, and before training (infinite where a gradient is not finite
+           while inputs and parameters are);
+           leap = largest gradient norm of an epoch's batches over the median of the epochs before,
+           in an epoch whose loss is more than 1.2 times that of the one before: norms leap too
+           when a network that was stuck begins to learn, and then the loss falls
+Threshold  growth > 70, leap > 10. An illness where the network has learned nothing (R2 < 0.1); a
+           note else, for the network as it is: one that answers from far back has, when trained, a
+           gradient that is largest there (up to 430 measured), and is well
 Source     AUTOTRAINER (Zhang et al. 2021, ICSE): 70. Pascanu, Mikolov and Bengio 2013 (ICML) for
            what it is; sigma_max(W_hh) > 1 is necessary for it in a tanh network, > 4 for sigmoid
 Cost       one forward and backward pass of the probe; the norms are those of training
@@ -27,11 +31,15 @@ from minirnn.training.history import History
 SYMPTOM = "exploding-gradient"
 GROWTH = 70.0
 LEAP = 10.0
+ROSE = 1.2
+LEARNED = 0.1  # an R2 that says that something was learned
 
 
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
-    growth, trace, when = _growth(evidence)
+    # Written so that the NaN of a network that broke counts as nothing learned.
+    harmful = not evidence.skill >= LEARNED
+    growth, trace, when = _growth(evidence, harmful)
     leap, epoch = largest_leap(evidence.history)
     if not growth > GROWTH and not leap > LEAP:
         return None
@@ -47,26 +55,29 @@ def detect(evidence: Evidence) -> Finding | None:
             "largest_singular_value_of_weight_hh": sigma,
         }
         places.append(f"{trace.name}, through time{when}")
+        steps = int(trace.lengths.max())
         sentences.append(
-            f"On its way back through {len(trace.gradient_decay('h'))} steps the gradient grows "
-            f"by a factor of {number(growth)}{when}."
+            f"On its way back through {steps} steps the gradient grows by a factor of "
+            f"{number(growth)}{when}."
             if math.isfinite(growth)
-            else f"On its way back through time the gradient leaves the range of numbers{when}."
+            else f"On its way back through {steps} steps the gradient leaves the range of "
+            f"numbers{when}."
         )
     if leap > LEAP:
         figures |= {"leap": leap, "leap_threshold": LEAP, "epoch": epoch}
         places.append(f"training, epoch {epoch}")
         sentences.append(
-            f"In epoch {epoch} a gradient was {number(leap)} times as large as usual before."
+            f"In epoch {epoch} a gradient was {number(leap)} times as large as usual before, and "
+            "the loss rose."
         )
     sentences.append(
         "Steps that large throw away what was learned, and can end in numbers that are none."
-        if evidence.fails
-        else "The network learned well all the same."
+        if harmful
+        else "The network learned all the same."
     )
     return Finding(
         symptom=SYMPTOM,
-        severity="illness" if evidence.fails else "note",
+        severity="illness" if harmful else "note",
         where="; ".join(places),
         evidence=figures,
         cause="Going back in time, each step multiplies the gradient by more than 1.",
@@ -74,20 +85,17 @@ def detect(evidence: Evidence) -> Finding | None:
     )
 
 
-def _growth(evidence: Evidence) -> tuple[float, Trace | None, str]:
+def _growth(evidence: Evidence, harmful: bool) -> tuple[float, Trace | None, str]:
     """The largest growth, where, and of which network: as it is, or before training."""
-    best: tuple[float, Trace | None, str] = (0.0, None, "")
+    nowhere: tuple[float, Trace | None, str] = (0.0, None, "")
     if not np.isfinite(evidence.rows).all():
-        return best
+        return nowhere
     if not all(np.isfinite(array).all() for array in evidence.parameters.values()):
-        return best
-    for probe, when in ((evidence.probe, ""), (evidence.untrained, " before training")):
-        found = largest_growth(probe)
-        # What the untrained network did counts only where training broke the network.
-        broke = evidence.history is not None and evidence.history.stopped is not None
-        if found[0] > best[0] and (probe is evidence.probe or broke):
-            best = (*found, when)
-    return best
+        return nowhere
+    now = (*largest_growth(evidence.probe), "")
+    # What the network did before training matters where nothing came of training.
+    before = (*largest_growth(evidence.untrained), " before training") if harmful else nowhere
+    return max(before, now, key=lambda found: found[0])
 
 
 def largest_growth(probe: Probe | None) -> tuple[float, Trace | None]:
@@ -106,14 +114,14 @@ def largest_growth(probe: Probe | None) -> tuple[float, Trace | None]:
 
 def largest_leap(history: History | None) -> tuple[float, int]:
     """The largest leap of the gradient norm, and the epoch (from 1) in which it came."""
-    if history is None:
-        return 0.0, 0
-    leap, at = 0.0, 0
-    for index, epoch in enumerate(history.epochs[1:], start=1):
-        usual = float(np.median(history.gradient_norm[:index]))
-        if usual > 0 and epoch.gradient_norm_max / usual > leap:
-            leap, at = epoch.gradient_norm_max / usual, epoch.number
-    return leap, at
+    largest, at = 0.0, 0
+    epochs = history.epochs if history is not None else []
+    for index in range(1, len(epochs)):
+        usual = float(np.median([epoch.gradient_norm for epoch in epochs[:index]]))
+        rose = not epochs[index].loss <= ROSE * epochs[index - 1].loss
+        if usual > 0 and rose and epochs[index].gradient_norm_max / usual > largest:
+            largest, at = epochs[index].gradient_norm_max / usual, epochs[index].number
+    return largest, at
 
 
 def _recurrent_block(trace: Trace) -> NDArray[np.float64]:

@@ -57,6 +57,7 @@ def detect(evidence: Evidence) -> Finding | None:
             "gates": by_gate,
             "slope": alive,
             "slope_at_best": total,
+            "input_size": float(np.sqrt(np.mean(evidence.rows**2))),
         },
         cause="The sums that go into these gates are far too large for them.",
         explanation=(
