@@ -76,6 +76,19 @@ def test_an_error_in_one_output_of_several_is_found():
         gradcheck(lambda x: (fn.tanh(x), wrong(x)), [X])
 
 
+def test_an_error_that_cancels_in_the_sum_of_the_outputs_is_found():
+    def softmax(x):
+        out = fn.softmax(x.detach()).data
+
+        def backward(g):
+            return (2 * out * (g - (g * out).sum(-1, keepdims=True)),)  # twice what it should be
+
+        return apply("softmax", (x,), (out,), backward)[0]
+
+    with pytest.raises(GradcheckError):
+        gradcheck(softmax, [X])
+
+
 def test_a_broadcast_gradient_that_is_not_summed_is_found():
     def add(a, b):
         return apply("add", (a, b), (a.data + b.data,), lambda g: (g, g[0]))[0]
