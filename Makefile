@@ -10,10 +10,11 @@ BIN := $(VENV)/bin
 DEMO_READY := $(VENV)/ready-demo
 TEST_READY := $(VENV)/ready-test
 TORCH_READY := $(VENV)/ready-torch
+DOCS_READY := $(VENV)/ready-docs
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test oracle lint format package warmup clean
+.PHONY: help demo test oracle lint format package warmup docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -42,6 +43,9 @@ package: $(TEST_READY)  ## build and install from every kind of tree, and run th
 warmup: $(DEMO_READY)  ## compile the kernels now, so that the first run does not wait
 	$(BIN)/minirnn warmup
 
+docs: $(DOCS_READY)  ## draw the pictures of the docs again
+	$(BIN)/python docs/draw_inside.py
+
 clean:  ## remove the virtual environment and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find kernels minirnn tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -64,6 +68,10 @@ $(DEMO_READY): pyproject.toml | $(BIN)/activate
 
 $(TEST_READY): pyproject.toml | $(BIN)/activate
 	@$(BIN)/python -m pip install --quiet --editable '.[report,test]'
+	@touch $@
+
+$(DOCS_READY): pyproject.toml | $(BIN)/activate
+	@$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@
 
 $(TORCH_READY): $(TEST_READY)
