@@ -88,7 +88,7 @@ class TraceSource:
         """The same, with copies of all that others may write into.
 
         Optimisers update weights in place and users fill a batch buffer again, so both are copied,
-        as are the initial states and lengths. Cost: one read and one write of the arrays, and for
+        as are the initial states. Cost: one read and one write of the arrays, and for
         a weight that is unchanged since its last copy (runs without training, both directions of
         one x, nested recordings) one comparison, the copy being shared.
         """
@@ -99,7 +99,6 @@ class TraceSource:
             weights=Weights(
                 *(None if array is None else snapshot(array) for array in self.weights)
             ),
-            lengths=None if self.lengths is None else self.lengths.copy(),
         )
 
 

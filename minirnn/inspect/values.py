@@ -49,8 +49,8 @@ class TraceValues:
         )
         self.weights: Weights = source.weights
         T, B = source.x.shape[:2]
-        lengths = np.full(B, T) if source.lengths is None else np.asarray(source.lengths)
-        self.lengths: np.ndarray[Any, np.dtype[np.int64]] = lengths.astype(np.int64)
+        lengths = np.full(B, T) if source.lengths is None else source.lengths
+        self.lengths: np.ndarray[Any, np.dtype[np.int64]] = np.array(lengths, dtype=np.int64)
         self._x: Array = source.x
         self._tape: Tape | None = source.tape
         self._record: Record | None = None

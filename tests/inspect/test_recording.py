@@ -8,7 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
-from networks import batch, layer, trace_of
+from networks import batch, layer, run, trace_of
 
 import minirnn as mr
 from minirnn.errors import ArgumentError, TraceError
@@ -161,6 +161,14 @@ def test_shared_copies_count_once():
         for _ in range(3):
             lstm(x)
     assert three.nbytes < 1.5 * one.nbytes
+
+
+def test_what_one_layer_hands_to_the_next_counts_once():
+    first, second = run(layer(num_layers=2), batch(T=20))
+    assert first.has_gradients
+    assert second.has_gradients
+    shared = first.buffers().keys() & second.buffers().keys()
+    assert any(first.buffers()[key] >= second.inputs.nbytes for key in shared)
 
 
 def test_reading_gradients_before_backward_says_what_to_do():
