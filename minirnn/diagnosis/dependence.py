@@ -127,15 +127,41 @@ def _growing(T: int) -> list[int]:
 
 
 def _skills(x: Floats, y: Floats, folds: NDArray[Any]) -> Floats:
-    """R2 on each fold of a ridge regression fitted on the others, (FOLDS,)."""
+    """R2 on each fold of a ridge regression fitted on the others, (FOLDS,).
+
+    On all features, or on those that are most telling by themselves, whichever is better.
+    """
     scores = []
     for fold in range(FOLDS):
         fitted, held = folds != fold, folds == fold
-        predicted = _ridge(x[fitted], y[fitted], x[held])
-        error = np.sum((y[held] - predicted) ** 2)
-        naive = np.sum((y[held] - y[fitted].mean(axis=0)) ** 2)
-        scores.append(1.0 - error / naive if naive > 0 else 0.0)
-    return np.array(scores)
+        told = _telling(x[fitted], y[fitted])
+        naive = float(np.sum((y[held] - y[fitted].mean(axis=0)) ** 2))
+        errors = [
+            float(np.sum((y[held] - _ridge(x[fitted][:, f], y[fitted], x[held][:, f])) ** 2))
+            for f in ([slice(None)] if told is None else [slice(None), told])
+        ]
+        scores.append([1.0 - error / naive if naive > 0 else 0.0 for error in errors])
+    by_fold = np.array(scores)  # (FOLDS, 1 or 2)
+    return np.asarray(by_fold[:, int(by_fold.mean(axis=0).argmax())])
+
+
+def _telling(x: Floats, y: Floats) -> NDArray[np.int64] | None:
+    """The features that alone correlate most with a target, a quarter as many as rows; sorted.
+
+    None where there are no more features than that. A value to be recalled is one feature among
+    hundreds: chosen first, it is found with a tenth of the sequences (sure independence
+    screening, Fan and Lv 2008, Journal of the Royal Statistical Society B 70).
+    """
+    most = max(1, len(x) // 4)
+    if x.shape[1] <= most:
+        return None
+    a, b = x - x.mean(axis=0), y - y.mean(axis=0)
+    size = np.sqrt(np.sum(a**2, axis=0))
+    size[size == 0.0] = np.inf
+    scale = np.sqrt(np.sum(b**2, axis=0))
+    scale[scale == 0.0] = np.inf
+    correlation = np.abs((a / size).T @ (b / scale)).max(axis=1)
+    return np.sort(np.argsort(-correlation, kind="stable")[:most])
 
 
 def _ridge(x: Floats, y: Floats, new: Floats) -> Floats:

@@ -12,9 +12,10 @@ Through time
 Formula    r_d = |dL/ds_{T-d}| / |dL/ds_T|, s = h, and c of an LSTM, at the distance d that the
            target depends on (measured on the data: see `dependence`), in the first layer, the
            largest over directions and states
-Threshold  r_d < 0.01, and the network scores no better than one that cannot look so far: its R2 is
-           below the middle between what a regression gets without the early half of the steps
-           needed and with all of them. A short gradient is no illness where the task is short
+Threshold  r_d < 0.01 in the network as it is, or before training, and the network scores no
+           better than one that cannot look so far: its R2 is below the middle between what a
+           regression gets without the early half of the steps needed and with all of them. A short
+           gradient is no illness where the task is short
 Severity   an illness; for a network whose training is not known, a warning where the late steps
            alone tell something (training often lengthens the gradient step by step from there)
 Source     AUTOTRAINER (Zhang et al. 2021, ICSE) calls a first/last ratio of layers below 1e-3
@@ -30,7 +31,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence import Evidence, is_finite
 from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.wording import counted, number, share
 from minirnn.inspect.norms import norm
@@ -93,7 +94,9 @@ def _at_the_gate(evidence: Evidence, traces: list[Trace]) -> Finding | None:
 
 
 def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
-    if evidence.skill >= LEARNED or all(nowhere_vanished(trace) for trace in traces):
+    untrained = evidence.untrained.traces if evidence.untrained is not None else ()
+    before = [trace for trace in untrained if is_finite(trace) and trace.has_gradients]
+    if evidence.skill >= LEARNED or all(nowhere_vanished(t) for t in (*traces, *before)):
         return None  # no need to ask the data how far back the answer lies
     needed = evidence.dependence
     if needed is None or needed.lag is None or needed.lag < 2:
@@ -101,11 +104,13 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
     gain = needed.best - needed.without
     if gain < LEAST_GAIN or evidence.skill >= (needed.best + needed.without) / 2:
         return None
-    first = [trace for trace in traces if trace.layer == 0]
-    reached = {(t.name, s): ratio_at(t, s, needed.lag) for t in first for s in t.cell.states}
-    if not reached or max(reached.values()) >= VANISHED:
+    now, then = reach(traces, needed.lag), reach(before, needed.lag)
+    vanished = {name: max(r.values()) for name, r in (("now", now), ("then", then)) if r}
+    if not vanished or min(vanished.values()) >= VANISHED:
         return None
-    trace = first[0]
+    at_first = vanished.get("now", 1.0) >= VANISHED  # only before training
+    least = min(vanished.values())
+    trace = next(trace for trace in (before if at_first else traces) if trace.layer == 0)
     state = "c" if "c" in trace.cell.states else "h"
     half_life = trace.half_life(state)
     severity: Severity = "illness"
@@ -118,7 +123,8 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
         evidence={
             "kind": "through time",
             "lag_needed": needed.lag,
-            "ratio_at_lag": {f"{name} {s}": ratio for (name, s), ratio in reached.items()},
+            "ratio_at_lag": now,
+            "ratio_at_lag_before_training": then,
             "threshold": VANISHED,
             "half_life": {s: trace.half_life(s) for s in trace.cell.states},
             "skill": evidence.skill,
@@ -129,12 +135,14 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
         },
         cause=(
             f"The answer depends on inputs up to {counted(needed.lag, 'step')} back, and the "
-            f"gradient halves every {number(half_life)} steps on the way there."
+            f"gradient halves every {number(half_life)} steps on the way there"
+            + (" in the network that training began with." if at_first else ".")
         ),
         explanation=(
             f"What decides the answer stands up to {counted(needed.lag, 'step')} back. From there, "
-            f"only {number(max(reached.values()))} of the gradient is left, so the network is "
-            "hardly told what to do with these inputs: it explains "
+            f"only {number(least)} of the gradient "
+            + ("was left when training began" if at_first else "is left")
+            + ", so the network is hardly told what to do with these inputs: it explains "
             f"{share(max(evidence.skill, 0.0))} of the targets, where a plain regression that sees "
             f"them explains {share(needed.best)}."
         ),
@@ -152,6 +160,16 @@ def dead_share(trace: Trace) -> float:
         return float("nan")
     at_gates = np.sqrt(sum(norm(g, (0, 1)) ** 2 for g in trace.grad_slots.values()))
     return float(np.mean(at_gates[reached] < DEAD * into[reached]))
+
+
+def reach(traces: list[Trace], lag: int) -> dict[str, float]:
+    """r at the input `lag` steps back, of each first-layer trace and state, by name."""
+    return {
+        f"{trace.name} {state}": ratio_at(trace, state, lag)
+        for trace in traces
+        if trace.layer == 0
+        for state in trace.cell.states
+    }
 
 
 def nowhere_vanished(trace: Trace) -> bool:
