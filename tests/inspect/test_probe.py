@@ -92,12 +92,14 @@ def test_the_model_is_left_as_it_was():
     mr.mse_loss(network(x), mr.Tensor(y)).backward()
     network.head.eval()
     before = {name: p.grad.copy() for name, p in network.named_parameters()}
-    first, second = (gradient_probe(network, x, y).loss for _ in range(2))
-    assert first == second  # evaluation mode: no dropout
+    first, second = (gradient_probe(network, x, y) for _ in range(2))
+    assert first.loss == second.loss  # evaluation mode: no dropout
     assert network.training
     assert not network.head.training
     for name, parameter in network.named_parameters():
         np.testing.assert_array_equal(parameter.grad, before[name])
+    network.zero_grad()
+    assert gradient_probe(network, x, y).parameters == first.parameters
 
 
 def test_the_model_is_left_as_it_was_when_the_loss_fails():
