@@ -153,15 +153,10 @@ def run_backward(origin: Origin, gradient: Array) -> None:
     node.gradients = [None] * node.outputs
     node.gradients[index] = gradient
     sums: dict[Leaf, Array] = {}
-    try:
-        # As IEEE 754 has it: overflow gives inf, inf - inf NaN, and both travel on in silence.
-        with np.errstate(all="ignore"):
-            for node in order:
-                _propagate(node, sums)
-    except BaseException:
+    # As IEEE 754 has it: overflow gives inf, inf - inf NaN, and both travel on in silence.
+    with np.errstate(all="ignore"):
         for node in order:
-            node.release()
-        raise
+            _propagate(node, sums)
     add_to_leaves(sums)
 
 
