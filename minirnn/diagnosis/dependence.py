@@ -33,7 +33,8 @@ MOST_SEQUENCES = 240
 LEAST_SEQUENCES = 40
 MOST_PRODUCTS = 4  # inputs up to which products of inputs are features too
 FOLDS = 4
-TELLING = 0.1  # an R2 below this says that the regression does not see the dependence
+TELLING = 0.1  # an R2 below this says nothing, nor one below CHANCE / sqrt(n): the best of some
+CHANCE = 2.0  # twenty R2 on noise reaches 0.04 with n = 240 sequences, 0.19 with 60 (measured)
 TOLERANCE = 0.05
 LEAST_FREEDOM = 0.1  # of the equations, left to judge a penalty by: at 0 the criterion is 0 / 0
 PENALTIES = 10.0 ** np.arange(-6.0, 5.0)  # of ridge, relative to the features' mean square
@@ -43,9 +44,9 @@ PENALTIES = 10.0 ** np.arange(-6.0, 5.0)  # of ridge, relative to the features' 
 class Dependence:
     """What the last k steps tell about the target: `skill[i]` is R2 for `steps[i]` of them.
 
-    `lag` is how many of the last steps are needed, None where the regression cannot tell.
-    `best` is the highest R2 of all, `without` that of half the steps that are needed (0 where one
-    is enough): what a network can reach that does not see the early half.
+    `lag` is how many of the last steps are needed, None where the regression cannot tell. `best`
+    is the highest R2 of all, `without` that of half the steps that are needed (0 where one is
+    enough): what a network can reach that does not see the early half.
     """
 
     steps: tuple[int, ...]
@@ -53,6 +54,11 @@ class Dependence:
     lag: int | None
     best: float
     without: float
+
+    @property
+    def telling(self) -> bool:
+        """Whether the regression sees what the target depends on."""
+        return self.lag is not None
 
 
 def measure_dependence(
@@ -85,7 +91,7 @@ def measure_dependence(
 
     for k in _growing(T):
         skills(k)
-    lag = _lag(measured, skills)
+    lag = _lag(measured, skills, len(y))
     best = max(float(by_fold.mean()) for by_fold in measured.values())
     without = 0.0 if lag in (None, 1) else max(0.0, float(skills(lag // 2).mean()))
     steps = tuple(sorted(measured))
@@ -204,10 +210,10 @@ def _ridge(x: Floats, y: Floats, new: Floats) -> Floats:
     return np.asarray(centre + b @ weights)
 
 
-def _lag(measured: dict[int, Floats], skills: Callable[[int], Floats]) -> int | None:
-    """The fewest steps whose R2 is within one standard error of the best."""
+def _lag(measured: dict[int, Floats], skills: Callable[[int], Floats], count: int) -> int | None:
+    """The fewest steps whose R2 is within one standard error of the best, on `count` sequences."""
     best = max(measured.values(), key=lambda by_fold: float(by_fold.mean()))
-    if best.mean() < TELLING:
+    if best.mean() < max(TELLING, CHANCE / np.sqrt(count)):
         return None
     enough = best.mean() - max(float(best.std(ddof=1)) / np.sqrt(FOLDS), TOLERANCE)
     steps = sorted(measured)

@@ -17,7 +17,7 @@ from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.inspect.probe import gradient_probe
 from minirnn.kernels.contract import check_lengths
 from minirnn.nn import Module
-from minirnn.tensor import Tensor, no_grad
+from minirnn.tensor import Tensor, as_tensor, no_grad
 from minirnn.training.losses import LOSSES, is_batch_first, resolve_loss
 from minirnn.training.predict import mode
 
@@ -63,7 +63,8 @@ def diagnose(
         if not lengths.any():
             raise ArgumentError("lengths", "no step in any sequence", "a sequence with a step")
     with mode(model, training=False), no_grad(), np.errstate(all="ignore"):
-        output = model(x) if lengths is None else model(x, lengths=lengths)
+        fed = as_tensor(x)
+        output = model(fed) if lengths is None else model(fed, lengths=lengths)
     if not isinstance(output, Tensor):
         raise ArgumentError(
             "model", f"one that returns {type(output).__name__}", "one that returns a Tensor",

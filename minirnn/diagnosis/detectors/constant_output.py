@@ -11,7 +11,6 @@ Cost       none beyond the probe's answers
 
 from __future__ import annotations
 
-from minirnn.diagnosis.dependence import TELLING
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import number, share
@@ -26,8 +25,9 @@ def detect(evidence: Evidence) -> Finding | None:
     # With one row there is nothing to compare; where targets do not vary, nothing is amiss.
     if answers is None or len(answers.given) < 2 or not answers.spread < THRESHOLD:
         return None
-    predictable = evidence.dependence.best if evidence.dependence is not None else None
-    hopeless = predictable is not None and predictable < TELLING
+    dependence = evidence.dependence
+    predictable = dependence.best if dependence is not None and dependence.telling else None
+    hopeless = dependence is not None and not dependence.telling
     return Finding(
         symptom=SYMPTOM,
         severity="note" if hopeless else "illness",
@@ -37,7 +37,7 @@ def detect(evidence: Evidence) -> Finding | None:
             "threshold": THRESHOLD,
             "answer": answers.given.mean(axis=0).tolist(),
             "skill": answers.skill,
-            "predictable_by_ridge": predictable,
+            "predictable_by_regression": None if dependence is None else dependence.best,
         },
         cause=(
             "Nothing in the inputs was found to tell the target."

@@ -1,0 +1,103 @@
+"""How far back a target looks, measured on sequences whose rule is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minirnn.datasets import adding
+from minirnn.diagnosis.dependence import aligned_at_end, measure_dependence
+
+RNG = np.random.default_rng(5)
+T, B = 50, 200
+NOISE = RNG.normal(size=(T, B, 1))
+
+
+@pytest.mark.parametrize("back", [1, 2, 3, 7, 20, 50])
+def test_the_step_that_is_recalled_is_the_lag(back: int) -> None:
+    found = measure_dependence(NOISE, NOISE[-back])
+    assert found is not None
+    assert found.lag is not None
+    assert back <= found.lag <= back + max(1, back // 16)
+    assert found.best > 0.99
+    assert found.without < 0.1
+
+
+def test_the_mean_of_all_steps_needs_nearly_all() -> None:
+    found = measure_dependence(NOISE, NOISE.mean(axis=0))
+    assert found is not None
+    assert found.lag is not None
+    assert 45 <= found.lag <= 50
+    assert 0.3 < found.without < 0.6
+
+
+def test_what_the_last_steps_tell_already_is_not_counted_again() -> None:
+    # A slow series: every step correlates with the target, the last one says it all.
+    slow = np.cumsum(RNG.normal(size=(T + 1, B, 1)), axis=0)
+    found = measure_dependence(slow[:-1], slow[-1])
+    assert found is not None
+    assert found.lag == 1
+
+
+def test_a_value_that_is_marked_is_found_by_its_product_with_the_mark() -> None:
+    task = adding(240, 20)
+    found = measure_dependence(task.x.swapaxes(0, 1), task.y)
+    assert found is not None
+    assert found.lag is not None
+    assert found.lag >= 18
+
+
+def test_classes_and_lengths() -> None:
+    labels = RNG.integers(0, 3, B)
+    lengths = RNG.integers(20, T + 1, B)
+    x = RNG.normal(size=(T, B, 3))
+    x[lengths - 12, np.arange(B)] += 4 * np.eye(3)[labels]
+    found = measure_dependence(x, labels, lengths)
+    assert found is not None
+    assert found.lag == 12
+
+
+def test_padding_is_not_read() -> None:
+    lengths = RNG.integers(1, T + 1, B)
+    padded = np.where(np.arange(T)[:, None, None] < lengths[:, None], NOISE, 99.0)
+    aligned = aligned_at_end(padded, lengths)
+    assert aligned.shape == (B, T, 1)
+    assert (aligned != 99.0).all()
+    np.testing.assert_array_equal(aligned[:, 0, 0], NOISE[lengths - 1, np.arange(B), 0])
+
+
+@pytest.mark.parametrize("count", [40, 60, 200])
+def test_noise_has_no_lag(count: int) -> None:
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        found = measure_dependence(rng.normal(size=(30, count, 2)), rng.normal(size=(count, 1)))
+        assert found is not None
+        assert found.lag is None
+
+
+def test_a_parity_is_not_seen_and_no_lag_is_guessed() -> None:
+    signs = np.sign(NOISE)
+    found = measure_dependence(signs, signs[-4:].prod(axis=0))
+    assert found is not None
+    assert found.lag is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets"),
+    [
+        (NOISE[:, :20], NOISE[-1, :20]),  # too few
+        (NOISE, np.ones((B, 1))),  # nothing to tell
+        (np.where(NOISE > 3, np.nan, NOISE), NOISE[-1]),
+        (NOISE, np.where(NOISE[-1] > 2, np.inf, NOISE[-1])),
+    ],
+)
+def test_where_nothing_can_be_said_nothing_is(inputs: Any, targets: Any) -> None:
+    assert measure_dependence(inputs, targets) is None
+
+
+def test_inputs_that_do_not_vary_tell_nothing() -> None:
+    found = measure_dependence(np.ones((T, B, 1)), NOISE[-1])
+    assert found is not None
+    assert found.lag is None
