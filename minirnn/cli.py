@@ -252,7 +252,8 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
     if Path(arguments.file).suffix.lower() == ".toml":
         for name in ("column", "window", "horizon"):
             if getattr(arguments, name) is not None:
-                raise ArgumentError(f"--{name}", "it beside a recipe", "it in the recipe itself")
+                hint = f"Set data.{name} in the recipe"
+                raise ArgumentError(f"--{name}", "a recipe as well", "a CSV file with it", hint)
         return Recipe.from_toml(arguments.file).edit(edit)
     data = {"csv": arguments.file}
     if arguments.column is not None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from minirnn import datasets
 from minirnn.diagnosis import Diagnosis, Recipe
-from minirnn.report import story, terminal
+from minirnn.report import terminal
 from minirnn.report.page import Text
 from minirnn.report.story import Wording
 
@@ -30,7 +30,7 @@ OPENING = (
     "A small recurrent network is asked to continue it."
 )
 HOW = (
-    "Nobody steers the story: a doctor looks inside the network after each training, names what "
+    "Nothing in this is staged: a doctor looks inside the network after each training, names what "
     "is wrong, changes one thing, and trains again."
 )
 
@@ -77,7 +77,7 @@ def save_page(diagnosis: Diagnosis, path: str | Path) -> Path:
     record = datasets.co2()
     setting = Setting(
         title=TITLE,
-        opening=[OPENING, HOW, *story.ending(diagnosis, WORDING)],
+        opening=[OPENING, HOW],
         about=[record.provenance],
         wording=WORDING,
         times=None if record.dates is None else decimal_years(record.dates),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MAX_REMEDIES = 3
 MAX_ITEMS = 6  # of a list in the evidence; the page's JSON twin has them all
-NOTHING_FOUND = "Nothing found: the network trains, remembers and predicts as it should."
+NOTHING_FOUND = "Nothing found: the network shows none of the symptoms that the doctor knows."
 
 
 def cards(findings: Iterable[Finding]) -> list[Card]:

@@ -77,7 +77,7 @@ def epoch_curves(columns: Mapping[str, Array], color: str, *, y_title: str) -> A
         Curve(name, np.arange(1, len(values) + 1), np.asarray(values), color, dash)
         for (name, values), dash in zip(columns.items(), dashes, strict=False)
     ]
-    return log_curves(curves, x_title="epoch (one pass over the training windows)", y_title=y_title)
+    return log_curves(curves, x_title="epoch", y_title=y_title)
 
 
 def series(

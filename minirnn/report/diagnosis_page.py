@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from minirnn.inspect import Trace
 
 MAX_TRACES = 2  # layers and directions shown of one attempt: the first and the last
-READING = (
-    "Drag over a figure to look closer, double-click to go back; the legend's entries switch lines "
-    "on and off."
-)
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,9 @@ def diagnosis_page(diagnosis: Diagnosis, setting: Setting | None = None) -> Page
     sections.append(Section("glossary", "Words used on this page", [Terms(terms)]))
     return Page(
         title=setting.title or _title(diagnosis),
-        opening=[*(setting.opening or story.ending(diagnosis, wording)), READING],
+        opening=setting.opening,
+        verdict=story.ending(diagnosis, wording),
+        healthy=diagnosis.healthy,
         sections=sections,
         facts=_facts(diagnosis),
     )
@@ -140,7 +138,7 @@ def _attempt_section(
         blocks.append(Figures(training, heading="How training went"))
     traces = attempt.run.traces if attempt.run is not None else ()
     step = f"{wording.step} of the window" if axes is not None else "step t"
-    blocks += _traces(traces, f"{step} (0 is the oldest)", limits)
+    blocks += _traces(traces, step, limits)
     blocks.append(Code("The recipe of this attempt", _recipe_text(attempt)))
     return Section(f"attempt-{index + 1}", story.headline(attempt), blocks, label=name)
 
@@ -195,7 +193,7 @@ def _limits(attempts: Sequence[Attempt]) -> tuple[float, float]:
 def _together(diagnosis: Diagnosis, wording: Wording, axes: Axes | None) -> Section:
     """The attempts side by side, and what the story shows."""
     attempts = [(story.label(k, wording), attempt) for k, attempt in enumerate(diagnosis.attempts)]
-    blocks: list[Block] = [Text(story.ending(diagnosis, wording))]
+    blocks: list[Block] = [Text([story.ending(diagnosis, wording)])]
     table = story.before_and_after(diagnosis, wording)
     if table is not None:
         blocks.append(table)

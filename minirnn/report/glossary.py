@@ -11,6 +11,11 @@ _NETWORK = [
     ("Unit", "One number of the state. A layer with 32 units remembers 32 numbers."),
     ("Step t", "One position in the sequence; step 0 is the oldest the network is shown."),
     (
+        "LSTM.l0 and the like",
+        "The name of a layer: its kind, and its number counted from 0. A layer whose name ends in "
+        "_reverse reads the sequence backwards.",
+    ),
+    (
         "Gradient, dL/dh and dL/dc",
         "How much the loss would change if a state were a little different at that step. Training "
         "moves the weights along gradients; where they are zero, nothing is learnt.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -117,12 +117,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page: title, opening paragraphs, a line of facts about the run, sections."""
+    """A whole page: title, opening paragraphs, verdict, a line of facts about the run, sections."""
 
     title: str
     opening: Sequence[str]
     sections: Sequence[Section]
-    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    facts: Sequence[tuple[str, str]] = ()
+    verdict: str = ""
+    healthy: bool = True
 
 
 def render(page: Page) -> str:

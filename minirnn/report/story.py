@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,11 +34,30 @@ HEADLINES = {
 }
 # Exploding gradients head an attempt only where nothing shows in the answers.
 SHOWN_FIRST = ("missing-values", "non-finite", "constant-output", "outside-training-range")
-BASELINES = {
-    "held_out_rmse": (("persistence_rmse", "the last value repeated"), ("mean_rmse", "the mean")),
-    "free_run_rmse": (("seasonal_rmse", "the last cycle with its trend"),),
-}
 CHANGE = 0.02  # errors closer than this share of each other count as equal
+
+
+class Course(NamedTuple):
+    """An error whose course through the attempts is told: `key` of the figures, and how to say it.
+
+    baselines   keys of the figures of what needs no network, with its name; the first there is told
+    """
+
+    key: str
+    what: str
+    baselines: tuple[tuple[str, str], ...]
+
+
+HELD_OUT = Course(
+    "held_out_rmse",
+    "Held out, the typical error (RMSE)",
+    (("persistence_rmse", "the last value repeated"), ("mean_rmse", "always the mean")),
+)
+FREE_RUN = Course(
+    "free_run_rmse",
+    "Left to its own answers, it",
+    (("seasonal_rmse", "the last {season} with its trend"),),
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,8 @@ def label(index: int, wording: Wording) -> str:
 def headline(attempt: Attempt) -> str:
     """What is to be seen in this attempt, in a few words."""
     harmful = [f.symptom for f in attempt.diagnosis.findings if f.harmful]
+    if not attempt.kept:
+        return "A remedy that did not help"
     if not harmful:
         return "Cured" if attempt.edit else "Healthy"
     for symptom in (*SHOWN_FIRST, *harmful):
@@ -104,7 +125,7 @@ def what_happened(attempt: Attempt, wording: Wording) -> list[str]:
     sentences = [training_sentence(attempt)]
     if attempt.run is not None:
         sentences.append(answers_sentence(attempt.run))
-    sentences += [error_sentence(attempt.figures, wording)]
+    sentences += [error_sentence(attempt.figures)]
     told = [" ".join(s for s in sentences if s)]
     free = free_run_sentence(attempt.figures, wording)
     return [*told, free] if free else told
@@ -152,7 +173,7 @@ def answers_sentence(run: Run) -> str:
     return ""
 
 
-def error_sentence(figures: Mapping[str, Any], wording: Wording) -> str:
+def error_sentence(figures: Mapping[str, Any]) -> str:
     """The held-out error beside what needs no network."""
     unit = str(figures.get("unit", ""))
     error = value_of(figures, "held_out_rmse")
@@ -212,7 +233,7 @@ def compared(error: float, naive: float) -> str:
     return f"the network is {number(ratio, 2)} times as far off"
 
 
-def ending(diagnosis: Diagnosis, wording: Wording) -> list[str]:
+def ending(diagnosis: Diagnosis, wording: Wording) -> str:
     """What the whole story shows, from its last standing attempt."""
     trainings = len(diagnosis.attempts)
     harmful = [finding.symptom for finding in diagnosis.findings if finding.harmful]
@@ -224,32 +245,32 @@ def ending(diagnosis: Diagnosis, wording: Wording) -> list[str]:
     else:
         first = "Healthy: nothing was found that needs a cure"
     first += f", after {plural(trainings, 'training')}." if trainings > 1 else "."
-    held = course_sentence(diagnosis, "held_out_rmse", "Held out, the typical error (RMSE)")
-    free = course_sentence(diagnosis, "free_run_rmse", "Left to its own answers, it")
-    return [" ".join(text for text in (first, held, free) if text)]
+    held = course_sentence(diagnosis, HELD_OUT, wording)
+    free = course_sentence(diagnosis, FREE_RUN, wording)
+    return " ".join(text for text in (first, held, free) if text)
 
 
-def course_sentence(diagnosis: Diagnosis, key: str, what: str) -> str:
+def course_sentence(diagnosis: Diagnosis, course: Course, wording: Wording) -> str:
     """How an error went from the first attempt to the one that stands, and what needs no network.
 
     Empty where it was not measured in the end.
     """
     unit = str(diagnosis.figures.get("unit", ""))
-    first = value_of(diagnosis.before.figures, key)
-    last = value_of(diagnosis.figures, key)
+    last = value_of(diagnosis.figures, course.key)
     if last is None:
         return ""
-    course = f"is {quantity(last, unit)}"
+    went = f"is {quantity(last, unit)}"
+    first = value_of(diagnosis.attempts[0].figures, course.key) if diagnosis.attempts else None
     if first is not None and len(diagnosis.attempts) > 1 and math.isfinite(first):
-        course = f"went from {quantity(first, unit)} to {quantity(last, unit)}"
-    for baseline, name in BASELINES[key]:
+        went = f"went from {quantity(first, unit)} to {quantity(last, unit)}"
+    for baseline, name in course.baselines:
         naive = value_of(diagnosis.figures, baseline)
         if naive is not None:
             return (
-                f"{what} {course}; without a network, {name} is off by {quantity(naive, unit)}: "
-                f"{compared(last, naive)}."
+                f"{course.what} {went}; without a network, {name.format(season=wording.season)} is "
+                f"off by {quantity(naive, unit)}: {compared(last, naive)}."
             )
-    return f"{what} {course}."
+    return f"{course.what} {went}."
 
 
 def before_and_after(diagnosis: Diagnosis, wording: Wording) -> Table | None:

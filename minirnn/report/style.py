@@ -5,6 +5,7 @@ Lines use the palette of Okabe and Ito (2008), which people with colour-blindnes
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 from minirnn.report.extras import require
@@ -67,7 +68,8 @@ def new_figure(*, height: int, x_title: str, y_title: str) -> Any:
             "yanchor": "bottom",
             "font": {"size": 13},
         },
-        "xaxis": axis | {"title": {"text": x_title, "standoff": 8}},
-        "yaxis": axis | {"title": {"text": y_title, "standoff": 8}},
+        # Plotly reads tags in titles, and a column of a user's file may be called anything.
+        "xaxis": axis | {"title": {"text": html.escape(x_title, quote=False), "standoff": 8}},
+        "yaxis": axis | {"title": {"text": html.escape(y_title, quote=False), "standoff": 8}},
     }
     return go.Figure(layout=layout)

@@ -30,8 +30,12 @@ def make_console(stream: TextIO | None = None) -> Console:
     """A console on `stream` (default: stdout) that never reads its text as markup."""
     from rich.console import Console
 
+    class PlainConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # the command line's to handle; rich would exit with status 1
+
     stream = sys.stdout if stream is None else stream
-    console = Console(file=stream, markup=False, highlight=False, emoji=False)
+    console = PlainConsole(file=stream, markup=False, highlight=False, emoji=False)
     if console.width > MAX_WIDTH or not console.is_terminal:
         console.width = MAX_WIDTH
     return console
@@ -87,7 +91,7 @@ def tell_ending(console: Console, diagnosis: Diagnosis, wording: Wording) -> Non
         heading(console, table.heading)
         blocks(console, [replace(table, heading="")])
     heading(console, "In the end")
-    blocks(console, [Text(story.ending(diagnosis, wording))])
+    blocks(console, [Text([story.ending(diagnosis, wording)])])
 
 
 def heading(console: Console, text: str) -> None:
@@ -120,7 +124,13 @@ def _table(console: Console, block: Table) -> None:
         table.add_column(column, style="bold" if index == 0 else None, overflow="fold")
     for row in block.rows:
         table.add_row(*row)
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+    else:
+        with console.capture() as capture:
+            console.print(table)
+        lines = [line.rstrip() for line in capture.get().splitlines()]
+        console.print("\n".join(lines), soft_wrap=True)
     if block.note:
         console.print(block.note, style="dim")
 

@@ -107,7 +107,7 @@ def inside(
     which = f"sequence {b + 1} of {B:,}" if B > 1 else "the one sequence"
     explanation = (
         f"Each row is one of the layer's {plural(H, 'unit')}, each column one of "
-        f"{plural(T, 'step')} of {which} of the batch. {cut}"
+        f"{plural(T, 'step')} of {which} of the batch; step 0 is the oldest. {cut}"
     )
     return [Figures(figures, heading=heading, explanation=explanation.strip())]
 

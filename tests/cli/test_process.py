@@ -1,0 +1,86 @@
+"""The command line as a process of its own: modules, pipes and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+RECIPE = """
+[data]
+builtin = "sine"
+window = 12
+[model]
+hidden_size = 8
+[training]
+epochs = {epochs}
+"""
+
+
+def start(*arguments: str, cwd: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "minirnn", *arguments]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        command,
+        cwd=str(cwd),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_python_m_minirnn_is_the_command_line(tmp_path):
+    process = start("--version", cwd=tmp_path)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.startswith("minirnn ")
+
+
+def test_bad_input_shows_no_traceback(tmp_path):
+    process = start("doctor", "missing.csv", cwd=tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_help_needs_neither_numba_nor_plotly(tmp_path):
+    code = (
+        "import sys; from minirnn import cli\n"
+        "try: cli.main(['doctor', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numba', 'plotly', 'rich', 'jinja2'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise on Windows")
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
+    (tmp_path / "r.toml").write_text(RECIPE.format(epochs=1))
+    process = start("doctor", "r.toml", "--quiet", cwd=tmp_path)
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=120) == 141
+    assert "Traceback" not in err
+    assert "BrokenPipe" not in err
+    process.stderr.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_control_c_in_training_ends_with_one_line_and_130(tmp_path):
+    (tmp_path / "r.toml").write_text(RECIPE.format(epochs=100_000))
+    process = start("doctor", "r.toml", cwd=tmp_path)
+    first = process.stderr.readline()
+    while first and "epoch" not in first:
+        first = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err.endswith("minirnn: interrupted\n")
+    assert "Traceback" not in err

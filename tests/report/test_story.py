@@ -1,0 +1,191 @@
+"""The story says what happened, whichever way it went."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from report_stories import attempt, diagnosis, finding
+
+from minirnn.report.story import (
+    Wording,
+    answers_sentence,
+    before_and_after,
+    compared,
+    ending,
+    error_sentence,
+    free_run_sentence,
+    headline,
+    training_sentence,
+    what_was_done,
+)
+
+WORDS = Wording()
+WEEKS = Wording(step="week", attempt="Act", season="year")
+
+
+@pytest.mark.parametrize(
+    ("error", "naive", "told"),
+    [
+        (0.39, 0.51, "closer, by 24%"),
+        (0.51, 0.51, "as good, no better"),
+        (0.6, 0.5, "further off, by 20%"),
+        (30.0, 0.5, "60 times as far off"),
+        (math.nan, 0.5, "no answer at all"),
+        (0.1, 0.0, "baseline is perfect"),
+        (0.0, 0.0, "both are perfect"),
+    ],
+)
+def test_a_baseline_that_wins_is_said_to_win(error, naive, told):
+    assert told in compared(error, naive)
+
+
+def test_an_attempt_is_headed_by_what_shows_in_the_answers():
+    sick = attempt(findings=[finding("unscaled-input"), finding("constant-output")])
+    assert headline(sick) == "One answer for every input"
+    beyond = attempt(findings=[finding("outside-training-range")], edit={"data.scale": "standard"})
+    assert headline(beyond) == "Good where it was trained, wrong beyond"
+    assert headline(attempt(findings=[finding("vanishing-gradient")])).startswith("The gradient")
+
+
+def test_a_note_does_not_make_an_attempt_ill():
+    assert headline(attempt(findings=[finding("missing-values", "note")])) == "Healthy"
+    healthy = attempt(findings=[], edit={"data.scale": "standard"})
+    assert headline(healthy) == "Cured"
+
+
+def test_a_remedy_that_was_taken_back_is_not_called_a_cure():
+    worse = attempt(findings=[], edit={"data.scale": "standard"}, kept=False)
+    assert headline(worse) == "A remedy that did not help"
+
+
+def test_an_unknown_symptom_heads_with_its_own_id():
+    assert headline(attempt(findings=[finding("brand-new")])) == "brand-new"
+
+
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [
+        ([4.0, 1.0], "fell from 4.00 to 1.00"),
+        ([4.0, 4.01], "hardly moved: from 4.00 to 4.01"),
+        ([4.0, 9.0], "rose from 4.00 to 9.00"),
+        ([4.0, math.nan], "the loss became not a number"),
+    ],
+)
+def test_what_the_loss_did(losses, told):
+    assert told in training_sentence(attempt(losses=losses))
+
+
+def test_a_training_that_stopped_early_says_why():
+    assert "the loss became nan" in training_sentence(attempt(losses=[1.0, 2.0], stopped=True))
+
+
+def test_answers_that_do_not_differ_are_counted_and_quoted():
+    assert "same answer: 3.000" in answers_sentence(attempt(given=[3.0] * 5).run)
+    nearly = [3.0, 3.0 + 1e-7, 3.0, 3.0, 3.0]
+    assert "practically the same answer" in answers_sentence(attempt(given=nearly).run)
+    narrow = [3.0, 3.01, 3.0, 3.02, 3.0]
+    assert "between 3.000 and 3.020" in answers_sentence(attempt(given=narrow).run)
+    assert answers_sentence(attempt(given=[1.0, 2.0, 3.0, 4.0, 5.0]).run) == ""
+    assert answers_sentence(attempt(given=[math.nan] * 5).run) == ""
+
+
+def test_errors_stand_beside_persistence_with_their_unit():
+    figures = {"unit": "ppm", "held_out_rmse": 0.39, "persistence_rmse": 0.51}
+    told = error_sentence(figures)
+    assert "0.390 ppm" in told
+    assert "0.510 ppm" in told
+    assert "closer" in told
+
+
+def test_without_persistence_the_mean_is_the_baseline_and_without_both_none():
+    assert "mean is off by 2.00" in error_sentence({"held_out_rmse": 1.0, "mean_rmse": 2.0})
+    assert error_sentence({"held_out_rmse": 1.0}).endswith("is 1.00.")
+    assert error_sentence({}) == ""
+
+
+def test_a_free_run_that_stands_still_is_said_to():
+    figures = {
+        "free_run_rmse": 6.0,
+        "free_run_steps": 457,
+        "free_run_swing": 1e-6,
+        "true_swing": 6.5,
+        "season": 52,
+        "seasonal_rmse": 1.2,
+        "unit": "ppm",
+    }
+    told = free_run_sentence(figures, WEEKS)
+    assert "457 weeks" in told
+    assert "in the last year it no longer moves" in told
+    assert "5.0 times as far off" in told
+    assert "swings by 5.00 ppm" in free_run_sentence(figures | {"free_run_swing": 5.0}, WEEKS)
+    assert "last year" not in free_run_sentence(figures | {"season": None}, WEEKS)
+    assert free_run_sentence({}, WEEKS) == ""
+
+
+def test_the_first_attempt_tells_how_the_network_is_fed():
+    told = what_was_done(attempt(), WEEKS)
+    assert "8 weeks of the series at a time, the values as they are" in told
+    assert "first 80% of the record" in told
+    scaled = attempt(data={"scale": "standard", "transform": "change"})
+    assert "standardised, relative to the window's last value" in what_was_done(scaled, WORDS)
+
+
+def test_a_later_attempt_tells_the_remedy_and_what_it_was_for():
+    told = what_was_done(attempt(edit={"data.scale": "standard"}, aimed_at="unscaled-input"), WORDS)
+    assert "against unscaled-input" in told
+    assert 'data.scale = "standard"' in told
+
+
+def test_a_cure_is_told_with_its_errors_from_first_to_last():
+    told = ending(
+        diagnosis(
+            attempt(
+                findings=[finding("unscaled-input")],
+                figures={"held_out_rmse": 30.0, "persistence_rmse": 0.5, "unit": "ppm"},
+            ),
+            attempt(
+                edit={"data.scale": "standard"},
+                figures={"held_out_rmse": 0.4, "persistence_rmse": 0.5, "unit": "ppm"},
+            ),
+        ),
+        WORDS,
+    )
+    assert told.startswith("Cured: what began as unscaled-input is gone, after 2 trainings.")
+    assert "went from 30.0 ppm to 0.400 ppm" in told
+    assert "closer, by 20%" in told
+
+
+def test_an_illness_that_stands_is_told_as_such():
+    told = ending(diagnosis(attempt(findings=[finding("constant-output")])), WORDS)
+    assert told.startswith("Not cured: constant-output still stands.")
+
+
+def test_a_healthy_network_is_not_called_cured():
+    assert ending(diagnosis(attempt()), WORDS).startswith("Healthy")
+
+
+def test_the_table_has_a_column_an_attempt_and_the_baselines_beside_them():
+    table = before_and_after(
+        diagnosis(
+            attempt(
+                findings=[finding("unscaled-input"), finding("missing-values", "note")],
+                figures={"held_out_rmse": 30.0, "persistence_rmse": 0.5, "unit": "ppm"},
+            ),
+            attempt(
+                edit={"data.scale": "standard"},
+                kept=False,
+                figures={"held_out_rmse": math.nan, "persistence_rmse": 0.5, "unit": "ppm"},
+            ),
+        ),
+        WEEKS,
+    )
+    assert table.columns == ["", "Act 1", "Act 2, taken back", "without a network"]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["RMSE held out (ppm)"] == ["30.0", "not a number", "0.500 (persistence)"]
+    assert rows["illnesses and warnings"] == ["1", "none", ""]
+
+
+def test_what_was_not_measured_has_no_row():
+    table = before_and_after(diagnosis(attempt()), WORDS)
+    assert [row[0] for row in table.rows] == ["illnesses and warnings"]
