@@ -7,6 +7,7 @@ interrupted, 141 when whoever reads the output has gone.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -30,6 +31,9 @@ FREE_RUN = 1000  # steps at most, if so many are held out
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; `argv` defaults to the process's arguments."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A stream that cannot write "×" shall write "?", not end a minute's work with a traceback.
+        sys.stdout.reconfigure(errors="replace")
     try:
         arguments = _parser().parse_args(argv)
         command: Callable[[argparse.Namespace], int] = arguments.command
@@ -283,4 +287,4 @@ def _at(page: Path | None) -> dict[str, str]:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(value, indent=2, allow_nan=False))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minirnn.diagnosis.wording import listed
 from minirnn.report.page import Card
-from minirnn.report.words import join, number
+from minirnn.report.words import number
 
 if TYPE_CHECKING:
     from minirnn.diagnosis.finding import Finding
@@ -38,7 +39,7 @@ def _card(finding: Finding, *, root: bool) -> Card:
         explanation=finding.explanation,
         cause=finding.cause,
         evidence=[(_spaced(name), shown(value)) for name, value in finding.evidence.items()],
-        consequences=join(list(finding.consequences)),
+        consequences=listed(list(finding.consequences)),
         remedies=[
             (edit_text(r.edit), f"{_sentence(r.reason)} {_sentence(r.expected)}".strip())
             for r in finding.remedies[:MAX_REMEDIES]

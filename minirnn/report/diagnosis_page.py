@@ -130,9 +130,8 @@ def _attempt_section(
         )
     )
     if axes is not None and attempt.run is not None:
-        blocks.append(
-            Figures([series_page.predictions_figure(attempt, name, index, axes)], wide=True)
-        )
+        predictions = series_page.predictions_figure(attempt, name, index, axes)
+        blocks.append(Figures([predictions], heading="Its predictions", wide=True))
     training = _training(attempt, index)
     if training:
         blocks.append(Figures(training, heading="How training went"))
@@ -204,7 +203,8 @@ def _together(diagnosis: Diagnosis, wording: Wording, axes: Axes | None) -> Sect
             series_page.errors_figure(attempts, axes, season if isinstance(season, int) else None),
             series_page.free_run_figure(attempts, axes, wording.season),
         ]
-        blocks.append(Figures([f for f in figures if f is not None], wide=True))
+        shown = [figure for figure in figures if figure is not None]
+        blocks.append(Figures(shown, heading="In pictures", wide=True))
     return Section("together", "Side by side", blocks)
 
 

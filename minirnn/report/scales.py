@@ -17,6 +17,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 DECADES = 10  # how far below its largest value a heat map of gradients reaches
+NARROW = 50.0  # a range of less than this factor gets ticks between the powers of ten
 TINIEST = 1e-300  # smaller values are drawn as this, which leaves room for a floor in float64
 
 
@@ -41,19 +42,47 @@ def log_axis(curves: Iterable[Array]) -> LogAxis:
     positive = values[values > 0]
     if positive.size == 0:
         return LogAxis(-1.3, 0.3, 0.1, [0.1, 1.0], ["exactly 0", "1"])
-    bottom = math.floor(math.log10(max(positive.min(), TINIEST)))
-    top = max(math.ceil(math.log10(positive.max())), bottom + 1)
-    step = math.ceil((top - bottom) / 7)
-    exponents = list(range(top, bottom - 1, -step))[::-1]
-    ticks = [10.0**e for e in exponents]
-    labels = [power_of_ten(e) for e in exponents]
+    lowest, highest = max(float(positive.min()), TINIEST), float(positive.max())
+    if highest < NARROW * lowest:
+        bottom, top, ticks, labels = _within_decades(lowest, highest)
+    else:
+        bottom, top, ticks, labels = _over_decades(lowest, highest)
     # Room above and below is a share of the axis, so that no point sits on the frame.
     margin = 0.04 * (top - bottom)
     if positive.size == values.size:
         return LogAxis(bottom - margin, top + margin, None, ticks, labels)
-    lowest = max(bottom - max(0.6, 0.12 * (top - bottom)), -306.0)
-    ticks, labels = [10.0**lowest, *ticks], ["exactly 0", *labels]
-    return LogAxis(lowest - margin, top + margin, 10.0**lowest, ticks, labels)
+    floor = max(bottom - max(0.2, 0.12 * (top - bottom)), -306.0)
+    ticks, labels = [10.0**floor, *ticks], ["exactly 0", *labels]
+    return LogAxis(floor - margin, top + margin, 10.0**floor, ticks, labels)
+
+
+def _over_decades(lowest: float, highest: float) -> tuple[float, float, list[float], list[str]]:
+    """Ends in log10, ticks and labels: about seven powers of ten."""
+    bottom, top = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
+    step = math.ceil((top - bottom) / 7)
+    exponents = list(range(top, bottom - 1, -step))[::-1]
+    return bottom, top, [10.0**e for e in exponents], [power_of_ten(e) for e in exponents]
+
+
+def _within_decades(lowest: float, highest: float) -> tuple[float, float, list[float], list[str]]:
+    """The same over less than two decades: the nearest of 1, 2, 5 times a power of ten."""
+    first, last = math.floor(math.log10(lowest)) - 1, math.ceil(math.log10(highest))
+    every = [factor * 10.0**e for e in range(first, last + 1) for factor in (1, 2, 5)]
+    # One tick at or below the lowest value, one at or above the highest, and those between.
+    start = max(k for k, tick in enumerate(every) if tick <= lowest)
+    stop = min(k for k, tick in enumerate(every) if tick >= highest and k > start)
+    ticks = every[start : stop + 1]
+    return math.log10(ticks[0]), math.log10(ticks[-1]), ticks, [_short(tick) for tick in ticks]
+
+
+def _short(tick: float) -> str:
+    """1, 2 or 5 times a power of ten for a plotly label."""
+    if 1e-3 <= tick < 1e5:
+        return f"{tick:,.10g}"
+    exponent = math.floor(math.log10(tick) + 1e-9)
+    factor = round(tick / 10.0**exponent)
+    power = power_of_ten(exponent)
+    return power if factor == 1 else f"{factor} × {power}"
 
 
 def on_axis(curve: Array, axis: LogAxis) -> Array:
@@ -92,7 +121,7 @@ def log_range(arrays: Iterable[Array], decades: int = DECADES) -> tuple[float, f
 
 def power_of_ten(exponent: int) -> str:
     """10^exponent for a plotly label; plain for the everyday ones."""
-    everyday = {-2: "0.01", -1: "0.1", 0: "1", 1: "10", 2: "100"}
+    everyday = {-2: "0.01", -1: "0.1", 0: "1", 1: "10", 2: "100", 3: "1,000"}
     return everyday.get(exponent, f"10<sup>{exponent}</sup>".replace("-", "−"))
 
 

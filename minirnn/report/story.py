@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minirnn.diagnosis.wording import counted, listed, share
 from minirnn.report.page import Table
-from minirnn.report.words import join, number, percent, plural, quantity
+from minirnn.report.words import number, quantity
 
 if TYPE_CHECKING:
     from minirnn.diagnosis import Attempt, Diagnosis, Run
@@ -103,7 +104,7 @@ def what_was_done(attempt: Attempt, wording: Wording) -> str:
         )
     model, data = attempt.recipe.model, attempt.recipe.data
     kind = {"lstm": "an LSTM", "gru": "a GRU", "rnn": "a plain RNN"}[model.cell]
-    units = plural(model.hidden_size, "unit")
+    units = counted(model.hidden_size, "unit")
     layers = f" in each of {model.num_layers} layers" if model.num_layers > 1 else ""
     network = f"{kind[0].upper()}{kind[1:]} of {units}{layers}"
     if not attempt.recipe.is_series:
@@ -112,10 +113,10 @@ def what_was_done(attempt: Attempt, wording: Wording) -> str:
     how = fed.get(data.scale, f"scaled ({data.scale})")
     if data.transform == "change":
         how += ", relative to the window's last value"
-    kept = percent(1 - data.validation)
+    kept = share(1 - data.validation)
     return (
-        f"{network} sees {plural(data.window, wording.step)} of the series at a time, the values "
-        f"{how}, and is asked for the value {plural(data.horizon, wording.step)} later. It is "
+        f"{network} sees {counted(data.window, wording.step)} of the series at a time, the values "
+        f"{how}, and is asked for the value {counted(data.horizon, wording.step)} later. It is "
         f"trained on the first {kept} of the record; the rest is held out."
     )
 
@@ -138,7 +139,7 @@ def training_sentence(attempt: Attempt) -> str:
         return ""
     first, last = history.loss[0], history.loss[-1]
     ended = f" Training stopped early: {history.stopped.message}." if history.stopped else ""
-    epochs = plural(len(history), "epoch")
+    epochs = counted(len(history), "epoch")
     if not (math.isfinite(first) and math.isfinite(last)):
         return f"In {epochs} of training the loss became {number(last)}.{ended}"
     if last < (1 - CHANGE) * first:
@@ -199,7 +200,7 @@ def free_run_sentence(figures: Mapping[str, Any], wording: Wording) -> str:
     if error is None:
         return ""
     unit = str(figures.get("unit", ""))
-    steps = plural(int(figures["free_run_steps"]), wording.step)
+    steps = counted(int(figures["free_run_steps"]), wording.step)
     parts = [f"Left to its own answers for {steps} it is off by {quantity(error, unit)}"]
     swing, true = value_of(figures, "free_run_swing"), value_of(figures, "true_swing")
     if swing is not None and true is not None and figures.get("season"):
@@ -227,9 +228,9 @@ def compared(error: float, naive: float) -> str:
     if abs(ratio - 1) <= CHANGE:
         return "the network is as good, no better"
     if ratio < 1:
-        return f"the network is closer, by {percent(1 - ratio)}"
+        return f"the network is closer, by {share(1 - ratio)}"
     if ratio < 2:
-        return f"the network is further off, by {percent(ratio - 1)}"
+        return f"the network is further off, by {share(ratio - 1)}"
     return f"the network is {number(ratio, 2)} times as far off"
 
 
@@ -238,13 +239,13 @@ def ending(diagnosis: Diagnosis, wording: Wording) -> str:
     trainings = len(diagnosis.attempts)
     harmful = [finding.symptom for finding in diagnosis.findings if finding.harmful]
     if harmful:
-        first = f"Not cured: {join(harmful)} still stands"
+        first = f"Not cured: {listed(harmful)} still stands"
     elif diagnosis.cured:
         before = diagnosis.before.root
         first = f"Cured: what began as {before.symptom if before else 'an illness'} is gone"
     else:
         first = "Healthy: nothing was found that needs a cure"
-    first += f", after {plural(trainings, 'training')}." if trainings > 1 else "."
+    first += f", after {counted(trainings, 'training')}." if trainings > 1 else "."
     held = course_sentence(diagnosis, HELD_OUT, wording)
     free = course_sentence(diagnosis, FREE_RUN, wording)
     return " ".join(text for text in (first, held, free) if text)
@@ -279,7 +280,7 @@ def before_and_after(diagnosis: Diagnosis, wording: Wording) -> Table | None:
     unit = next((str(a.figures["unit"]) for a in attempts if a.figures.get("unit")), "")
     measured = f" ({unit})" if unit else ""
     steps = int(max((value_of(a.figures, "free_run_steps") or 0 for a in attempts), default=0))
-    free = f"free run over {plural(steps, wording.step)}, RMSE{measured}"
+    free = f"free run over {counted(steps, wording.step)}, RMSE{measured}"
     lines = [
         ("training_rmse", f"RMSE in training{measured}", "", ""),
         ("held_out_rmse", f"RMSE held out{measured}", "persistence_rmse", "persistence"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minirnn.diagnosis.wording import counted, share
 from minirnn.errors import ArgumentError
 from minirnn.inspect.norms import norm
 from minirnn.report import glossary, heatmaps
@@ -18,7 +19,7 @@ from minirnn.report.curves import Curve, log_curves
 from minirnn.report.page import Block, Figure, Figures, Page, Section, Terms, Text
 from minirnn.report.scales import log_range, symmetric_range
 from minirnn.report.style import GATES, STATES
-from minirnn.report.words import number, percent, plural
+from minirnn.report.words import number
 
 if TYPE_CHECKING:
     from minirnn.inspect import Trace
@@ -106,8 +107,8 @@ def inside(
     _, _, cut = heatmaps.shown_part(T, H)
     which = f"sequence {b + 1} of {B:,}" if B > 1 else "the one sequence"
     explanation = (
-        f"Each row is one of the layer's {plural(H, 'unit')}, each column one of "
-        f"{plural(T, 'step')} of {which} of the batch; step 0 is the oldest. {cut}"
+        f"Each row is one of the layer's {counted(H, 'unit')}, each column one of "
+        f"{counted(T, 'step')} of {which} of the batch; step 0 is the oldest. {cut}"
     )
     return [Figures(figures, heading=heading, explanation=explanation.strip())]
 
@@ -210,7 +211,7 @@ def _reach(name: str, decay: Array) -> str:
         return f"No gradient of {name} enters at the last step."
     if not np.isfinite(decay).all():
         return f"The gradient of {name} is not finite."
-    earliest, steps = float(decay[-1]), plural(len(decay) - 1, "step")
+    earliest, steps = float(decay[-1]), counted(len(decay) - 1, "step")
     if earliest >= FADED:
         return (
             f"{steps} before the last, the gradient of {name} is still {number(earliest)} times "
@@ -219,7 +220,7 @@ def _reach(name: str, decay: Array) -> str:
     faded = int(np.flatnonzero(decay >= FADED)[-1]) + 1
     left = "exactly 0" if earliest == 0 else f"{number(earliest)} of it"
     return (
-        f"Under {percent(FADED)} of the gradient of {name} is left {plural(faded, 'step')} before "
+        f"Under {share(FADED)} of the gradient of {name} is left {counted(faded, 'step')} before "
         f"the last, and {left} {steps} before."
     )
 

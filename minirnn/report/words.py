@@ -1,4 +1,4 @@
-"""Numbers and quantities in words, the same in the terminal and on the page."""
+"""Numbers as the terminal and the page write them; words around them: `diagnosis.wording`."""
 
 from __future__ import annotations
 
@@ -30,24 +30,3 @@ def quantity(value: float | None, unit: str = "", digits: int = 3) -> str:
         return "–"
     text = "0" if value == 0 else number(value, digits)
     return f"{text} {unit}" if unit else text
-
-
-def percent(share: float) -> str:
-    """A share in 0..1 as whole percent, without rounding something to nothing or to everything."""
-    if 0 < share < 0.01:
-        return "under 1%"
-    if 0.99 < share < 1:
-        return "over 99%"
-    return f"{100 * share:.0f}%"
-
-
-def join(items: list[str], last: str = "and") -> str:
-    """ "a", "a and b", "a, b and c"."""
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} {last} {items[-1]}"
-
-
-def plural(count: int, noun: str) -> str:
-    """ "1 step", "2 steps"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -20,9 +20,9 @@ epochs = {epochs}
 """
 
 
-def start(*arguments: str, cwd: object) -> subprocess.Popen[str]:
+def start(*arguments: str, cwd: object, **variables: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "minirnn", *arguments]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | variables
     return subprocess.Popen(
         command,
         cwd=str(cwd),
@@ -46,6 +46,15 @@ def test_bad_input_shows_no_traceback(tmp_path):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, "")
     assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_an_output_that_knows_only_ascii_is_no_reason_to_fail(tmp_path):
+    (tmp_path / "r.toml").write_text(RECIPE.format(epochs=1), encoding="utf-8")
+    process = start("doctor", "r.toml", "--quiet", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode in (0, 1)
+    assert "Attempt 1" in out
     assert "Traceback" not in err
 
 

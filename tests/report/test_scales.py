@@ -33,6 +33,18 @@ def test_without_zeros_there_is_no_floor():
     assert 10**axis.low < 0.3 < 5.0 < 10**axis.high
 
 
+def test_a_narrow_range_has_ticks_between_the_powers_of_ten():
+    axis = log_axis([np.array([0.56, 0.83])])
+    assert axis.labels == ["0.5", "1"]
+    assert 10**axis.low < 0.5 < 1 < 10**axis.high
+    assert log_axis([np.array([2.0, 2.0])]).labels == ["2", "5"]
+    assert log_axis([np.array([11.0, 45.0])]).labels == ["10", "20", "50"]
+    assert log_axis([np.array([3e-7, 4e-6])]).labels[:2] == [
+        "2 × 10<sup>−7</sup>",
+        "5 × 10<sup>−7</sup>",
+    ]
+
+
 @pytest.mark.parametrize("curve", [[], [0.0, 0.0], [np.nan], [np.inf, 0.0]])
 def test_an_axis_exists_even_where_nothing_is_positive(curve):
     values = np.array(curve, dtype=np.float64)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from minirnn.report.words import join, number, percent, plural, quantity
+from minirnn.report.words import number, quantity
 
 
 @pytest.mark.parametrize(
@@ -31,17 +31,3 @@ def test_quantities():
     assert quantity(0.512, "ppm") == "0.512 ppm"
     assert quantity(0.0, "ppm") == "0 ppm"
     assert quantity(None, "ppm") == "–"
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0, "0%"), (0.001, "under 1%"), (0.5, "50%"), (0.999, "over 99%"), (1, "100%")],
-)
-def test_a_share_is_not_rounded_to_nothing_or_everything(share, text):
-    assert percent(share) == text
-
-
-def test_lists_and_plurals():
-    assert join([]) == ""
-    assert join(["a", "b", "c"]) == "a, b and c"
-    assert (plural(1, "step"), plural(2, "step")) == ("1 step", "2 steps")
