@@ -15,7 +15,7 @@ from minirnn.device import check_device
 from minirnn.errors import ArgumentError, ShapeError
 from minirnn.functional.noise import dropout as dropout_of
 from minirnn.functional.recurrent import recurrent
-from minirnn.functional.shaping import concatenate, swapaxes, unbind
+from minirnn.functional.shaping import concatenate, stack, swapaxes, unbind
 from minirnn.inspect.recording import active
 from minirnn.inspect.source import TraceSource
 from minirnn.kernels import cells
@@ -168,7 +168,10 @@ class Recurrent(Module):
             x = outputs[0] if len(outputs) == 1 else concatenate(outputs, axis=2)
         if self.batch_first:
             x = swapaxes(x, 0, 1)
-        last = tuple([states.join(levels) for levels in zip(*finals, strict=True)])
+        if len(finals) == 1:  # one level: its states have kept their (1, B, H)
+            last = finals[0]
+        else:
+            last = tuple([stack(levels) for levels in zip(*finals, strict=True)])
         return x, last[0] if len(last) == 1 else last
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
@@ -189,11 +192,13 @@ class Recurrent(Module):
         names, H = self.cell.states, self.hidden_size
         levels = self.num_layers * self.num_directions
         if state is None:
-            zeros = states.zero_states(len(names), (B, H), self.dtype)
-            return [zeros] * levels, False
+            shape = (1, B, H) if levels == 1 else (B, H)
+            return [states.zero_states(len(names), shape, self.dtype)] * levels, False
         given = states.given_states(state, names, (levels, B, H), self.dtype)
-        by_level = list(zip(*[unbind(each) for each in given], strict=True))
-        return by_level, any(each._truncated for each in given)
+        truncated = any(each._truncated for each in given)
+        if levels == 1:
+            return [given], truncated
+        return list(zip(*[unbind(each) for each in given], strict=True)), truncated
 
     def _trace_source(
         self,
@@ -209,7 +214,7 @@ class Recurrent(Module):
             cell=self.cell,
             tape=tape,
             x=x.data,
-            state=tuple(each.data for each in start),
+            state=tuple(each.data.reshape(each.data.shape[-2:]) for each in start),
             weights=Weights(*[None if each is None else each.data for each in weights]),
             lengths=lengths,
             layer=layer,

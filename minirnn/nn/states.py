@@ -6,19 +6,17 @@ as PyTorch counts them. L layers, D directions, B sequences, H units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minirnn.errors import ArgumentError, ShapeError
-from minirnn.functional.shaping import reshape, stack
 from minirnn.tensor import Tensor, as_tensor, constant
 
 States = tuple[Tensor, ...]  # one Tensor per state of the cell
 
 
-def zero_states(count: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> States:
+def zero_states(count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> States:
     """`count` states of zeros: one array, since kernels do not write into initial states."""
     return (constant(np.zeros(shape, dtype)),) * count
 
@@ -52,10 +50,3 @@ def _checked(
     if tensor.shape != shape:
         raise ShapeError(argument, f"shape {tensor.shape}", f"{shape}, which is (L*D, B, H)")
     return tensor
-
-
-def join(levels: Sequence[Tensor]) -> Tensor:
-    """One (B, H) per level to (levels, B, H); a view where there is one level."""
-    if len(levels) == 1:
-        return reshape(levels[0], (1, *levels[0].data.shape))
-    return stack(levels)
