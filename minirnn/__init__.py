@@ -51,8 +51,11 @@ _NAMES = {
         "SequenceModel",
     ),
     "minirnn.inspect": ("Trace", "record"),
-    "minirnn.training": ("History", "fit", "generate"),
-    "minirnn.diagnosis": ("Diagnosis", "Finding", "Recipe", "diagnose", "doctor"),
+    "minirnn.training": ("History", "generate"),
+    "minirnn.training.fit": ("fit",),
+    "minirnn.diagnosis": ("Diagnosis", "Finding", "Recipe"),
+    "minirnn.diagnosis.diagnose": ("diagnose",),
+    "minirnn.diagnosis.doctor": ("doctor",),
     "minirnn.errors": (
         "ArgumentError",
         "CheckpointError",
@@ -89,7 +92,9 @@ def __dir__() -> list[str]:
 # For type checkers, the same names once more; tests/shell/test_public_names.py compares them.
 if TYPE_CHECKING:
     from minirnn import cells, datasets, errors, functional, init, inspect, kernels, optim, testing
-    from minirnn.diagnosis import Diagnosis, Finding, Recipe, diagnose, doctor
+    from minirnn.diagnosis import Diagnosis, Finding, Recipe
+    from minirnn.diagnosis.diagnose import diagnose
+    from minirnn.diagnosis.doctor import doctor
     from minirnn.errors import (
         ArgumentError,
         CheckpointError,
@@ -125,7 +130,8 @@ if TYPE_CHECKING:
         Sequential,
     )
     from minirnn.tensor import Tensor, is_grad_enabled, no_grad
-    from minirnn.training import History, fit, generate
+    from minirnn.training import History, generate
+    from minirnn.training.fit import fit
 
 __all__ = [
     "GRU",
