@@ -22,6 +22,9 @@ from minirnn.training.sequences import Sequences
 from minirnn.training.series import Missing, PreparedSeries, prepare_series
 
 Floats = NDArray[np.float64]
+ROUNDING = (
+    1e-13  # of a series' size: differences below it are rounding, some units in the last place
+)
 LARGEST_WHOLE = 2**24  # every whole number up to here is a float32
 
 
@@ -84,6 +87,7 @@ def _prepare_series(recipe: Recipe) -> PreparedData:
         validation=data.validation,
         missing=cast(Missing, data.missing or "keep"),
     )
+    _check_changes(series)
     if recipe.generation is not None and (recipe.generation.context or 0) > series.cut:
         raise RecipeError(
             "generation.context",
@@ -100,6 +104,20 @@ def _prepare_series(recipe: Recipe) -> PreparedData:
         missing=series.missing,
         gaps=series.gaps,
     )
+
+
+def _check_changes(series: PreparedSeries) -> None:
+    """Changes that differ by the rounding of the values alone must not be scaled up to data.
+
+    Raises: DataError.
+    """
+    scaler = series.encoding.outputs
+    rounding = ROUNDING * float(np.nanmax(np.abs(series.values)))
+    if series.encoding.transform == "change" and scaler.kind != "none" and scaler.scale < rounding:
+        raise DataError(
+            "values", "a straight line, whose changes are all equal", "changes that vary",
+            'Use scale = "none"',
+        )  # fmt: skip
 
 
 def _read_series(recipe: Recipe) -> tuple[Floats, str, str, int | None]:

@@ -282,14 +282,18 @@ def _range(recipe: Recipe, finding: Finding) -> list[Remedy]:
     edit: dict[str, object] = {"data.transform": "change"}
     if recipe.data.scale == "none":
         edit["data.scale"] = "standard"
-    return [
-        Remedy(
-            edit,
-            "Feed each window relative to its last value, and predict the change from it: changes "
-            "stay in the range they had, however far the level moves.",
-            "The held-out error comes down to what it is in training.",
-        )
-    ]
+    change = Remedy(
+        edit,
+        "Feed each window relative to its last value, and predict the change from it: changes "
+        "stay in the range they had, however far the level moves.",
+        "The held-out error comes down to what it is in training.",
+    )
+    unscaled = Remedy(
+        {"data.transform": "change", "data.scale": "none"},
+        "The same without scaling, where the changes are of ordinary size already, or all equal.",
+        change.expected,
+    )
+    return [change, unscaled]
 
 
 def _missing(recipe: Recipe, finding: Finding) -> list[Remedy]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from minirnn.diagnosis.finding import Attempt, Finding, Remedy, edit_text
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.wording import listed, quantity
+from minirnn.errors import DataError, RecipeError
 
 ENOUGH = 0.5  # an R2 with which a network no longer fails
 BETTER = 0.95  # of the error before: what is above is no improvement
@@ -26,14 +27,23 @@ def repair(
     Returns every attempt in order, and the one that stands in the end: the last that was kept.
     """
     attempts, current = [first], first
+    tried = [first.recipe]
     while not current.diagnosis.healthy and len(attempts) < trainings:
         if _interrupted(attempts[-1]):
             break
-        found = next_remedy(current, [each.recipe for each in attempts])
+        found = next_remedy(current, tried)
         if found is None:
             break
         finding, remedy = found
-        made = attempt(current.recipe.edit(remedy.edit))
+        tried.append(current.recipe.edit(remedy.edit))
+        try:
+            made = attempt(tried[-1])
+        except (DataError, RecipeError) as error:
+            # What a remedy asks for may not fit the data: changes that are all equal have no scale.
+            at = attempts.index(current)
+            told = f"{current.verdict}; {edit_text(remedy.edit)} cannot be applied: {error}"
+            attempts[at] = current = replace(current, verdict=told)
+            continue
         made = replace(made, edit=dict(remedy.edit), remedy=remedy, aimed_at=finding.symptom)
         kept, verdict = judge(current, made)
         made = replace(made, kept=kept, verdict=verdict)

@@ -28,7 +28,7 @@ THRESHOLD = 0.02
 
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
-    if not len(evidence.rows) or not np.ptp(evidence.rows, axis=0).any():
+    if not inputs_differ(evidence):
         return None
     spreads = [(spread_between_sequences(each).relative, each) for each in evidence.traces]
     collapsed = [(spread, trace) for spread, trace in spreads if spread < THRESHOLD]
@@ -60,6 +60,18 @@ def detect(evidence: Evidence) -> Finding | None:
             "the answers still tell them apart."
         ),
     )
+
+
+def inputs_differ(evidence: Evidence) -> bool:
+    """Whether some step's inputs differ between the sequences, by more than rounding."""
+    valid = evidence.valid
+    rows = evidence.rows
+    if not len(rows):
+        return False
+    least = 1e-6 * float(np.abs(rows).max())
+    steps_with_two = np.flatnonzero(valid.sum(axis=1) > 1)
+    spans = (np.ptp(evidence.inputs[t, valid[t]], axis=0).max() for t in steps_with_two)
+    return any(float(span) > least for span in spans)
 
 
 def last_states(trace: Trace) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -1,0 +1,284 @@
+"""`doctor`: train, name, cure, and be honest about it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from problems import examine, harm, recall, recipe, wave, write_csv
+
+import minirnn as mr
+from minirnn.diagnosis import Attempt, Diagnosis, Recipe, doctor
+from minirnn.diagnosis.doctor import perform
+from minirnn.diagnosis.finding import Finding, Remedy
+from minirnn.diagnosis.repair import judge, next_remedy, repair
+from minirnn.errors import ArgumentError, DataError, RecipeError
+from minirnn.training.history import History, Stop
+
+
+@pytest.fixture(scope="module")
+def co2() -> Diagnosis:
+    """The story of the demo with a smaller network: the CO2 record, fed raw, and repaired."""
+    raw = Recipe.from_dict(
+        {
+            "data": {"builtin": "co2", "window": 52},
+            "model": {"hidden_size": 16, "init": {"head_bias": "target_mean"}},
+            "training": {"learning_rate": 1e-2, "epochs": 8},
+            "generation": {"steps": 104},
+        }
+    )
+    return examine(raw, repair=True)
+
+
+def test_the_co2_record_is_cured_in_three_acts(co2: Diagnosis) -> None:
+    raw, standardised, change = co2.attempts
+    assert raw.diagnosis.root is not None
+    assert raw.diagnosis.root.symptom == "unscaled-input"
+    assert {"saturated-gates", "vanishing-gradient", "constant-output"} <= harm(raw.diagnosis)
+    assert dict(standardised.edit) == {"data.scale": "standard"}
+    assert harm(standardised.diagnosis) == {"outside-training-range"}
+    assert dict(change.edit) == {"data.transform": "change"}
+    assert co2.cured
+    assert co2.healthy
+    assert co2.before is raw.diagnosis
+
+
+def test_the_cure_is_told_in_the_series_own_units_beside_what_needs_no_network(
+    co2: Diagnosis,
+) -> None:
+    raw, standardised, change = (attempt.figures for attempt in co2.attempts)
+    assert raw["unit"] == "ppm"
+    assert raw["held_out_rmse"] > 25  # one answer for every window
+    assert standardised["persistence_rmse"] == pytest.approx(0.513, abs=0.001)
+    assert standardised["held_out_rmse"] > standardised["persistence_rmse"]
+    assert change["held_out_rmse"] < change["persistence_rmse"]
+    for figures in (raw, standardised, change):
+        assert figures["free_run_steps"] == 104
+        assert figures["season"] == 52
+        assert 0 < figures["seasonal_rmse"] < 3
+    assert raw["free_run_swing"] < 0.01
+    assert change["true_swing"] == pytest.approx(6.8, abs=0.01)
+
+
+def test_every_act_keeps_what_the_pictures_are_made_of(co2: Diagnosis) -> None:
+    for attempt in co2.attempts:
+        run = attempt.run
+        assert run is not None
+        (trace,) = run.traces
+        assert trace.has_gradients
+        assert set(run.forecasts) == {"training", "validation", "free_run"}
+        held = run.forecasts["validation"]
+        assert len(held.given) == len(held.wanted) == len(held.indices) == 457
+        series = run.data.series
+        assert series is not None
+        np.testing.assert_array_equal(series.values[held.indices], held.wanted)
+    assert co2.run is co2.attempts[-1].run
+
+
+def test_the_whole_story_is_json(co2: Diagnosis) -> None:
+    told = json.loads(json.dumps(co2.to_dict(), allow_nan=False))
+    assert [attempt["kept"] for attempt in told["attempts"]] == [True, True, True]
+    assert told["attempts"][0]["recipe"]["data"]["builtin"] == "co2"
+    assert len(told["attempts"][0]["history"]["loss"]) == 8
+    assert told["cured"] is True
+
+
+def test_the_same_recipe_gives_the_same_bits(tmp_path: Path) -> None:
+    series = write_csv(tmp_path / "a.csv", wave(200))
+    edits: dict[str, object] = {"data.window": 6, "training.epochs": 2, "generation.steps": 5}
+    first, second = (perform(recipe(series, edits), progress=False) for _ in range(2))
+    assert first.figures == second.figures
+    assert first.history.loss == second.history.loss
+    other = perform(recipe(series, {**edits, "training.seed": 1}), progress=False)
+    assert first.history.loss != other.history.loss
+
+
+def test_without_repair_one_training_is_made_and_watched() -> None:
+    watched: list[Attempt] = []
+    sick = recipe(recall(300, 5, -1), {"training.weight_decay": 1.0, "training.epochs": 8})
+    diagnosis = doctor(sick, progress=False, watch=watched.append)
+    assert len(diagnosis.attempts) == 1
+    assert [attempt.diagnosis.symptoms for attempt in watched] == [diagnosis.symptoms]
+    assert not diagnosis.cured
+    assert diagnosis.root is not None
+    assert diagnosis.root.remedies
+
+
+def test_a_budget_of_trainings_is_kept(tmp_path: Path) -> None:
+    series = write_csv(tmp_path / "a.csv", 1000 + 20 * wave(200))
+    edits: dict[str, object] = {"data.window": 6, "training.epochs": 2}
+    diagnosis = examine(recipe(series, edits), repair=True, trainings=1)
+    assert len(diagnosis.attempts) == 1
+    assert not diagnosis.healthy
+    with pytest.raises(ArgumentError, match="trainings"):
+        doctor(recipe(series, edits), trainings=0)
+
+
+def test_progress_goes_where_it_is_sent(tmp_path: Path) -> None:
+    series = write_csv(tmp_path / "a.csv", wave(120))
+    stream = io.StringIO()
+    doctor(recipe(series, {"data.window": 6, "training.epochs": 2}), progress=stream)
+    assert "epoch" in stream.getvalue()
+
+
+@pytest.mark.parametrize("value", [{"data": {"builtin": "co2"}}, "recipe.toml", None])
+def test_what_is_no_recipe_is_refused(value: Any) -> None:
+    with pytest.raises(ArgumentError, match="from_toml"):
+        doctor(value)
+
+
+def test_a_series_that_cannot_be_used_is_a_data_error(tmp_path: Path) -> None:
+    cases = {
+        "constant": np.full(100, 3.0),
+        "short": wave(20),
+    }
+    for name, values in cases.items():
+        series = write_csv(tmp_path / f"{name}.csv", values)
+        with pytest.raises(DataError):
+            examine(recipe(series))
+    path = tmp_path / "text.csv"
+    path.write_text("level\n1\ntwo\n3\n")
+    with pytest.raises(DataError, match="line 3"):
+        examine(recipe({"csv": str(path)}))
+    with pytest.raises(DataError, match="column"):
+        examine(recipe({"csv": str(path), "column": "depth"}))
+
+
+def test_a_straight_line_of_changes_is_a_data_error_and_never_a_traceback(tmp_path: Path) -> None:
+    series = write_csv(tmp_path / "line.csv", np.arange(100.0))
+    edits: dict[str, object] = {
+        "data.window": 5,
+        "data.transform": "change",
+        "data.scale": "standard",
+    }
+    with pytest.raises(DataError):
+        examine(recipe(series, edits))
+
+
+def test_a_remedy_that_the_data_do_not_allow_is_passed_over(tmp_path: Path) -> None:
+    # A line leaves its range; its changes are all equal, and cannot be standardised.
+    series = write_csv(tmp_path / "line.csv", 0.1 * np.arange(200.0))
+    edits: dict[str, object] = {"data.window": 5, "data.scale": "standard", "training.epochs": 30}
+    diagnosis = examine(recipe(series, edits), repair=True)
+    assert diagnosis.before.root is not None
+    assert diagnosis.before.root.symptom == "outside-training-range"
+    assert 'data.transform = "change" cannot be applied' in diagnosis.attempts[0].verdict
+    assert dict(diagnosis.attempts[1].edit) == {"data.transform": "change", "data.scale": "none"}
+    assert diagnosis.cured
+
+
+def test_two_layers_both_ways_with_lengths_and_classes_are_examined() -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(2, 9, 150)
+    x = rng.normal(size=(150, 8, 2)).astype(np.float32)
+    y = (x[np.arange(150), lengths - 1, 0] > 0).astype(int)
+    edits: dict[str, object] = {
+        "model.num_layers": 2,
+        "model.bidirectional": True,
+        "training.loss": "cross_entropy",
+        "training.metrics": ["accuracy"],
+        "training.epochs": 12,
+    }
+    diagnosis = examine(recipe({"x": x, "y": y, "lengths": lengths}, edits))
+    assert diagnosis.healthy
+    run = diagnosis.run
+    assert run is not None
+    assert [trace.name for trace in run.traces] == [
+        "LSTM.l0", "LSTM.l0_reverse", "LSTM.l1", "LSTM.l1_reverse",
+    ]  # fmt: skip
+    assert diagnosis.figures["held_out_accuracy"] > diagnosis.figures["majority_accuracy"]
+
+
+def test_answers_at_every_step_are_examined() -> None:
+    x = np.random.default_rng(0).normal(size=(100, 8, 1)).astype(np.float32)
+    y = np.cumsum(x, axis=1) / 3
+    edits: dict[str, object] = {"model.readout": "all", "training.epochs": 12}
+    diagnosis = examine(recipe({"x": x, "y": y}, edits))
+    assert diagnosis.healthy
+    assert diagnosis.figures["training_r2"] > 0.7
+
+
+# The repair loop by itself, on attempts made by hand.
+
+
+def made(symptoms: list[str], error: float, r2: float = 0.0, **edits: Any) -> Attempt:
+    remedies = tuple(Remedy(edit, "why", "what") for edit in edits.get("remedies", ()))
+    findings = tuple(
+        Finding(symptom, "illness", "here", {}, "cause", "words", remedies=remedies)
+        for symptom in symptoms
+    )
+    base = Recipe.from_dict({"data": {"builtin": "co2"}}).edit(edits.get("recipe", {}))
+    figures = {"held_out_rmse": error, "training_r2": r2, "unit": "ppm"}
+    return Attempt(base, Diagnosis(findings, figures), History(), figures)
+
+
+def aimed(attempt: Attempt, at: str) -> Attempt:
+    from dataclasses import replace
+
+    return replace(attempt, aimed_at=at, edit={"data.scale": "standard"})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept", "word"),
+    [
+        ((["unscaled-input"], 30.0), ([], 0.4, 0.9), True, "cured"),
+        ((["unscaled-input"], 30.0), (["outside-training-range"], 2.0, 0.9), True, "left: outside"),
+        ((["unscaled-input"], 30.0), (["unscaled-input"], 0.4, 0.9), False, "left unscaled-input"),
+        ((["vanishing-gradient"], 1.0, 0.9), ([], 1.5, 0.9), False, "rose from"),
+        ((["vanishing-gradient"], 1.0), ([], float("nan"), float("nan")), False, "rose from"),
+        ((["vanishing-gradient"], 1.0), ([], 0.99, 0.01), False, "no better"),
+        ((["vanishing-gradient"], 1.0), ([], 0.8, 0.3), True, "cured"),
+        ((["non-finite"], float("nan"), float("nan")), ([], 5.0, 0.2), True, "cured"),
+    ],
+)
+def test_a_remedy_is_judged_by_the_symptom_and_by_the_error(
+    before: Any, after: Any, kept: bool, word: str
+) -> None:
+    went_on, verdict = judge(made(*before), aimed(made(*after), before[0][0]))
+    assert went_on == kept
+    assert word in verdict
+
+
+def test_a_remedy_is_not_tried_twice_and_the_root_is_treated_first() -> None:
+    first = made(["unscaled-input"], 3.0, remedies=[{"data.scale": "standard"}, {"data.seed": 1}])
+    found = next_remedy(first, [first.recipe])
+    assert found is not None
+    assert dict(found[1].edit) == {"data.scale": "standard"}
+    tried = [first.recipe, first.recipe.edit({"data.scale": "standard"})]
+    found = next_remedy(first, tried)
+    assert found is not None
+    assert dict(found[1].edit) == {"data.seed": 1}
+    assert next_remedy(first, [*tried, first.recipe.edit({"data.seed": 1})]) is None
+
+
+def test_an_attempt_that_did_not_help_is_taken_back() -> None:
+    remedies = [{"data.scale": "robust"}, {"data.scale": "standard"}]
+    first = made(["unscaled-input"], 30.0, remedies=remedies)
+
+    def attempt(which: Recipe) -> Attempt:
+        cured = which.data.scale == "standard"
+        symptoms = [] if cured else ["unscaled-input"]
+        return made(symptoms, 1.0, 0.9, recipe={"data.scale": which.data.scale}, remedies=remedies)
+
+    attempts, last = repair(first, attempt, 9, lambda each: None)
+    assert [each.kept for each in attempts] == [True, False, True]
+    assert last.recipe.data.scale == "standard"
+    assert last.diagnosis.healthy
+
+
+def test_an_interrupted_training_ends_the_repair() -> None:
+    first = made(["unscaled-input"], 30.0, remedies=[{"data.scale": "standard"}])
+    first.history.stopped = Stop("interrupted", "by the keyboard", 1, 2)
+    attempts, last = repair(first, lambda which: pytest.fail("trained again"), 9, lambda each: None)
+    assert attempts == [first]
+    assert last is first
+
+
+def test_the_public_names_are_at_the_top() -> None:
+    assert mr.doctor is doctor
+    assert mr.Recipe is Recipe
+    assert issubclass(RecipeError, mr.MinirnnError)
