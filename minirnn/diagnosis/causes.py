@@ -10,10 +10,10 @@ from minirnn.diagnosis.finding import SEVERITIES, Finding
 # Each symptom, and what it can bring of itself. Listed in order of cause: none brings an earlier.
 BRINGS: dict[str, tuple[str, ...]] = {
     "missing-values": ("non-finite",),
-    "unscaled-input": ("exploding-gradient", "saturated-gates", "state-collapse"),
-    "exploding-gradient": ("saturated-gates", "non-finite"),
+    "unscaled-input": ("exploding-gradient", "non-finite", "saturated-gates", "state-collapse"),
+    "exploding-gradient": ("non-finite", "saturated-gates"),
+    "non-finite": ("saturated-gates", "constant-output"),
     "saturated-gates": ("vanishing-gradient", "state-collapse"),
-    "non-finite": ("constant-output",),
     "vanishing-gradient": ("state-collapse", "constant-output"),
     "state-collapse": ("constant-output",),
     "constant-output": (),

@@ -1,7 +1,7 @@
 """What helps against each symptom, as edits of a recipe, best first; and what does not, and why.
 
-The order is by expected effect, from `docs` and the measurements of this project; the doctor tries
-them in this order and believes none before it has trained again.
+The order is by expected effect, as far as this project has measured it; the doctor tries them in
+this order and believes none before it has trained again.
 """
 
 from __future__ import annotations
@@ -234,6 +234,15 @@ def _remember(recipe: Recipe, finding: Finding) -> list[Remedy]:
         Remedy(
             {"model.cell": "lstm", "model.init.bias": "chrono"},
             "A cell state that is kept by gates, opened for memories of 1 to T steps.",
+            "The gradient of the cell state lives over the whole sequence.",
+        ),
+        Remedy(
+            {
+                "model.cell": "lstm",
+                "model.init.bias": "chrono",
+                "training.epochs": recipe.training.epochs * 3,
+            },
+            "The same, with more time: what to keep is found late, and then quickly.",
             "The gradient of the cell state lives over the whole sequence.",
         ),
     ]

@@ -15,9 +15,11 @@ def share(part: float) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits: 0.0213, 3.1, 4e-21."""
+    """Three digits: 0.0213, 3.1, 1,090, 4e-21; whole numbers below a million are not rounded."""
     if not math.isfinite(value):
         return str(value)
+    if 1000 <= abs(value) < 1e6:
+        return f"{value:,.0f}"
     return f"{value:.3g}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -219,6 +220,7 @@ def test_missing_values_are_the_root_of_numbers_that_are_none(tmp_path: Path) ->
     missing = int(np.isnan(holed(0.05)).sum())
     assert before.evidence["values_missing"] == missing
     assert diagnosis.attempts[0].history.stopped is not None
+    json.dumps(diagnosis.to_dict(), allow_nan=False)
     assert dict(diagnosis.attempts[1].edit) == {"data.missing": "interpolate"}
     assert diagnosis.cured
     after = diagnosis.finding("missing-values")

@@ -27,6 +27,16 @@ def test_the_builtin_series_arrive_whole_with_their_units() -> None:
     assert prepare(recipe({"builtin": "sine"})).period == 25
 
 
+def test_a_builtin_task_has_the_length_and_number_that_are_asked_for() -> None:
+    task = {"builtin": "adding", "length": 12, "samples": 40}
+    data = prepare(recipe(task))
+    assert data.training.x.shape == (32, 12, 2)
+    assert data.series is None
+    marks = data.training.x[..., 1]
+    answer = (data.training.x[..., 0] * marks).sum(axis=1)
+    np.testing.assert_allclose(data.training.y[:, 0], answer, rtol=1e-6)
+
+
 def test_a_recipe_may_ask_for_the_gaps_of_the_record() -> None:
     kept = prepare(recipe({**CO2, "missing": "keep"}))
     filled = prepare(recipe({**CO2, "missing": "interpolate"}))

@@ -70,7 +70,8 @@ def detect(evidence: Evidence) -> Finding | None:
             again = quantity(naive.error, held.unit)
             explanation += f"; saying the last value again would be off by {again}"
         if behind > BEHIND:
-            explanation += f". Of every step further out its answers miss {share(min(behind, 1))}"
+            way = share(max(1.0 - behind, 0.0))
+            explanation += f". Of every step further out its answers go {way} of the way"
         explanation += "."
     else:
         explanation = (
