@@ -45,7 +45,7 @@ def demo_recipe(seed: int = 0) -> Recipe:
         {
             "data": {"builtin": "co2", "window": 104, "validation": 0.2},
             "model": {"cell": "lstm", "hidden_size": 32, "init": {"head_bias": "target_mean"}},
-            "training": {"learning_rate": 3e-3, "epochs": 30, "seed": seed},
+            "training": {"learning_rate": 3e-3, "epochs": 20, "seed": seed},
             "generation": {"steps": 1000, "context": 104},
         }
     )
