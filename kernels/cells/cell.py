@@ -214,10 +214,13 @@ def cell(*, states: tuple[str, ...] | str, **slots: Feed) -> Callable[[Equations
     names = (states,) if isinstance(states, str) else tuple(states)
 
     def make(equations: Equations) -> Cell:
-        if len(inspect.signature(equations).parameters) != 2:
-            raise ArgumentError(
-                "equations", str(inspect.signature(equations)), "a function of (z, last)"
-            )
+        try:
+            parameters = str(inspect.signature(equations))
+            fits = len(inspect.signature(equations).parameters) == 2
+        except (TypeError, ValueError):  # not callable, or a built-in that tells nothing
+            parameters, fits = repr(equations), False
+        if not fits:
+            raise ArgumentError("equations", parameters, "a function of (z, last)")
         return Cell(equations.__name__, names, slots, equations)
 
     return make
