@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
@@ -15,8 +16,9 @@ import minirnn as mr
 from minirnn.errors import ArgumentError, MissingExtraError
 from minirnn.report import save_diagnosis_html
 from minirnn.report.diagnosis_page import Setting, diagnosis_page
-from minirnn.report.page import render
-from minirnn.report.series_page import running_rmse
+from minirnn.report.page import figure_json, render
+from minirnn.report.series_page import Axes, errors_figure, running_rmse
+from minirnn.report.style import new_figure
 
 NASTY = "<script>alert(1)</script><b>ppm"
 
@@ -206,6 +208,24 @@ def test_consequences_are_folded_under_their_root():
 def test_running_rmse_is_the_root_of_the_mean_square_of_each_stretch():
     errors = np.array([3.0, 4.0, 0.0, -1.0])
     np.testing.assert_allclose(running_rmse(errors, 2), np.sqrt([12.5, 8.0, 0.5]))
+
+
+def test_the_errors_drawn_are_those_of_the_answers(story):
+    attempts = [("Attempt 1", story.attempts[0])]
+    run = story.attempts[0].run
+    figure = errors_figure(attempts, Axes.of(run), season=8).figure
+    forecast = run.forecasts["validation"]
+    for line, given in zip(figure.data, (forecast.given, forecast.naive), strict=True):
+        np.testing.assert_allclose(line.y, running_rmse(given - forecast.wanted, 8))
+        assert line.x[0] == forecast.indices[7]
+
+
+def test_no_text_of_a_figure_can_close_its_script_element():
+    figure = new_figure(height=200, x_title="x", y_title="y")
+    figure.update_layout(title="</script><script>alert(1)</script>&<!--")
+    text = figure_json(figure)
+    assert not set(text) & set("<>&")
+    assert json.loads(text)["layout"]["title"]["text"].startswith("</script>")
 
 
 def test_save_html_writes_the_page(story, tmp_path):
