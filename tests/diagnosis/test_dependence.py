@@ -65,6 +65,8 @@ def test_padding_is_not_read() -> None:
     aligned = aligned_at_end(padded, lengths)
     assert aligned.shape == (B, T, 1)
     assert (aligned != 99.0).all()
+    for b, length in enumerate(lengths):
+        assert (aligned[b, length:] == 0).all()
     np.testing.assert_array_equal(aligned[:, 0, 0], NOISE[lengths - 1, np.arange(B), 0])
 
 

@@ -97,6 +97,24 @@ def test_the_same_recipe_gives_the_same_bits(tmp_path: Path) -> None:
     assert first.history.loss != other.history.loss
 
 
+def test_a_free_run_is_made_from_the_context_that_is_asked_for(tmp_path: Path) -> None:
+    series = write_csv(tmp_path / "a.csv", wave(200))
+    edits: dict[str, object] = {"data.window": 20, "training.epochs": 2, "generation.steps": 9}
+    runs = {
+        context: perform(recipe(series, {**edits, "generation.context": context}), progress=False)
+        for context in (2, 20)
+    }
+    plain = perform(recipe(series, edits), progress=False)
+    given = {context: run.forecasts["free_run"].given for context, run in runs.items()}
+    np.testing.assert_array_equal(given[20], plain.forecasts["free_run"].given)
+    assert not np.allclose(given[2], given[20])
+    data = runs[2].data.series
+    assert data is not None
+    context = data.encoding.encode(data.values[None, data.cut - 2 : data.cut]).astype(np.float32)
+    first = data.encoding.decode(mr.training.predict(runs[2].model, context), context[..., 0])
+    assert given[2][0] == pytest.approx(float(first[0]))
+
+
 def test_without_repair_one_training_is_made_and_watched() -> None:
     watched: list[Attempt] = []
     sick = recipe(recall(300, 5, -1), {"training.weight_decay": 1.0, "training.epochs": 8})

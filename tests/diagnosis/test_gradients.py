@@ -7,8 +7,10 @@ import pytest
 from problems import examine, harm, recall, recipe, wave, write_csv
 
 from minirnn.diagnosis import Diagnosis, diagnose
+from minirnn.diagnosis.detectors import vanishing_gradient
 from minirnn.diagnosis.detectors.exploding_gradient import largest_leap
 from minirnn.diagnosis.detectors.vanishing_gradient import ratio_at
+from minirnn.diagnosis.evidence import Answers, Evidence
 from minirnn.inspect.probe import gradient_probe
 from minirnn.nn import SequenceModel
 from minirnn.training.history import Epoch, History
@@ -157,6 +159,48 @@ def test_a_gradient_that_grows_in_a_network_that_learned_is_a_note_at_most() -> 
     trace = learned.run.traces[0]  # type: ignore[union-attr]
     assert np.nanmax(trace.gradient_decay("c")) > 2
     assert learned.healthy
+
+
+def growing() -> tuple[SequenceModel, np.ndarray]:
+    """A linear RNN whose gradient grows by 1.1 a step, and sequences of 60 for it."""
+    model = SequenceModel(
+        "rnn", input_size=1, hidden_size=4, output_size=1, activation="identity", rng=0
+    )
+    model.recurrent.weight_hh_l0.data[...] = 1.1 * np.eye(4)
+    return model, np.random.default_rng(0).normal(size=(60, 80, 1)).astype(np.float32)
+
+
+def test_growth_back_through_time_is_measured_and_is_an_illness_where_nothing_was_learned() -> None:
+    model, x = growing()
+    found = diagnose(model, x, x[-1].copy(), loss="mse").finding("exploding-gradient")
+    assert found is not None
+    assert found.severity == "illness"
+    assert found.evidence["growth"] == pytest.approx(1.1**59, rel=1e-3)
+    assert found.evidence["largest_singular_value_of_weight_hh"] == pytest.approx(1.1, rel=1e-5)
+
+
+def test_the_same_growth_in_a_network_that_answers_well_is_a_note() -> None:
+    model, x = growing()
+    model.head.bias.data[...] = 0
+    own = model(x).numpy()  # targets that it answers perfectly, but for a little
+    wanted = (own + 0.3 * own.std() * x[3]).astype(np.float32)
+    found = diagnose(model, x, wanted, loss="mse").finding("exploding-gradient")
+    assert found is not None
+    assert found.severity == "note"
+    model.recurrent.weight_hh_l0.data[...] = np.eye(4)
+    assert "exploding-gradient" not in diagnose(model, x, wanted, loss="mse").symptoms
+
+
+@pytest.mark.parametrize(("noise", "ill"), [(0.4, False), (3.0, True)])
+def test_a_network_that_answers_from_far_back_all_the_same_is_well(noise: float, ill: bool) -> None:
+    # It holds the sign of the first input in a saturated loop, through which no gradient passes.
+    x = np.random.default_rng(0).normal(size=(60, 120, 1)).astype(np.float32)
+    model = SequenceModel("rnn", input_size=1, hidden_size=4, output_size=1, rng=0)
+    probe = gradient_probe(model, x, x[0])
+    rest = noise * np.random.default_rng(1).normal(size=x[0].shape)
+    evidence = Evidence(x, x[0], probe=probe, answers=Answers(x[0] + rest, x[0]))
+    assert (evidence.skill > 0.5) != ill
+    assert (vanishing_gradient.detect(evidence) is not None) == ill
 
 
 def history(*epochs: tuple[float, float, float]) -> History:

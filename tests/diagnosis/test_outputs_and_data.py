@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,14 +48,13 @@ def test_targets_that_do_not_vary_leave_nothing_to_say() -> None:
 
 
 def test_one_answer_may_be_the_best_where_nothing_tells_the_target() -> None:
-    data = recall(300, 6, -1)
-    noise = np.random.default_rng(7).normal(size=(300, 1)).astype(np.float32)
-    edits: dict[str, object] = {"training.epochs": 3, "training.learning_rate": 1e-3}
-    diagnosis = examine(recipe({"x": data["x"], "y": noise}, edits))
-    found = diagnosis.finding("constant-output")
-    if found is not None:
-        assert found.severity == "note"
-    assert "constant-output" not in harm(diagnosis)
+    rng = np.random.default_rng(7)
+    x, noise = rng.normal(size=(6, 100, 1)), rng.normal(size=(100, 1))
+    for wanted, severity in ((noise, "note"), (x[2], "illness")):
+        one = Answers(np.full((100, 1), 0.1), wanted)
+        found = constant_output.detect(Evidence(x, wanted, answers=one))
+        assert found is not None
+        assert found.severity == severity
 
 
 def test_classes_are_compared_as_probabilities() -> None:
@@ -188,9 +188,24 @@ def test_an_error_that_is_as_large_inside_is_not_the_ranges_fault() -> None:
 
 
 def test_a_network_that_learned_nothing_does_not_blame_the_range() -> None:
-    found = outside_training_range.detect(held_out(lambda y: 0.5))
+    found = outside_training_range.detect(held_out(lambda y: 0.5 - 2 * (y > 1)))
     assert found is not None
+    assert found.evidence["error_ratio"] > 2
     assert found.severity == "note"
+
+
+@pytest.mark.parametrize(("off_by", "severity"), [(0.3, "illness"), (0.001, "note")])
+def test_of_a_series_only_what_is_worse_than_persistence_is_ill(
+    off_by: float, severity: str
+) -> None:
+    evidence = held_out(lambda y: min(y, 1.0) + 0.9 * max(y - 1.0, 0.0) - off_by * (y > 1), 0.0)
+    held = evidence.held_out
+    assert held is not None
+    last = Answers(held.y - 0.05, held.y)
+    series = replace(held, naive=last, trained_naive=Answers(held.trained_y - 0.05, held.trained_y))
+    found = outside_training_range.detect(replace(evidence, held_out=series))
+    assert found is not None
+    assert found.severity == severity
 
 
 def test_a_few_rows_outside_are_not_worth_a_word(tmp_path: Path) -> None:

@@ -151,6 +151,15 @@ def test_states_near_zero_are_the_middle_of_tanh_and_not_an_end() -> None:
     assert saturated_share(shut) == 1.0
 
 
+def test_a_gate_that_is_at_its_end_half_of_the_time_is_a_switch() -> None:
+    model = SequenceModel("rnn", input_size=1, hidden_size=8, output_size=1, rng=0)
+    model.recurrent.weight_hh_l0.data[...] = 0
+    x = np.tile(np.array([0.0, 99.0], np.float32), 6)[:, None, None].repeat(5, axis=1)
+    (trace,) = gradient_probe(model, x, x[0]).traces
+    assert (np.abs(trace.hidden) > 0.9).mean() > 0.4
+    assert saturated_share(trace) == 0.0
+
+
 def test_saturation_is_found_at_its_layer_and_direction() -> None:
     model = SequenceModel(
         "lstm", input_size=2, hidden_size=6, output_size=1, num_layers=2, bidirectional=True, rng=0

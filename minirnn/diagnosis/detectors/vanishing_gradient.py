@@ -99,7 +99,7 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
     if evidence.skill >= LEARNED or all(nowhere_vanished(t) for t in (*traces, *before)):
         return None  # no need to ask the data how far back the answer lies
     needed = evidence.dependence
-    if needed is None or needed.lag is None or needed.lag < 2:
+    if needed is None or needed.lag is None:
         return None
     gain = needed.best - needed.without
     if gain < LEAST_GAIN or evidence.skill >= (needed.best + needed.without) / 2:
@@ -163,13 +163,14 @@ def dead_share(trace: Trace) -> float:
 
 
 def reach(traces: list[Trace], lag: int) -> dict[str, float]:
-    """r at the input `lag` steps back, of each first-layer trace and state, by name."""
-    return {
+    """r at the input `lag` steps back, of each first-layer trace and state that gets gradient."""
+    ratios = {
         f"{trace.name} {state}": ratio_at(trace, state, lag)
         for trace in traces
         if trace.layer == 0
         for state in trace.cell.states
     }
+    return {name: ratio for name, ratio in ratios.items() if np.isfinite(ratio)}
 
 
 def nowhere_vanished(trace: Trace) -> bool:
@@ -191,11 +192,10 @@ def last_ratio(trace: Trace, state: str) -> float:
 
 
 def ratio_at(trace: Trace, state: str, lag: int) -> float:
-    """r at the input `lag` steps from the end of time: 0 where no gradient enters this trace.
+    """r at the input `lag` steps from the end of time; NaN where no gradient enters this trace.
 
     In the reverse direction the far steps come last, so the early inputs are the near ones.
     """
     decay: NDArray[np.float64] = trace.gradient_decay(state)
     at = len(decay) - lag if trace.reverse else lag - 1
-    ratio = decay[min(max(at, 0), len(decay) - 1)]
-    return float(ratio) if np.isfinite(ratio) else 0.0
+    return float(decay[min(max(at, 0), len(decay) - 1)])
