@@ -208,6 +208,23 @@ def test_of_a_series_only_what_is_worse_than_persistence_is_ill(
     assert found.severity == severity
 
 
+@pytest.mark.parametrize(("slope", "severity"), [(0.5, "illness"), (1.0, "note")])
+def test_a_series_that_falls_behind_is_ill_before_its_error_has_doubled(
+    slope: float, severity: str
+) -> None:
+    # Noise hides it in the error; that it stays behind the more, the further out, does not hide.
+    evidence = held_out(lambda y: min(y, 1.0) + slope * max(y - 1.0, 0.0), noise=0.06)
+    held = evidence.held_out
+    assert held is not None
+    last = Answers(held.y - 0.05, held.y)
+    series = replace(held, naive=last, trained_naive=Answers(held.trained_y - 0.05, held.trained_y))
+    found = outside_training_range.detect(replace(evidence, held_out=series))
+    assert found is not None
+    assert found.evidence["error_ratio"] < 2
+    assert found.evidence["rmse_outside"] > found.evidence["naive_rmse_outside"]
+    assert found.severity == severity
+
+
 def test_a_few_rows_outside_are_not_worth_a_word(tmp_path: Path) -> None:
     series = write_csv(tmp_path / "wave.csv", wave())
     edits: dict[str, object] = {"data.window": 2, "data.scale": "standard", "training.epochs": 6}

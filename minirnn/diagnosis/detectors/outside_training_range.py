@@ -9,8 +9,8 @@ Formula    a held-out row is outside when its target, or an input of it, lies be
            on the window's last value, which tells no noise of the target; else on the target)
 Threshold  at least 5% of the rows outside. An illness where the network explains at least half of
            its training targets, so that it is there that it goes wrong, and either the error
-           ratio is above 2, or (a series) behind is above 0.05; and, of a series, where it is
-           worse than persistence there. A note else
+           ratio is above 2, or (a series) behind is above 0.05 and four times its own standard
+           error; and, of a series, where it is worse than persistence there. A note else
 Source     the CO2 series, measured over 10 seeds: behind 0.12 to 0.46, error ratio 1.4 to 8.0
            standardised; behind -0.01, error ratio 1.0 as changes
 Cost       one forward pass over the training and held-out parts
@@ -31,6 +31,7 @@ SYMPTOM = "outside-training-range"
 LEAST_SHARE = 0.05
 RATIO = 2.0
 BEHIND = 0.05
+SURE = 4.0  # standard errors; more than the usual two, for neighbours in a series are alike
 LEAST_INSIDE = 10  # held-out rows inside that make an error to compare with
 
 
@@ -45,10 +46,11 @@ def detect(evidence: Evidence) -> Finding | None:
         return None
     beyond, inside = _rows(held.answers, outside), held.trained_answers
     naive = None if held.naive is None else _rows(held.naive, outside)
-    ratio, behind = error_ratio(held, outside), falls_behind(beyond, naive)
+    ratio, (behind, uncertain) = error_ratio(held, outside), falls_behind(beyond, naive)
+    lags = behind > max(BEHIND, SURE * uncertain)
     wrong = ratio > RATIO
     if naive is not None:
-        wrong = beyond.error > naive.error and (wrong or behind > BEHIND)
+        wrong = beyond.error > naive.error and (wrong or lags)
     learned = inside.skill >= 0.5
     low, high = float(inside.wanted.min()), float(inside.wanted.max())
     asked = [float(held.answers.wanted.min()), float(held.answers.wanted.max())]
@@ -69,7 +71,7 @@ def detect(evidence: Evidence) -> Finding | None:
         if naive is not None:
             again = quantity(naive.error, held.unit)
             explanation += f"; saying the last value again would be off by {again}"
-        if behind > BEHIND:
+        if lags:
             way = share(max(1.0 - behind, 0.0))
             explanation += f". Of every step further out its answers go {way} of the way"
         explanation += "."
@@ -91,6 +93,7 @@ def detect(evidence: Evidence) -> Finding | None:
             "error_ratio": ratio,
             "error_ratio_threshold": RATIO,
             "behind": behind,
+            "behind_standard_error": uncertain,
             "behind_threshold": BEHIND,
             "rmse_outside": beyond.error,
             "rmse_training": inside.error,
@@ -129,13 +132,21 @@ def error_ratio(held: HeldOut, outside: NDArray[np.bool_]) -> float:
     return beyond / home if home > 0 else (np.inf if beyond > 0 else 1.0)
 
 
-def falls_behind(beyond: Answers, naive: Answers | None) -> float:
-    """Slope of (target - answer) on how far out a row is: 0 where answers follow, 1 where flat."""
+def falls_behind(beyond: Answers, naive: Answers | None) -> tuple[float, float]:
+    """Slope of (target - answer) on how far out a row is, and its standard error.
+
+    0 where answers follow, 1 where they are flat.
+    """
     far = beyond.wanted if naive is None else naive.given
     far = far - far.mean(axis=0)
     missed = beyond.wanted - beyond.given
+    missed = missed - missed.mean(axis=0)
     total = float(np.sum(far**2))
-    return float(np.sum(far * (missed - missed.mean(axis=0)))) / total if total else 0.0
+    if total == 0.0 or far.size < 3:
+        return 0.0, np.inf
+    slope = float(np.sum(far * missed)) / total
+    rest = float(np.sum((missed - slope * far) ** 2)) / (far.size - 2)
+    return slope, float(np.sqrt(rest / total))
 
 
 def _rows(answers: Answers, chosen: NDArray[np.bool_]) -> Answers:
