@@ -189,6 +189,20 @@ def test_a_remedy_that_the_data_do_not_allow_is_passed_over(tmp_path: Path) -> N
     assert diagnosis.cured
 
 
+@pytest.mark.parametrize("what", ["x", "y", "both"])
+@pytest.mark.parametrize("scale", ["none", "standard"])
+def test_arrays_that_do_not_vary_are_examined_like_any(what: str, scale: str) -> None:
+    data = recall(60, 4, -1)
+    if what in ("x", "both"):
+        data["x"][...] = 5
+    if what in ("y", "both"):
+        data["y"] = np.full_like(data["y"], 3)
+    edits: dict[str, object] = {"data.scale": scale, "training.epochs": 2}
+    diagnosis = examine(recipe(data, edits), repair=True, trainings=3)
+    json.dumps(diagnosis.to_dict(), allow_nan=False)
+    assert "state-collapse" not in harm(diagnosis) or what == "y"
+
+
 def test_two_layers_both_ways_with_lengths_and_classes_are_examined() -> None:
     rng = np.random.default_rng(0)
     lengths = rng.integers(2, 9, 150)

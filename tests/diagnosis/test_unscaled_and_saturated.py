@@ -151,6 +151,16 @@ def test_states_near_zero_are_the_middle_of_tanh_and_not_an_end() -> None:
     assert saturated_share(shut) == 1.0
 
 
+def test_relu_units_that_are_off_are_another_matter() -> None:
+    model = SequenceModel(
+        "rnn", input_size=1, hidden_size=8, output_size=1, activation="relu", rng=0
+    )
+    model.recurrent.bias_ih_l0.data[...] = -50
+    (trace,) = traced(model)
+    assert (trace.hidden == 0).all()
+    assert saturated_share(trace) == 0.0
+
+
 def test_a_gate_that_is_at_its_end_half_of_the_time_is_a_switch() -> None:
     model = SequenceModel("rnn", input_size=1, hidden_size=8, output_size=1, rng=0)
     model.recurrent.weight_hh_l0.data[...] = 0

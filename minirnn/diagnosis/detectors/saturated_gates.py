@@ -2,9 +2,10 @@
 
 Formula    a unit of a gate is saturated when at least 95% of its activations, over all valid steps
            and sequences, are at an end: a sigmoid below 0.1 or above 0.9, a tanh (whose range is
-           -1 to 1) beyond +-0.9. share = saturated among all units and gates of a layer and
-           direction, but for what is memory: a forget (GRU: update) gate at its right end, and
-           the input gate that is shut while that unit's forget gate is open
+           -1 to 1) beyond +-0.9 (a relu that is off is another matter, and not counted). share =
+           saturated among all units and gates of a layer and direction, but for what is memory: a
+           forget (GRU: update) gate at its right end, and the input gate that is shut while that
+           unit's forget gate is open
 Threshold  share >= 0.5 in some layer and direction: an illness where the network fails, a note
            where it does not, for gates that have learned to be switches are at their ends too
 Source     Karpathy, Johnson and Fei-Fei 2015 (arXiv 1506.02078), section 4.2, for 0.1 and 0.9.
@@ -38,7 +39,7 @@ def detect(evidence: Evidence) -> Finding | None:
     if worst < THRESHOLD:
         return None
     affected = [each.name for part, each in measured if part >= THRESHOLD]
-    gates = gate_saturation(trace)
+    gates = bounded_gates(trace)
     by_gate = {
         name: {"left": _always(gate.left), "right": _always(gate.right)}
         for name, gate in gates.items()
@@ -73,7 +74,7 @@ def detect(evidence: Evidence) -> Finding | None:
 
 def saturated_share(trace: Trace) -> float:
     """Share of a trace's units and gates that are saturated and are not memory."""
-    gates = gate_saturation(trace)
+    gates = bounded_gates(trace)
     if not gates:
         return 0.0
     left = {name: gate.left >= OF_THE_TIME for name, gate in gates.items()}
@@ -92,10 +93,17 @@ def saturated_share(trace: Trace) -> float:
     return sum(int((saturated[name] & counted[name]).sum()) for name in gates) / total
 
 
+def bounded_gates(trace: Trace) -> dict[str, GateSaturation]:
+    """Saturation of the gates that end in a sigmoid or a tanh."""
+    return {
+        name: gate for name, gate in gate_saturation(trace).items() if gate.activation != "relu"
+    }
+
+
 def slope(trace: Trace) -> tuple[float, float]:
     """Mean slope da/dz of a trace's sigmoid gates, and the largest a sigmoid has (0.25)."""
     slopes: list[NDArray[np.float64]] = []
-    for name, gate in gate_saturation(trace).items():
+    for name, gate in bounded_gates(trace).items():
         if gate.activation == "sigmoid":
             a = np.asarray(trace.gates[name][trace.valid], dtype=np.float64)
             slopes.append(a * (1.0 - a))
