@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from minirnn.errors import ArgumentError
 from minirnn.kernels.cells.derivative import Derivative, differentiate
-from minirnn.kernels.cells.vocabulary import Expression, evaluate, in_order, leaf
+from minirnn.kernels.cells.vocabulary import Expression, evaluate, in_order, is_comparison, leaf
 
 Feed = Literal["xh", "x", "h"]
 Equations = Callable[[Any, Any], tuple[Mapping[str, Any], Mapping[str, Any]]]
@@ -164,6 +164,13 @@ class Cell:
         return LocalDerivative(by_slot, by_last)
 
     def _check_declaration(self) -> None:
+        # Names become attributes, file names and parts of generated code.
+        if not (self.name == "<lambda>" or self.name.isidentifier()):
+            raise ArgumentError("name", repr(self.name), "a Python name")
+        for what, names in (("state", self.states), ("slot", self.slots)):
+            for name in names:
+                if not (isinstance(name, str) and name.isidentifier()):
+                    raise ArgumentError(what, repr(name), "a Python name")
         if not self.states or self.states[0] != "h" or len(set(self.states)) != len(self.states):
             raise ArgumentError(
                 "states", repr(self.states), 'different names, the first of them "h", the output'
@@ -191,6 +198,9 @@ class Cell:
             for name, e in given.items():
                 if not isinstance(e, Expression):
                     raise ArgumentError(f"{what}[{name!r}]", type(e).__name__, "an expression")
+                if is_comparison(e):
+                    wanted = "a value: select(a > b, 1.0, 0.0) makes one"
+                    raise ArgumentError(f"{what}[{name!r}]", f"the comparison {e!r}", wanted)
         # The order of storage is the slots' own: what the products fill, the gates overwrite.
         return {s: states[s] for s in self.states}, {s: stored[s] for s in self.slots}
 
@@ -211,6 +221,8 @@ def cell(*, states: tuple[str, ...] | str, **slots: Feed) -> Callable[[Equations
 
     Raises: ArgumentError that names the slot or state at fault.
     """
+    if not isinstance(states, str | tuple | list):
+        raise ArgumentError("states", repr(states), 'a tuple of names, "h" first')
     names = (states,) if isinstance(states, str) else tuple(states)
 
     def make(equations: Equations) -> Cell:
@@ -221,6 +233,7 @@ def cell(*, states: tuple[str, ...] | str, **slots: Feed) -> Callable[[Equations
             parameters, fits = repr(equations), False
         if not fits:
             raise ArgumentError("equations", parameters, "a function of (z, last)")
-        return Cell(equations.__name__, names, slots, equations)
+        name = getattr(equations, "__name__", type(equations).__name__)  # of a partial: its class
+        return Cell(name, names, slots, equations)
 
     return make

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any, Final
 
 import numpy as np
@@ -81,43 +82,47 @@ class Expression:
         return _interned.setdefault(key, self)
 
     def __add__(self, other: Expression | float) -> Expression:
-        return Expression("add", (self, _expression(other)))
+        return _operation("add", self, other)
 
     def __radd__(self, other: float) -> Expression:
-        return Expression("add", (_expression(other), self))
+        return _operation("add", other, self)
 
     def __sub__(self, other: Expression | float) -> Expression:
-        return Expression("subtract", (self, _expression(other)))
+        return _operation("subtract", self, other)
 
     def __rsub__(self, other: float) -> Expression:
-        return Expression("subtract", (_expression(other), self))
+        return _operation("subtract", other, self)
 
     def __mul__(self, other: Expression | float) -> Expression:
-        return Expression("multiply", (self, _expression(other)))
+        return _operation("multiply", self, other)
 
     def __rmul__(self, other: float) -> Expression:
-        return Expression("multiply", (_expression(other), self))
+        return _operation("multiply", other, self)
 
     def __neg__(self) -> Expression:
-        return Expression("multiply", (constant(-1.0), self))
+        return _operation("multiply", -1.0, self)
 
     def __gt__(self, other: Expression | float) -> Expression:
-        return Expression("greater", (self, _expression(other)))
+        return _operation("greater", self, other)
 
     def __ge__(self, other: Expression | float) -> Expression:
-        return Expression("greater_equal", (self, _expression(other)))
+        return _operation("greater_equal", self, other)
 
     def __lt__(self, other: Expression | float) -> Expression:
-        return Expression("greater", (_expression(other), self))
+        return _operation("greater", other, self)
 
     def __le__(self, other: Expression | float) -> Expression:
-        return Expression("greater_equal", (_expression(other), self))
+        return _operation("greater_equal", other, self)
 
     def __bool__(self) -> bool:
         raise ArgumentError(
             "condition", "an expression of a cell", "select(condition, a, b)",
             "A cell's equations are built once, before there are numbers",
         )  # fmt: skip
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Loading a pickle makes the expression anew, so that it finds its interned self.
+        return Expression, (self.operation, self.arguments, self.payload)
 
     def __repr__(self) -> str:
         if self.operation == "leaf":
@@ -128,7 +133,7 @@ class Expression:
         return f"{self.operation}({inside})"
 
 
-def constant(value: float) -> Expression:
+def constant(value: float | Real) -> Expression:
     """A number."""
     return Expression("constant", (), float(value))
 
@@ -138,10 +143,23 @@ def leaf(kind: str, name: str) -> Expression:
     return Expression("leaf", (), (kind, name))
 
 
+def is_comparison(e: Expression) -> bool:
+    """Whether it is a condition of `select`, which has no value to compute with."""
+    return e.operation.startswith("greater")
+
+
+def _operation(name: str, *operands: Expression | float) -> Expression:
+    return Expression(name, tuple(_expression(operand) for operand in operands))
+
+
 def _expression(value: Expression | float) -> Expression:
     if isinstance(value, Expression):
+        if is_comparison(value):
+            raise ArgumentError(
+                "operand", f"the comparison {value!r}", "a value: select(a > b, 1.0, 0.0) makes one"
+            )
         return value
-    if isinstance(value, (int, float)):
+    if isinstance(value, Real):
         return constant(value)
     raise ArgumentError("operand", type(value).__name__, "an expression of the cell or a number")
 
@@ -163,7 +181,7 @@ def identity(x: Expression) -> Expression:
 
 def select(condition: Expression, yes: Expression | float, no: Expression | float) -> Expression:
     """`yes` where the comparison `condition` holds, else `no` (a comparison with NaN is false)."""
-    if not isinstance(condition, Expression) or not condition.operation.startswith("greater"):
+    if not isinstance(condition, Expression) or not is_comparison(condition):
         raise ArgumentError("condition", repr(condition), "a comparison of two expressions")
     return Expression("select", (condition, _expression(yes), _expression(no)))
 

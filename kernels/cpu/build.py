@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -96,7 +97,8 @@ def _compile_cell(cell: Cell, dtype: str) -> Kernels:
     def text(cached: bool) -> str:
         return sequence.source(cell, dtype, cached)
 
-    module = _load(f"{cell.name}_{dtype}", text, fingerprint, f"{cell.name} kernels ({dtype})")
+    stem = re.sub(r"\W", "_", cell.name)[:40]  # a lambda's name would be no file's name everywhere
+    module = _load(f"{stem}_{dtype}", text, fingerprint, f"{cell.name} kernels ({dtype})")
     return Kernels(module.forward_rows, module.backward_rows)
 
 

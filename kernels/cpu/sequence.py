@@ -128,28 +128,34 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
         _HEADER.format(**fields)
         + _FORWARD.format(
             **fields,
-            states=_joined(states),
+            states=_joined(map(_array, states)),
             state_types=f", {cube}" * len(states),
             input_products=_forward_products(cell, "x"),
             hidden_products=_forward_products(cell, "h"),
             entries=_entries(states, indent=12, alternating=True),
             copies=_copies(states),
-            lasts="".join(f", {s}, {s}_before" for s in states),
-            news="".join(f", {s}, {s}_now" for s in states),
+            lasts="".join(f", {_array(s)}, before_{s}" for s in states),
+            news="".join(f", {_array(s)}, now_{s}" for s in states),
         )
         + _BACKWARD.format(
             **fields,
-            gradients=_joined(f"{s}, carry_{s}, total_{s}" for s in states),
+            gradients=_joined(f"{_array(s)}, carry_{s}, total_{s}" for s in states),
             gradient_types=f", {cube}, {matrix}, {cube}" * len(states),
             entries=_entries(states, indent=12, alternating=False),
             places="".join(
-                f", {s}, {s}_before, {s}, {s}_now, carry_{s}, b * HP, total_{s}, total"
+                f", {_array(s)}, before_{s}, {_array(s)}, now_{s}"
+                f", carry_{s}, b * HP, total_{s}, total"
                 for s in states
             ),
             hidden_products=_backward_products(cell, "h"),
             input_products=_backward_products(cell, "x"),
         )
     )
+
+
+def _array(state: str) -> str:
+    """The array of a state in the text; the prefix keeps a state "x" or "class" out of trouble."""
+    return state if state == "h" else f"state_{state}"
 
 
 def _joined(names: Iterable[str]) -> str:
@@ -162,7 +168,7 @@ def _entries(states: tuple[str, ...], indent: int, alternating: bool) -> str:
     for s in states:
         for when in ("before", "now"):
             entry = f"{when} % depth" if alternating and s != "h" else when
-            lines.append(f"{' ' * indent}{s}_{when} = (({entry}) * B + b) * H")
+            lines.append(f"{' ' * indent}{when}_{s} = (({entry}) * B + b) * H")
     return "\n".join(lines)
 
 
@@ -171,7 +177,8 @@ def _copies(states: tuple[str, ...]) -> str:
     for s in states:
         entries = ("now", "before") if s == "h" else ("now % depth", "before % depth")
         lines.append("                for j in range(H):")
-        lines.append(f"                    {s}[{entries[0]}, b, j] = {s}[{entries[1]}, b, j]")
+        array, indent = _array(s), " " * 20
+        lines.append(f"{indent}{array}[{entries[0]}, b, j] = {array}[{entries[1]}, b, j]")
     return "\n".join(lines)
 
 
