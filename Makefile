@@ -26,7 +26,7 @@ test: $(TEST_READY)  ## the tests; those that compare with PyTorch are skipped w
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 oracle: $(TORCH_READY)  ## the tests that compare with PyTorch, which is installed for them
-	$(BIN)/pytest $(PYTEST_ARGS) $(shell grep -rlw --include='test_*.py' torch tests)
+	$(BIN)/pytest $(PYTEST_ARGS) $(shell grep -rl --include='test_*.py' torch tests)
 
 lint: $(TEST_READY)  ## style and types
 	$(BIN)/ruff check
