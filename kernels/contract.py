@@ -129,7 +129,7 @@ def check_call(
     if B == 0:
         raise ShapeError("x", f"shape {x.shape}", "a batch of at least one sequence")
     dtype = x.dtype
-    if dtype not in dtypes:
+    if dtype is not dtypes[0] and dtype not in dtypes:
         names = " or ".join(d.name for d in dtypes)
         raise DTypeError("x", dtype.name, names, "Convert it with .astype(...)")
     weight_ih, weight_hh, bias_ih, bias_hh = weights
@@ -145,18 +145,19 @@ def check_call(
         raise ShapeError("bias_ih", f"shape {bias_ih.shape}", f"({gates_x * H},)")
     if bias_hh is not None and bias_hh.shape != (gates_h * H,):
         raise ShapeError("bias_hh", f"shape {bias_hh.shape}", f"({gates_h * H},)")
-    for name, array in zip(Weights._fields, weights, strict=True):
+    for array in (*weights, *state):
         # Identity first: this runs at every call, and NumPy's own dtypes are single objects.
         if array is not None and array.dtype is not dtype and array.dtype != dtype:
-            raise DTypeError(name, array.dtype.name, f"{dtype.name}, the dtype of x")
+            arguments = [*Weights._fields, *[f"state {s!r}" for s in cell.states]]
+            at = next(i for i, a in enumerate((*weights, *state)) if a is array)
+            raise DTypeError(arguments[at], array.dtype.name, f"{dtype.name}, the dtype of x")
     if len(state) != len(cell.states):
         names = ", ".join(cell.states)
         raise ArgumentError("state", f"{len(state)} array(s)", f"{len(cell.states)}: ({names})")
+    rows = (B, H)
     for name, array in zip(cell.states, state, strict=True):
-        if array.shape != (B, H):
+        if array.shape != rows:
             raise ShapeError(f"state {name!r}", f"shape {array.shape}", f"({B}, {H})")
-        if array.dtype is not dtype and array.dtype != dtype:
-            raise DTypeError(f"state {name!r}", array.dtype.name, f"{dtype.name}, the dtype of x")
     if lengths is not None:
         check_lengths(lengths, T, B)
     if keep not in KEEPS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -117,7 +117,7 @@ def forward(
 
     threads.run(rows, B, 2.0 * T * B * slots * H * (width + H))
     final = 0 if reverse else T
-    last_state = tuple(b[final % len(b)].copy() for b in buffers)
+    last_state = tuple([b[final % len(b)].copy() for b in buffers])
     if not keeps:
         return output, last_state, None
     tape = CpuTape(
@@ -154,9 +154,8 @@ def backward(
     flat_lengths = tape.lengths if tape.lengths is not None else _NO_LENGTHS
 
     dz = np.empty_like(tape.z) if records else tape.z
-    totals = tuple(
-        (np.zeros if masked else np.empty)((T if records else 1, B, H), dtype) for _ in cell.states
-    )
+    empty = np.zeros if masked else np.empty
+    totals = tuple([empty((T if records else 1, B, H), dtype) for _ in cell.states])
     carries = []
     for gradient in dstates:
         carry = np.zeros((B, HP), dtype)
@@ -243,12 +242,14 @@ def _check_gradients(
 ) -> None:
     if len(dstates) != len(cell.states):
         raise ArgumentError("dstate", f"{len(dstates)} array(s)", f"{len(cell.states)}")
-    wanted = [("doutput", doutput, shape)]
-    wanted += [(f"dstate {s!r}", g, shape[1:]) for s, g in zip(cell.states, dstates, strict=True)]  # type: ignore[misc]
-    for name, gradient, size in wanted:
-        if gradient is None:
-            continue
-        if gradient.shape != size:
-            raise ShapeError(name, f"shape {gradient.shape}", f"{size}")
-        if gradient.dtype != dtype:
-            raise DTypeError(name, gradient.dtype.name, dtype.name)
+    if doutput is not None and (doutput.shape != shape or doutput.dtype != dtype):
+        _refuse("doutput", doutput, shape, dtype)
+    for name, gradient in zip(cell.states, dstates, strict=True):
+        if gradient is not None and (gradient.shape != shape[1:] or gradient.dtype != dtype):
+            _refuse(f"dstate {name!r}", gradient, shape[1:], dtype)
+
+
+def _refuse(name: str, gradient: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NoReturn:
+    if gradient.shape != shape:
+        raise ShapeError(name, f"shape {gradient.shape}", f"{shape}")
+    raise DTypeError(name, gradient.dtype.name, dtype.name)

@@ -10,8 +10,6 @@ from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Needs, Tape, Weights
 from minirnn.tensor import Tensor, apply, constant, is_grad_enabled
 
-_kernels: dict[str, Any] = {}
-
 
 def recurrent(
     cell: Cell,
@@ -37,51 +35,51 @@ def recurrent(
 
     Raises: ShapeError, DTypeError or ArgumentError that names the argument.
     """
-    tensors = (x, *state, *[w for w in weights if w is not None])
+    present = [w for w in weights if w is not None]
+    tensors = (x, *state, *present)
+    wants = [tensor.requires_grad for tensor in tensors]
     if keep is None:
-        keep = "nothing"
-        if is_grad_enabled():
-            for tensor in tensors:
-                if tensor.requires_grad:
-                    keep = "tape"
-                    break
-    kernels = _kernels_of(x.device)
+        keep = "tape" if True in wants and is_grad_enabled() else "nothing"
+    kernels = _kernels.get(type(x.data)) or _kernels_of(x)
     arrays = Weights(*[None if w is None else w.data for w in weights])
     initial = [s.data for s in state]
     stacked = initial[0].ndim == 3
     if stacked:
-        initial = [s.reshape(s.shape[1:]) if s.shape[0] == 1 else s for s in initial]
+        initial = [s[0] if len(s) == 1 else s for s in initial]
     output, last, tape = kernels.forward(
         cell, x.data, initial, arrays, lengths=lengths, keep=keep, reverse=reverse
     )
     if stacked:
-        last = tuple([s[None] for s in last])
+        last = [s[None] for s in last]
     if tape is None:
         return constant(output), tuple([constant(s) for s in last]), None
 
-    states = len(cell.states)
-    wants = [tensor.requires_grad for tensor in tensors]
-    present = [w is not None for w in weights]
+    after_states = 1 + len(initial)
 
     def backward(*gradients: Array | None) -> list[Array | None]:
-        flags = iter(wants[1 + states :])
-        needs = Needs(wants[0], any(wants[1 : 1 + states]), *[p and next(flags) for p in present])
+        flags = iter(wants[after_states:])
+        needs = Needs(
+            wants[0],
+            True in wants[1:after_states],
+            *[w is not None and next(flags) for w in arrays],
+        )
         dstate = gradients[1:]
         if stacked:
-            dstate = tuple([None if g is None else g[0] for g in dstate])
+            dstate = tuple([None if d is None else d[0] for d in dstate])
         g = kernels.backward(cell, gradients[0], dstate, tape, needs=needs)
-        dstate = g.state or (None,) * states
-        if stacked:
-            dstate = tuple([None if d is None else d[None] for d in dstate])
-        parameters = [part for part, there in zip(g[2:], present, strict=True) if there]
-        return [g.x, *dstate, *parameters]
+        dinitial: list[Array | None] = [None] * len(initial)
+        if g.state is not None:
+            dinitial = [d[None] for d in g.state] if stacked else list(g.state)
+        parameters = [d for d, w in zip(g[2:], arrays, strict=True) if w is not None]
+        return [g.x, *dinitial, *parameters]
 
     results = apply("recurrent", tensors, (output, *last), backward)
     return results[0], results[1:], tape
 
 
-def _kernels_of(device: str) -> Any:
-    found = _kernels.get(device)
-    if found is None:
-        found = _kernels[device] = kernel_set(device)
+_kernels: dict[type, Any] = {}  # by the type of array that they take
+
+
+def _kernels_of(x: Tensor) -> Any:
+    found = _kernels[type(x.data)] = kernel_set(x.device)
     return found
