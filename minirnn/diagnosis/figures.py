@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Answers, Evidence
@@ -16,6 +17,8 @@ from minirnn.nn import SequenceModel
 from minirnn.training.baselines import seasonal_drift
 from minirnn.training.metrics import accuracy, rmse
 from minirnn.training.predict import predict
+
+Array = NDArray[Any]
 
 
 def measure(
@@ -69,14 +72,24 @@ def free_run(model: SequenceModel, recipe: Recipe, data: PreparedData) -> Foreca
     steps = min(recipe.generation.steps, len(series.values) - series.cut)
     context = recipe.generation.context or series.window
     past = series.values[: series.cut]
-    period = _period(data) or 1
     indices = np.arange(series.cut, series.cut + steps)
     return Forecast(
         indices,
         series.values[indices],
         replace(series, window=context).free_run(model, steps),
-        seasonal_drift(past, steps, period) if len(past) >= 2 * period else None,
+        _continued(past, steps, _period(data)),
     )
+
+
+def _continued(past: Array, steps: int, period: int | None) -> Array | None:
+    """What a free run is held against; None where the past does not tell.
+
+    Without a season the slope is that of the whole past: between a few values it is chance.
+    """
+    if period is not None:
+        return seasonal_drift(past, steps, period) if len(past) >= 2 * period else None
+    ends_known = len(past) > 1 and np.isfinite(past[[0, -1]]).all()
+    return seasonal_drift(past, steps, 1, len(past) - 1) if ends_known else None
 
 
 def _of_free_run(run: Forecast, period: int | None) -> dict[str, Any]:

@@ -201,7 +201,9 @@ def _together(diagnosis: Diagnosis, wording: Wording, axes: Axes | None) -> Sect
         figures = [
             series_page.held_out_figure(attempts, axes),
             series_page.errors_figure(attempts, axes, season if isinstance(season, int) else None),
-            series_page.free_run_figure(attempts, axes, wording.season),
+            series_page.free_run_figure(
+                attempts, axes, story.continued(diagnosis.figures, wording)
+            ),
         ]
         shown = [figure for figure in figures if figure is not None]
         blocks.append(Figures(shown, heading="In pictures", wide=True))

@@ -125,9 +125,9 @@ def errors_figure(
 
 
 def free_run_figure(
-    attempts: Sequence[tuple[str, Attempt]], axes: Axes, season_word: str
+    attempts: Sequence[tuple[str, Attempt]], axes: Axes, baseline_name: str
 ) -> Figure | None:
-    """Every attempt's free run, beside the record and the seasonal baseline."""
+    """Every attempt's free run, beside the record and what needs no network."""
     told = [(k, name, f) for k, name, f in _forecasts(attempts, "free_run")]
     if not told:
         return None
@@ -143,7 +143,7 @@ def free_run_figure(
     baseline = told[0][2].naive
     if baseline is not None:
         x = axes.times[told[0][2].indices]
-        curves.append(Curve(f"last {season_word} and its trend", x, baseline, BASELINE, "dash"))
+        curves.append(Curve(baseline_name, x, baseline, BASELINE, "dash"))
     figure = series(
         curves, x_title=axes.x_title, y_title=axes.y_title, split=float(axes.times[start])
     )

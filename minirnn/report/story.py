@@ -56,8 +56,8 @@ HELD_OUT = Course(
 )
 FREE_RUN = Course(
     "free_run_rmse",
-    "Left to its own answers, it",
-    (("seasonal_rmse", "the last {season} with its trend"),),
+    "Left to its own answers, its error",
+    (("seasonal_rmse", "{continued}"),),
 )
 
 
@@ -211,11 +211,20 @@ def free_run_sentence(figures: Mapping[str, Any], wording: Wording) -> str:
         )
     naive = value_of(figures, "seasonal_rmse")
     if naive is not None:
-        parts.append(
-            f". The {wording.season} before, repeated with its trend, is off by "
-            f"{quantity(naive, unit)}: {compared(error, naive)}"
+        before = (
+            f"The {wording.season} before, repeated with its trend,"
+            if figures.get("season")
+            else "The last value, continued with the trend,"
         )
+        parts.append(f". {before} is off by {quantity(naive, unit)}: {compared(error, naive)}")
     return "".join(parts) + "."
+
+
+def continued(figures: Mapping[str, Any], wording: Wording) -> str:
+    """What a free run is held against; a series without a season has no last one."""
+    if figures.get("season"):
+        return f"the last {wording.season} with its trend"
+    return "the last value with the trend"
 
 
 def compared(error: float, naive: float) -> str:
@@ -267,9 +276,10 @@ def course_sentence(diagnosis: Diagnosis, course: Course, wording: Wording) -> s
     for baseline, name in course.baselines:
         naive = value_of(diagnosis.figures, baseline)
         if naive is not None:
+            name = name.format(continued=continued(diagnosis.figures, wording))
             return (
-                f"{course.what} {went}; without a network, {name.format(season=wording.season)} is "
-                f"off by {quantity(naive, unit)}: {compared(last, naive)}."
+                f"{course.what} {went}; without a network, {name} is off by "
+                f"{quantity(naive, unit)}: {compared(last, naive)}."
             )
     return f"{course.what} {went}."
 
@@ -286,15 +296,17 @@ def before_and_after(diagnosis: Diagnosis, wording: Wording) -> Table | None:
         ("held_out_rmse", f"RMSE held out{measured}", "persistence_rmse", "persistence"),
         ("held_out_rmse", f"RMSE held out{measured}", "mean_rmse", "always the mean"),
         ("held_out_accuracy", "accuracy held out", "majority_accuracy", "always the commonest"),
-        ("free_run_rmse", free, "seasonal_rmse", f"the last {wording.season} and its trend"),
-        ("free_run_swing", f"its last {wording.season}'s swing{measured}", "true_swing", "true"),
+        ("free_run_rmse", free, "seasonal_rmse", continued(diagnosis.figures, wording)),
     ]
+    if diagnosis.figures.get("season"):
+        swing = f"its last {wording.season}'s swing{measured}"
+        lines.append(("free_run_swing", swing, "true_swing", "true"))
     rows = []
     for key, title, baseline, name in lines:
         values = [value_of(a.figures, key) for a in attempts]
-        naive = next(
-            (v for a in attempts if (v := value_of(a.figures, baseline)) is not None), None
-        )
+        measures = [v for a in attempts if (v := value_of(a.figures, baseline)) is not None]
+        # Holes in the series leave a baseline without a number until they are filled.
+        naive = next(filter(math.isfinite, measures), measures[0] if measures else None)
         if all(value is None for value in values) or (name and naive is None):
             continue
         without = f"{quantity(naive)} ({name})" if name else ""

@@ -97,6 +97,20 @@ def test_the_same_recipe_gives_the_same_bits(tmp_path: Path) -> None:
     assert first.history.loss != other.history.loss
 
 
+def test_without_a_season_the_free_run_is_held_against_the_trend_of_the_whole_past(
+    tmp_path: Path,
+) -> None:
+    noise = np.random.default_rng(0).normal(size=200)
+    edits: dict[str, object] = {"data.window": 6, "training.epochs": 1, "generation.steps": 40}
+    run = perform(recipe(write_csv(tmp_path / "a.csv", noise), edits), progress=False)
+    assert run.data.series is not None
+    past = run.data.series.values[:160]
+    slope = (past[-1] - past[0]) / 159
+    drift = run.forecasts["free_run"].naive
+    assert run.figures["season"] is None
+    np.testing.assert_allclose(drift, past[-1] + slope * np.arange(1, 41), rtol=1e-12)
+
+
 def test_a_free_run_is_made_from_the_context_that_is_asked_for(tmp_path: Path) -> None:
     series = write_csv(tmp_path / "a.csv", wave(200))
     edits: dict[str, object] = {"data.window": 20, "training.epochs": 2, "generation.steps": 9}

@@ -119,7 +119,9 @@ def test_a_free_run_that_stands_still_is_said_to():
     assert "in the last year it no longer moves" in told
     assert "5.0 times as far off" in told
     assert "swings by 5.00 ppm" in free_run_sentence(figures | {"free_run_swing": 5.0}, WEEKS)
-    assert "last year" not in free_run_sentence(figures | {"season": None}, WEEKS)
+    without = free_run_sentence(figures | {"season": None}, WEEKS)
+    assert "year" not in without
+    assert "The last value, continued with the trend, is off by 1.20 ppm" in without
     assert free_run_sentence({}, WEEKS) == ""
 
 
@@ -184,6 +186,41 @@ def test_the_table_has_a_column_an_attempt_and_the_baselines_beside_them():
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["RMSE held out (ppm)"] == ["30.0", "not a number", "0.500 (persistence)"]
     assert rows["illnesses and warnings"] == ["1", "none", ""]
+
+
+def test_a_baseline_that_holes_leave_without_a_number_is_shown_once_they_are_filled():
+    holes = {"held_out_rmse": math.nan, "persistence_rmse": math.nan}
+    filled = {"held_out_rmse": 0.4, "persistence_rmse": 0.5}
+    edit = {"data.missing": "interpolate"}
+    table = before_and_after(
+        diagnosis(attempt(figures=holes), attempt(figures=filled, edit=edit)), WORDS
+    )
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["RMSE held out"] == ["not a number", "0.400", "0.500 (persistence)"]
+
+
+def test_a_series_without_a_season_is_not_said_to_have_a_last_one():
+    figures = {
+        "free_run_rmse": 6.0,
+        "free_run_steps": 457,
+        "free_run_swing": 1.0,
+        "true_swing": 6.5,
+        "seasonal_rmse": 1.2,
+        "season": 52,
+    }
+
+    def told(figures):
+        story = diagnosis(attempt(figures=figures))
+        return str(before_and_after(story, WEEKS).rows), ending(story, WEEKS)
+
+    table, end = told(figures)
+    assert "1.20 (the last year with its trend)" in table
+    assert "its last year's swing" in table
+    assert "without a network, the last year with its trend is off by 1.20" in end
+    table, end = told(figures | {"season": None})
+    assert "year" not in table + end
+    assert "1.20 (the last value with the trend)" in table
+    assert "without a network, the last value with the trend is off by 1.20" in end
 
 
 def test_what_was_not_measured_has_no_row():
