@@ -112,14 +112,28 @@ def _add_doctor(commands: Any) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="a CSV file, or a recipe (.toml)")
     series = parser.add_argument_group("for a CSV file (a recipe says these itself)")
-    series.add_argument("--column", metavar="NAME", help="the column that holds the series")
     series.add_argument(
-        "--window", type=_count, metavar="STEPS", help="how many values the network sees at a time"
+        "--column",
+        metavar="NAME",
+        help="the column that holds the series; needed if there is more than one",
     )
     series.add_argument(
-        "--horizon", type=_count, metavar="STEPS", help="how many steps ahead it predicts"
+        "--window",
+        type=_count,
+        metavar="STEPS",
+        help="how many values the network sees at a time (default: 48)",
     )
-    parser.add_argument("--epochs", type=_count, help="how often it goes through the training data")
+    series.add_argument(
+        "--horizon",
+        type=_count,
+        metavar="STEPS",
+        help="how many steps ahead it predicts (default: 1)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=_count,
+        help="how often it goes through the training data (default: the recipe's, or 20)",
+    )
     parser.add_argument(
         "--seed", type=_whole_number, help="of the weights and of the order of training"
     )

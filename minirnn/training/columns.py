@@ -40,12 +40,12 @@ def read_column(path: str | PathLike[str], name: str | None = None) -> Column:
 
     The file is UTF-8 (a byte-order mark is allowed); cells are parted by comma, semicolon or tab,
     whichever the first line holds most of. Empty cells and NA, N/A, NaN, null, none become NaN.
-    `name` may be left out when the file has one column. Blank lines are skipped, except that
-    inside a file of one column a blank line is an empty cell.
+    `name` may be left out when the file has one column and its first line is no number. Blank lines
+    are skipped, except that inside a file of one column a blank line is an empty cell.
 
     Raises: DataError when the file is missing, not readable, not UTF-8 or empty; when the column
-    is unknown or its name occurs twice; when a row has too many or too few cells, a cell is not a
-    number, or no cell is. The message names the line.
+    is unknown, not named where it must be, or its name occurs twice; when a row has too many or too
+    few cells, a cell is not a number, or no cell is. The message names the line.
     """
     path = Path(path)
     rows = _rows(path)
@@ -109,14 +109,34 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _index_of(name: str | None, names: list[str], path: Path) -> int:
     listed = ", ".join(repr(n) for n in names)
     if name is None:
-        if len(names) == 1:
-            return 0
-        raise DataError("column", f"none for {str(path)!r}", f"one of its columns: {listed}")
+        if len(names) > 1:
+            raise DataError(
+                "column",
+                f"none for {str(path)!r}",
+                f"one of its columns: {listed}",
+                "Name it: --column in a terminal, data.column in a recipe",
+            )
+        if _is_number(names[0]):
+            raise DataError(
+                "path",
+                f"the number {names[0]!r} in the first line of {str(path)!r}",
+                "the column's name",
+                "Put a line with a name first; or, if that is its name, name it as the column",
+            )
+        return 0
     if names.count(name) == 1:
         return names.index(name)
     if name in names:
         raise DataError("column", f"{name!r}, which occurs twice in {str(path)!r}", "a unique name")
     raise DataError("column", f"{name!r}", f"a column of {str(path)!r}: {listed}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(cell: str, name: str, line: int, path: Path) -> float:

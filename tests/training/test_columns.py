@@ -47,6 +47,10 @@ def test_an_only_column_needs_no_name(tmp_path: Path) -> None:
     assert read_column(written(tmp_path, "ppm\n1\n2\n")).name == "ppm"
 
 
+def test_a_number_may_be_the_name_of_a_column_where_it_is_named(tmp_path: Path) -> None:
+    assert read_column(written(tmp_path, "2024\n1\n2\n"), "2024").values.tolist() == [1.0, 2.0]
+
+
 def test_blank_lines_are_missing_cells_inside_a_file_of_one_column_and_nothing_else(
     tmp_path: Path,
 ) -> None:
@@ -66,6 +70,8 @@ BAD = {
     "nothing but gaps": ("a,b\n,1\n,2\n", "a", "no number in any row"),
     "unknown column": ("a,b\n1,2\n", "c", r"got 'c'; wanted a column of .*: 'a', 'b'"),
     "no column named": ("a,b\n1,2\n", None, "one of its columns: 'a', 'b'"),
+    "how to name one": ("a,b\n1,2\n", None, "--column in a terminal, data.column in a recipe"),
+    "no header": ("1.5\n2\n3\n", None, r"got the number '1.5' in the first line of"),
     "column named twice": ("a,a\n1,2\n", "a", "occurs twice"),
     "text in a cell": ("a,b\n1,2\nhigh,3\n", "a", r"column 'a': got 'high' in line 3"),
     "a decimal comma": ('a;b\n1;2\n"3,5";4\n', "a", r"'3,5' in line 3"),
