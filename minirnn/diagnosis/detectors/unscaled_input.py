@@ -71,7 +71,7 @@ def detect(evidence: Evidence) -> Finding | None:
             f"The network is fed values from {range_text} as they are. Multiplied with its weights "
             f"they drive {share(pinned)} of the first layer's gates to the end of their range at "
             "every step, so that these gates no longer see by how much one input differs from "
-            f"another (the values themselves differ by {number(float(column.std()))} only)."
+            f"another (their standard deviation is {number(float(column.std()))} only)."
             if severity == "illness"
             else f"The network is fed values from {range_text} as they are. That is far from the "
             "size its gates are made for"
