@@ -73,7 +73,7 @@ def save(trace: Trace, path: Path) -> None:
     content = to_bytes(arrays, metadata={"minirnn": json.dumps(about)})
     try:
         write_whole(path, content)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: "" and "." name no file
         raise CheckpointError("path", f"{str(path)!r}: {error}", "a file to write") from error
 
 

@@ -70,4 +70,8 @@ def uniform_parameter(
     rng: np.random.Generator, bound: float, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Tensor:
     """A parameter, uniform between -bound and bound; drawn in float64, then rounded to dtype."""
-    return Tensor(rng.uniform(-bound, bound, shape).astype(dtype), requires_grad=True)
+    try:
+        values = rng.uniform(-bound, bound, shape)
+    except ValueError:  # NumPy's "maximum allowed dimension exceeded", or its product
+        raise ShapeError("parameter", f"shape {shape}", "one that fits in memory") from None
+    return Tensor(values.astype(dtype), requires_grad=True)

@@ -26,6 +26,9 @@ Missing = Literal["keep", "interpolate"]
 Part = Literal["training", "validation"]
 Floats = NDArray[np.float64]
 
+# What a series may hold in its own units: squares of it, as an error takes them, are numbers.
+SMALLEST, LARGEST = 1e-150, 1e150
+
 
 @dataclass(frozen=True, eq=False)
 class PreparedSeries:
@@ -105,15 +108,18 @@ class PreparedSeries:
         return run[self.window :]
 
     def _predict(self, model: Module, contexts: Floats) -> Floats:
-        outputs = predict(model, self.encoding.encode(contexts).astype(self.dtype))
+        with np.errstate(over="ignore"):
+            inputs = self.encoding.encode(contexts).astype(self.dtype)
+        outputs = predict(model, inputs)
         return self.encoding.decode(outputs, contexts)
 
     def _sequences(self, part: Part) -> Sequences:
         contexts = self.contexts(part)
-        return Sequences(
-            self.encoding.encode(contexts).astype(self.dtype),
-            self.encoding.encode_targets(self.targets(part), contexts).astype(self.dtype),
-        )
+        with np.errstate(over="ignore"):  # what overflows is infinite, and found as `non-finite`
+            return Sequences(
+                self.encoding.encode(contexts).astype(self.dtype),
+                self.encoding.encode_targets(self.targets(part), contexts).astype(self.dtype),
+            )
 
 
 def prepare_series(
@@ -138,7 +144,7 @@ def prepare_series(
 
     Raises: ArgumentError, ShapeError, DTypeError; DataError when the training part is too short
     for one window and its target, holds no number, or has no spread (a constant series; with
-    "change" and a scale, a straight line).
+    "change" and a scale, a straight line), and when the values are too large or too small.
     """
     series = check_series(values, "values")
     window, horizon = check_count("window", window), check_count("horizon", horizon)
@@ -152,15 +158,30 @@ def prepare_series(
         raise DataError(
             "values",
             f"a series of {len(series)} values, {cut} of them for training",
-            f"at least {window + horizon} for training: a window of {window} and its target",
-            "Choose a smaller window",
+            f"at least {window + horizon} for training: a window of {window} and its target"
+            + (f" {horizon} steps later" if horizon > 1 else ""),
+            "Choose a smaller window" + (" or horizon" if horizon > 1 else ""),
         )
     _check_spread(series[:cut])
+    fed = float(np.finfo(dtype).tiny) if scale == "none" else 0.0
+    _check_size(series, max(SMALLEST, fed))
     absent, gaps = count_missing(series)
     if missing == "interpolate":
         series = interpolate_missing(series, cut)
     encoding = fit_encoding(series[:cut], window, horizon, transform, scale)
     return PreparedSeries(series, cut, window, horizon, encoding, absent, gaps, np.dtype(dtype))
+
+
+def _check_size(series: Floats, smallest: float) -> None:
+    """Refuse what would become zeros or infinities on the way, in silence."""
+    largest = float(np.nanmax(np.abs(series)))
+    if not smallest <= largest <= LARGEST:
+        raise DataError(
+            "values",
+            f"values of up to {largest:g}",
+            f"a largest value between {smallest:.2g} and {LARGEST:g}",
+            "Write the series in another unit",
+        )
 
 
 def _check_spread(past: Floats) -> None:

@@ -80,6 +80,13 @@ def test_numbers_that_are_not_finite_are_kept(tmp_path):
     assert_same(trace, mr.Trace.load(tmp_path / "t"))
 
 
+@pytest.mark.parametrize("path", ["", "missing/t"])
+def test_a_path_that_cannot_be_written_is_named(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"path: got .* wanted a file to write"):
+        trace_of(T=0).save(path)
+
+
 def test_a_cell_of_ones_own_is_loaded_without_its_equations(tmp_path):
     (trace,) = run(mr.Recurrent(minimal, 3, 4, dtype="float64", rng=1), batch())
     trace.save(tmp_path / "t")

@@ -142,6 +142,7 @@ CONSTRUCTIONS: list[tuple[str, Callable[[], Any], type[MinirnnError], str]] = [
     ("a cell's name", make(mr.Recurrent, "gate", WIDTH, H), ArgumentError, "cell"),
     ("a function for a cell", make(mr.Recurrent, len, WIDTH, H), ArgumentError, "cell"),
     ("a Linear without outputs", make(mr.Linear, 3, 0), ArgumentError, "out_features"),
+    ("a Linear beyond all memory", make(mr.Linear, 3, 2**62), ShapeError, "parameter"),
     ("a Linear without inputs", make(mr.Linear, 0, 3), ArgumentError, "in_features"),
     ("a probability", make(mr.Dropout, 2.0), ArgumentError, "p"),
     ("an empty chain", make(mr.Sequential), ArgumentError, "modules"),

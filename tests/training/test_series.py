@@ -213,6 +213,21 @@ BAD: dict[str, tuple[type[MinirnnError], str, dict[str, Any]]] = {
         {"values": np.arange(10.0), "transform": "change", "scale": "standard"},
     ),
     "infinite": (DataError, "inf at index 2", {"values": [1.0, 2.0, np.inf, 3.0] * 3}),
+    "too large to be squared": (
+        DataError,
+        r"values of up to 1e\+300",
+        {"values": [1.0, 1e300] * 5, "scale": "standard"},
+    ),
+    "all of them 0 in float32": (
+        DataError,
+        "values of up to 1e-50",
+        {"values": [0, 1e-50] * 5, "dtype": "float32"},
+    ),
+    "too short for the horizon": (
+        DataError,
+        "its target 9 steps later. Choose a smaller window or horizon",
+        {"horizon": 9},
+    ),
     "text": (DTypeError, "values", {"values": ["a"] * 10}),
     "half precision": (DTypeError, "dtype", {"dtype": "float16"}),
     "unknown transform": (ArgumentError, "transform: got 'log'", {"transform": "log"}),
@@ -229,6 +244,15 @@ def test_what_cannot_be_prepared_is_a_typed_error(case: str) -> None:
     error, message, options = BAD[case]
     with pytest.raises(error, match=message):
         prepared(**options)
+
+
+def test_small_and_large_values_pass_where_a_scale_makes_them_fit() -> None:
+    for size in (1e-140, 1e140):
+        scaled = prepared(np.array([0.0, 1.0] * 6) * size, scale="minmax", dtype="float32")
+        assert scaled.training.x.max() == 1.0
+    # Without one they are infinite, for the doctor to find; not warned of on the way.
+    raw = prepared(np.array([0.0, 1.0] * 5) * 1e140, dtype="float32")
+    assert np.isinf(raw.training.x).any()
 
 
 def test_an_unknown_part_is_named() -> None:
