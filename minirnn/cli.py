@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         command: Callable[[argparse.Namespace], int] = arguments.command
         status = command(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # started with it closed: then nothing was printed
+            sys.stdout.flush()
         return status
     except MinirnnError as error:
         print(f"minirnn: error: {_one_line(error)}", file=sys.stderr)
@@ -50,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes stdout once more at exit; give it somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
+    except (OSError, MemoryError) as error:  # a full disk; a network larger than the machine
+        print(f"minirnn: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
 
 
 def _one_line(error: MinirnnError) -> str:

@@ -82,6 +82,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Whatever happens on the way, `path` holds the whole of the old file or the whole of the new.
     """
+    if path.exists() and not path.is_file():  # /dev/null: a rename would take its place
+        raise OSError("it is a folder, a device or a pipe")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:

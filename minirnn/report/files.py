@@ -13,7 +13,7 @@ def check_writable(path: str | os.PathLike[str], argument: str = "path") -> Path
     """Refuse at once what could not be written at the end of a long run.
 
     Raises: ArgumentError naming `argument` when the folder is missing or may not be written to, or
-    when `path` is a folder itself.
+    when `path` is a folder itself, a device or a pipe.
     """
     target = Path(path)
     folder = target.parent
@@ -21,6 +21,8 @@ def check_writable(path: str | os.PathLike[str], argument: str = "path") -> Path
         raise ArgumentError(argument, repr(str(target)), "a path in a folder that exists")
     if target.is_dir():
         raise ArgumentError(argument, f"the folder {str(target)!r}", "the name of a file")
+    if target.exists() and not target.is_file():  # /dev/null: a rename would take its place
+        raise ArgumentError(argument, f"{str(target)!r}, a device or pipe", "the name of a file")
     if not os.access(folder, os.W_OK):
         raise ArgumentError(argument, repr(str(target)), "a path in a folder you may write to")
     return target

@@ -21,6 +21,7 @@ from minirnn.training.losses import (
     align,
     check_fit,
     check_labels,
+    check_model,
     resolve_loss,
     run_model,
 )
@@ -68,6 +69,7 @@ def fit(
 
     Raises: ShapeError, DTypeError or ArgumentError that names the argument.
     """
+    check_model(model)
     fitting = _Fitting(
         model=model,
         train=as_sequences(train, "train"),

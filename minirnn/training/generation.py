@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.nn import Module
 from minirnn.tensor import no_grad
-from minirnn.training.losses import is_batch_first
+from minirnn.training.losses import check_model, is_batch_first
 from minirnn.training.predict import mode
 from minirnn.training.windows import check_count
 
@@ -49,6 +49,7 @@ def generate(
     DTypeError; ArgumentError, also for a bidirectional model without a window: a step of the
     reverse direction needs the steps after it.
     """
+    check_model(model)
     inputs = _check_context(context, window)
     steps = check_count("steps", steps, 0)
     choose = _sampler(sample, temperature, seed)
@@ -107,8 +108,8 @@ def _sampler(sample: Any, temperature: float, seed: int) -> Sample:
     if sample == "temperature":
         if not 0 < temperature < np.inf:
             raise ArgumentError("temperature", temperature, "a finite number above 0")
-        rng = np.random.default_rng(seed)
-        return lambda output: _one_hot(_draw(output / temperature, rng), output)
+        rng = np.random.default_rng(check_count("seed", seed, 0))
+        return lambda output: _one_hot(_draw(output, temperature, rng), output)
     if not callable(sample):
         wanted = "None, 'greedy', 'temperature', or a callable"
         raise ArgumentError("sample", repr(sample), wanted)
@@ -116,16 +117,19 @@ def _sampler(sample: Any, temperature: float, seed: int) -> Sample:
     return chosen
 
 
-def _draw(logits: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw a class from softmax(logits), row by row: the largest logit after Gumbel noise.
+def _draw(logits: NDArray[Any], temperature: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw a class from softmax(logits / temperature), row by row: largest after Gumbel noise.
 
     Source: Gumbel 1954; Maddison, Tarlow & Minka, "A* sampling" (2014), section 2.
     """
-    drawn: NDArray[np.int64] = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    # The noise is scaled, not the logits, which a small temperature would carry to infinity.
+    noise = rng.gumbel(size=logits.shape)
+    drawn: NDArray[np.int64] = (logits + temperature * noise).argmax(axis=1)
     return drawn
 
 
 def _one_hot(classes: NDArray[np.int64], like: NDArray[Any]) -> NDArray[Any]:
     vectors = np.zeros_like(like)
     vectors[np.arange(len(classes)), classes] = 1
+    vectors[np.isnan(like).any(axis=1)] = np.nan  # no class is likely where a logit is no number
     return vectors

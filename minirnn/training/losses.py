@@ -53,6 +53,12 @@ def run_model(model: Module, batch: Sequences) -> Tensor:
     return output.swapaxes(0, 1) if batch_first and output.ndim == 3 else output
 
 
+def check_model(model: object) -> None:
+    """Raises: ArgumentError, if `model` is no `Module`."""
+    if not isinstance(model, Module):
+        raise ArgumentError("model", f"a {type(model).__name__}", "a minirnn Module")
+
+
 def is_batch_first(model: Module) -> bool:
     """Whether the model, or the recurrent layers inside it, say `batch_first`."""
     return bool(getattr(getattr(model, "recurrent", model), "batch_first", False))

@@ -24,14 +24,15 @@ PLAIN_LINES = 20  # at most about so many plain lines, however many epochs
 def open_display(progress: bool | TextIO | None) -> Iterator[tuple[Callback, ...]]:
     """The callbacks that show progress: none for False; else one that suits the stream.
 
-    None and True mean stderr. A stream that is a terminal gets a live display, another plain lines.
+    None and True mean stderr, or nothing where that is closed. A stream that is a terminal gets a
+    live display, another plain lines.
 
     Raises: ArgumentError for what is neither a bool nor a stream.
     """
     stream = sys.stderr if progress is None or isinstance(progress, bool) else progress
-    if not hasattr(stream, "write"):
+    if stream is not None and not hasattr(stream, "write"):
         raise ArgumentError("progress", repr(progress), "True, False, or a text stream")
-    if progress is False:
+    if progress is False or stream is None:
         yield ()
         return
     if not _is_terminal(stream):

@@ -191,6 +191,23 @@ def test_interrupted_is_one_line_and_status_130(files, monkeypatch, capsys):
     assert captured.err == "\nminirnn: interrupted\n"
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError("3 TiB")])
+def test_what_the_machine_cannot_do_is_one_line_and_status_2(error, files, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("minirnn.diagnosis.doctor", fail)
+    assert cli.main(["doctor", "healthy.toml"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"minirnn: error: {error}\n"
+
+
+def test_closed_streams_are_written_to_by_nobody(files, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert cli.main(["doctor", "healthy.toml"]) == 0
+
+
 def test_warmup_names_what_it_compiles(monkeypatch, capsys):
     warmed = []
     monkeypatch.setattr("minirnn.kernels.cpu.warm_up", lambda *what: warmed.append(what))

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from minirnn.errors import ArgumentError
+from minirnn.inspect.storage import write_whole
 from minirnn.report.files import check_writable, write_atomically
 
 
@@ -46,6 +47,18 @@ def test_it_is_flushed_to_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: seen.append(target.exists()))
     write_atomically(target, "new")
     assert seen == [False]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs files of other kinds")
+def test_a_device_or_pipe_is_not_replaced_by_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ArgumentError, match="a device or pipe"):
+        write_atomically(pipe, "text")
+    with pytest.raises(OSError, match="a device or a pipe"):
+        write_whole(pipe, b"text")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_what_cannot_be_written_is_refused_by_name(tmp_path):

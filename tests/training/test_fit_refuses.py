@@ -53,6 +53,8 @@ BAD: dict[str, tuple[type[MinirnnError], str, dict[str, Any]]] = {
     "bad validation": (ShapeError, "y", {"validation": (X, np.ones((8, 2), f32))}),
     "no data": (ArgumentError, "train", {"train": None}),
     "validation of one array": (ArgumentError, "validation", {"validation": X}),
+    "no model": (ArgumentError, "model", {"model": None}),
+    "a function for a model": (ArgumentError, "model", {"model": lambda x: x}),
     # the loss
     "an unknown loss": (ArgumentError, "loss", {"loss": "rmse"}),
     "no loss": (ArgumentError, "loss", {"loss": None}),

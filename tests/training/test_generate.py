@@ -133,6 +133,22 @@ def test_sampling_repeats_with_its_seed() -> None:
     assert np.any(draw(1) != draw(2))
 
 
+@pytest.mark.parametrize("sample", ["greedy", "temperature"])
+def test_logits_that_are_no_numbers_choose_no_class(sample: Any) -> None:
+    run = generate(Logits(0.0, np.nan, 1.0), CLASSES, 2, window=1, sample=sample)
+    assert np.isnan(run).all()
+
+
+def test_extreme_temperatures_are_the_limits_that_they_should_be() -> None:
+    def draw(temperature: float) -> np.ndarray:
+        network = Logits(0.0, 2.0, 1.0)
+        options: dict[str, Any] = {"sample": "temperature", "temperature": temperature}
+        return generate(network, CLASSES, 40, window=1, **options).mean(axis=(0, 1))
+
+    np.testing.assert_array_equal(draw(1e-300), [0.0, 1.0, 0.0])
+    np.testing.assert_allclose(draw(1e300), [1 / 3] * 3, atol=0.015)
+
+
 def test_a_sampler_of_ones_own_turns_outputs_into_inputs() -> None:
     context = np.array([[1.0], [2.0]])
     run = generate(Sum(), context, 3, window=2, sample=lambda output: output % 4)
@@ -153,6 +169,7 @@ BAD: dict[str, tuple[type[MinirnnError], str, dict[str, Any]]] = {
     "negative steps": (ArgumentError, "steps", {"steps": -1}),
     "an unknown sampler": (ArgumentError, "sample", {"sample": "beam"}),
     "no temperature": (ArgumentError, "temperature", {"sample": "temperature", "temperature": 0}),
+    "a negative seed": (ArgumentError, "seed", {"sample": "temperature", "seed": -1}),
     "both directions with a carried state": (ArgumentError, "model", {"bidirectional": True}),
 }
 
