@@ -84,6 +84,7 @@ def table(rows: list[Row]) -> str:
 def page(rows: list[Row]) -> str:
     told = sum(row.as_told for row in rows)
     first = rows[0].acts[0][2]
+    better = sum(row.acts[-1][2]["free_run_rmse"] < first["seasonal_rmse"] for row in rows)
     recipe = demo_recipe()
     return f"""# The demo over {len(rows)} seeds
 
@@ -99,9 +100,7 @@ As told in {told} of {len(rows)}: every symptom of each act named, cured, and th
 
 Without a network: repeating the last value is off by {first["persistence_rmse"]:.3g} ppm
 one step ahead; last year plus a ten-year trend by {first["seasonal_rmse"]:.3g} ppm over
-the free run, and the cured network does better in
-{sum(row.acts[-1][2]["free_run_rmse"] < first["seasonal_rmse"] for row in rows)} of
-{len(rows)}.
+the free run. There the cured network does better in {better} of {len(rows)}.
 """
 
 
