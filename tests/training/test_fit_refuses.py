@@ -53,8 +53,6 @@ BAD: dict[str, tuple[type[MinirnnError], str, dict[str, Any]]] = {
     "bad validation": (ShapeError, "y", {"validation": (X, np.ones((8, 2), f32))}),
     "no data": (ArgumentError, "train", {"train": None}),
     "validation of one array": (ArgumentError, "validation", {"validation": X}),
-    "no model": (ArgumentError, "model", {"model": None}),
-    "a function for a model": (ArgumentError, "model", {"model": lambda x: x}),
     # the loss
     "an unknown loss": (ArgumentError, "loss", {"loss": "rmse"}),
     "no loss": (ArgumentError, "loss", {"loss": None}),
@@ -120,6 +118,13 @@ def test_it_is_a_typed_error_that_names_the_argument(case: str) -> None:
     assert caught.value.argument == argument  # type: ignore[attr-defined]
     for name, value in trained.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("thing", [None, lambda x: x])
+def test_what_is_no_model_is_refused(thing: Any) -> None:
+    optimizer = Adam(model().parameters())
+    with pytest.raises(ArgumentError, match=r"model: got a .*; wanted a minirnn Module"):
+        fit(thing, (X, Y), loss="mse", optimizer=optimizer, epochs=1, progress=False)
 
 
 def test_the_message_for_targets_that_would_broadcast_tells_the_shapes() -> None:
