@@ -98,6 +98,7 @@ class Node:
         "__weakref__",
         "backward",
         "edges",
+        "fresh",
         "gradients",
         "name",
         "outputs",
@@ -105,8 +106,11 @@ class Node:
         "used",
     )
 
-    def __init__(self, name: str, edges: Sequence[Edge], outputs: int, backward: Backward) -> None:
+    def __init__(
+        self, name: str, edges: Sequence[Edge], outputs: int, backward: Backward, fresh: bool
+    ) -> None:
         self.name = name
+        self.fresh = fresh  # whether `backward` makes new arrays, which a leaf may keep
         self.edges = edges
         self.outputs = outputs
         self.backward: Backward | None = backward
@@ -222,7 +226,7 @@ def _propagate(node: Node, sums: dict[Leaf, Array]) -> None:
             if edge in sums:
                 sums[edge] += gradient
             else:
-                sums[edge] = own_copy(gradient)
+                sums[edge] = gradient if node.fresh else own_copy(gradient)
 
 
 def _check(name: str, gradient: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -346,7 +346,12 @@ class Tensor:
 
 
 def apply(
-    name: str, inputs: tuple[Tensor, ...], outputs: tuple[Array, ...], backward: Backward
+    name: str,
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Array, ...],
+    backward: Backward,
+    *,
+    fresh: bool = False,
 ) -> tuple[Tensor, ...]:
     """Make tensors of the arrays that an operation computed, and record it if a gradient may come.
 
@@ -356,21 +361,28 @@ def apply(
     for no gradient, as it should where the input's `requires_grad` is False. It must not write to
     what it is given, may return it, and must not keep the resulting tensors (the tape would be a
     cycle); keeping their arrays is fine.
+
+    fresh: every array that `backward` answers with is new and nobody else's, no two the same, so
+    that a leaf may keep it as its `grad` instead of a copy.
     """
     if mode.enabled:
         for tensor in inputs:
             if tensor._requires_grad:
-                return _record(name, inputs, outputs, backward)
+                return _record(name, inputs, outputs, backward, fresh)
     return tuple([constant(array) for array in outputs])
 
 
 def _record(
-    name: str, inputs: tuple[Tensor, ...], outputs: tuple[Array, ...], backward: Backward
+    name: str,
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Array, ...],
+    backward: Backward,
+    fresh: bool,
 ) -> tuple[Tensor, ...]:
     edges: list[Edge] = [
         t._origin if t._origin is not None else (t if t._requires_grad else None) for t in inputs
     ]
-    node = Node(name, edges, len(outputs), backward)
+    node = Node(name, edges, len(outputs), backward, fresh)
     results = []
     for index, array in enumerate(outputs):
         result = constant(array)

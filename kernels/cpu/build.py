@@ -31,6 +31,7 @@ class Kernels(NamedTuple):
     """The compiled functions of one cell in one dtype."""
 
     forward_rows: Any
+    forward_alone: Any
     backward_rows: Any
 
 
@@ -99,13 +100,13 @@ def _compile_cell(cell: Cell, dtype: str) -> Kernels:
 
     stem = re.sub(r"\W", "_", cell.name)[:40]  # a lambda's name would be no file's name everywhere
     module = _load(f"{stem}_{dtype}", text, fingerprint, f"{cell.name} kernels ({dtype})")
-    return Kernels(module.forward_rows, module.backward_rows)
+    return Kernels(module.forward_rows, module.forward_alone, module.backward_rows)
 
 
 _SHARED_SIGNATURES = """
 
 pack_forward = njit("void({m}, {m}, {f}, {f}, i8[:, ::1], i8[:, ::1], i8, i8, i8, {f}, {f}, {m})",
-                    cache={cache}, **COMPILE)(pack_forward)
+                    cache={cache}, **COMPILE)(pack_forward.py_func)
 pack_backward = njit("void({m}, {m}, i8, i8, i8, i8, i8, b1, {f}, {f})",
                      cache={cache}, **COMPILE)(pack_backward)
 parameter_gradients = njit("void({f}, i8, i8, {t}, {t}, i8, i8, i8, i8, i8, i8[::1], b1, i8[::1], "

@@ -22,6 +22,7 @@ class _Plan(NamedTuple):
     """What depends only on the cell and the dtype."""
 
     forward_rows: Any
+    forward_alone: Any
     backward_rows: Any
     shared: Any
     lanes: int
@@ -41,6 +42,7 @@ def _plan(cell: Cell, dtype: np.dtype[Any]) -> _Plan:
     slots = list(cell.slots)
     return _Plan(
         kernels.forward_rows,
+        kernels.forward_alone,
         kernels.backward_rows,
         build.shared_of(dtype.name),
         product.lanes_of(dtype.name),
@@ -90,13 +92,6 @@ def forward(
     flat_lengths = _NO_LENGTHS if lengths is None else np.ascontiguousarray(lengths, dtype=np.int64)
     masked = lengths is not None
 
-    packed_x = np.empty(len(cell.input_slots) * HP * width, dtype)
-    packed_h = np.empty(len(cell.hidden_slots) * HP * H, dtype)
-    bias = np.empty((slots, HP), dtype)
-    plan.shared.pack_forward(
-        *[plan.no_bias if w is None else _plain(w) for w in weights],
-        plan.input_runs, plan.hidden_runs, H, HP, width, packed_x, packed_h, bias,
-    )  # fmt: skip
     z = np.empty((T if keeps else 1) * B * slots * HP, dtype)
     buffers = []
     depth = T + 1 if keeps else 2
@@ -109,15 +104,32 @@ def forward(
     h = buffers[0]
     output = np.zeros((T, B, H), dtype) if masked else (h[:T] if reverse else h[1:])
 
-    def rows(first: int, last: int) -> None:
-        plan.forward_rows(
-            x, packed_x, packed_h, bias, z, output, flat_lengths, masked, reverse, keeps,
-            first, last, T, B, width, H, HP, depth, *buffers,
+    finals = np.empty((len(buffers), B, H), dtype)
+    after_x = len(cell.input_slots) * HP * width
+    after_h = after_x + len(cell.hidden_slots) * HP * H
+    workspace = np.empty(after_h + slots * HP, dtype)
+    given = [plan.no_bias if w is None else _plain(w) for w in weights]
+    operations = 2.0 * T * B * slots * H * (width + H)
+    if threads.parts(B, operations) == 1:
+        plan.forward_alone(
+            *given, x, workspace, z, output, finals, flat_lengths, masked, reverse, keeps,
+            T, B, width, H, HP, depth, *buffers,
         )  # fmt: skip
+    else:
+        packed_x, packed_h = workspace[:after_x], workspace[after_x:after_h]
+        bias = workspace[after_h:].reshape(slots, HP)
+        plan.shared.pack_forward(
+            *given, plan.input_runs, plan.hidden_runs, H, HP, width, packed_x, packed_h, bias
+        )
 
-    threads.run(rows, B, 2.0 * T * B * slots * H * (width + H))
-    final = 0 if reverse else T
-    last_state = tuple([b[final % len(b)].copy() for b in buffers])
+        def rows(first: int, last: int) -> None:
+            plan.forward_rows(
+                x, packed_x, packed_h, bias, z, output, finals, flat_lengths, masked, reverse,
+                keeps, first, last, T, B, width, H, HP, depth, *buffers,
+            )  # fmt: skip
+
+        threads.run(rows, B, operations)
+    last_state = tuple([finals[n] for n in range(len(buffers))])
     if not keeps:
         return output, last_state, None
     tape = CpuTape(

@@ -10,7 +10,11 @@ Layouts, all C-contiguous; the kernels address them by flat offsets:
                                    after step t, entry 0 the initial one. Reverse: entry t is the
                                    state after step t, entry T the initial one. States other than h
                                    are kept in two alternating entries when no tape is wanted.
+  finals  (states, B, H)           the last states
   carry   (B, HP) per state        gradient on its way from step to step
+
+`forward_alone` packs the weights and runs all rows in one call, for work that is not worth a second
+thread.
 """
 
 from __future__ import annotations
@@ -22,21 +26,25 @@ from minirnn.kernels.cells.cell import Cell
 _HEADER = '''\
 """Sequence loop of the cell {name} in {dtype}; written by minirnn.kernels.cpu.sequence."""
 
+import numpy as np
 from numba import njit
 
 from minirnn.kernels.cpu.build import compiling_cell
 from minirnn.kernels.cpu.lowering import row_intrinsics
 from minirnn.kernels.cpu.product import COMPILE, accumulate
+from minirnn.kernels.cpu.shared import pack_forward
 
 forward_row, backward_row = row_intrinsics(compiling_cell("{fingerprint}"))
+INPUT_RUNS = np.array({input_runs}, dtype=np.int64)  # (first slot, how many) fed by x, and by h
+HIDDEN_RUNS = np.array({hidden_runs}, dtype=np.int64)
 '''
 
 _FORWARD = """
 
-@njit("void({t}, {f}, {f}, {m}, {f}, {t}, i8[::1], b1, b1, b1, "
+@njit("void({t}, {f}, {f}, {m}, {f}, {t}, {t}, i8[::1], b1, b1, b1, "
       "i8, i8, i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
-def forward_rows(x, packed_x, packed_h, bias, z, output, lengths, masked, reverse, keeps,
-                 first, last, T, B, I, H, HP, depth{states}):
+def forward_rows(x, packed_x, packed_h, bias, z, output, finals, lengths, masked, reverse,
+                 keeps, first, last, T, B, I, H, HP, depth{states}):
     rows, row_size = last - first, {slots} * HP
     for step in range(T):
         t = T - 1 - step if reverse else step
@@ -61,6 +69,24 @@ def forward_rows(x, packed_x, packed_h, bias, z, output, lengths, masked, revers
             if masked:
                 for j in range(H):
                     output[t, b, j] = h[now, b, j]
+    end = 0 if reverse else T
+    for b in range(first, last):
+        for j in range(H):
+{finals}
+
+
+@njit("void({m}, {m}, {f}, {f}, {t}, {f}, {f}, {t}, {t}, i8[::1], b1, b1, b1, "
+      "i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
+def forward_alone(weight_ih, weight_hh, bias_ih, bias_hh, x, workspace, z, output, finals,
+                  lengths, masked, reverse, keeps, T, B, I, H, HP, depth{states}):
+    after_x = {input_slots} * HP * I
+    after_h = after_x + {hidden_slots} * HP * H
+    packed_x, packed_h = workspace[:after_x], workspace[after_x:after_h]
+    bias = workspace[after_h:].reshape({slots}, HP)
+    pack_forward(weight_ih, weight_hh, bias_ih, bias_hh, INPUT_RUNS, HIDDEN_RUNS, H, HP, I,
+                 packed_x, packed_h, bias)
+    forward_rows(x, packed_x, packed_h, bias, z, output, finals, lengths, masked, reverse,
+                 keeps, 0, B, T, B, I, H, HP, depth{states})
 """
 
 _BACKWARD = """
@@ -110,7 +136,7 @@ def runs(cell: Cell, fed_by: str) -> list[tuple[int, int]]:
 
 
 def source(cell: Cell, dtype: str, cache: bool = True) -> str:
-    """The text of the module with `forward_rows` and `backward_rows` for a cell."""
+    """The text of the module with the forward and backward loops of a cell."""
     states = cell.states
     element = {"float32": "f4", "float64": "f8"}[dtype]
     flat, matrix, cube = (f"{element}[{axes}]" for axes in ("::1", ":, ::1", ":, :, ::1"))
@@ -123,6 +149,10 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
         "m": matrix,
         "t": cube,
         "slots": len(cell.slots),
+        "input_slots": len(cell.input_slots),
+        "hidden_slots": len(cell.hidden_slots),
+        "input_runs": runs(cell, "x"),
+        "hidden_runs": runs(cell, "h"),
     }
     return (
         _HEADER.format(**fields)
@@ -134,6 +164,7 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
             hidden_products=_forward_products(cell, "h"),
             entries=_entries(states, indent=12, alternating=True),
             copies=_copies(states),
+            finals=_finals(states),
             lasts="".join(f", {_array(s)}, before_{s}" for s in states),
             news="".join(f", {_array(s)}, now_{s}" for s in states),
         )
@@ -179,6 +210,14 @@ def _copies(states: tuple[str, ...]) -> str:
         lines.append("                for j in range(H):")
         array, indent = _array(s), " " * 20
         lines.append(f"{indent}{array}[{entries[0]}, b, j] = {array}[{entries[1]}, b, j]")
+    return "\n".join(lines)
+
+
+def _finals(states: tuple[str, ...]) -> str:
+    lines = []
+    for number, s in enumerate(states):
+        entry = "end" if s == "h" else "end % depth"
+        lines.append(f"            finals[{number}, b, j] = {_array(s)}[{entry}, b, j]")
     return "\n".join(lines)
 
 

@@ -41,6 +41,7 @@ def pack_transposed(source, at, blocks, H, HP, depth, packed, to):
         column += width
 
 
+@njit(**COMPILE)
 def pack_forward(weight_ih, weight_hh, bias_ih, bias_hh, input_runs, hidden_runs, H, HP, width,
                  packed_x, packed_h, bias):  # fmt: skip
     """Pack both weights for the forward products, each run of neighbouring slots on its own.

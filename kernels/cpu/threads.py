@@ -46,19 +46,24 @@ def get_num_threads() -> int:
     return _threads
 
 
+def parts(size: int, operations: float) -> int:
+    """Into how many slices of range(size) that much work is worth cutting."""
+    return max(1, min(_threads, size, int(operations / OPERATIONS_WORTH_A_THREAD)))
+
+
 def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
     """Call `work(first, last)` on even slices of range(size), as many as the work is worth.
 
     One slice runs in the calling thread. Returns when all are done, also if one fails; then raises
     that one's exception.
     """
-    parts = min(_threads, size, int(operations / OPERATIONS_WORTH_A_THREAD))
-    if parts <= 1:
+    count = parts(size, operations)
+    if count == 1:
         work(0, size)
         return
-    edges = [size * i // parts for i in range(parts + 1)]
-    pool = _executor(parts - 1)
-    futures = [pool.submit(work, edges[i], edges[i + 1]) for i in range(1, parts)]
+    edges = [size * i // count for i in range(count + 1)]
+    pool = _executor(count - 1)
+    futures = [pool.submit(work, edges[i], edges[i + 1]) for i in range(1, count)]
     try:
         work(0, edges[1])
     finally:

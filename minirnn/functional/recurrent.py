@@ -73,7 +73,7 @@ def recurrent(
         parameters = [d for d, w in zip(g[2:], arrays, strict=True) if w is not None]
         return [g.x, *dinitial, *parameters]
 
-    results = apply("recurrent", tensors, (output, *last), backward)
+    results = apply("recurrent", tensors, (output, *last), backward, fresh=True)
     return results[0], results[1:], tape
 
 

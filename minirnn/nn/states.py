@@ -6,6 +6,7 @@ as PyTorch counts them. L layers, D directions, B sequences, H units.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from minirnn.tensor import Tensor, as_tensor, constant
 States = tuple[Tensor, ...]  # one Tensor per state of the cell
 
 
+@lru_cache(maxsize=8)
 def zero_states(count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> States:
-    """`count` states of zeros: one array, since kernels do not write into initial states."""
-    return (constant(np.zeros(shape, dtype)),) * count
+    """`count` states of zeros: one array, since nobody writes into initial states."""
+    zeros = np.zeros(shape, dtype)
+    zeros.flags.writeable = False
+    return (constant(zeros),) * count
 
 
 def given_states(
