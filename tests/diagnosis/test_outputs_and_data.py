@@ -326,6 +326,17 @@ def test_an_infinite_input_is_found_where_it_is() -> None:
     assert found.evidence["infinite_inputs"] == 1
 
 
+def test_an_infinite_target_is_found_where_it_is() -> None:
+    model = SequenceModel("lstm", input_size=1, hidden_size=4, output_size=1, rng=0)
+    x = np.random.default_rng(0).normal(size=(7, 5, 1)).astype(np.float32)
+    y = x[-1].copy()
+    y[3, 0] = np.inf
+    found = diagnose(model, x, y, loss="mse").finding("non-finite")
+    assert found is not None
+    assert found.where == "the targets"
+    assert found.evidence["infinite_targets"] == 1
+
+
 def test_a_broken_parameter_and_the_first_broken_step_are_named() -> None:
     model = SequenceModel("lstm", input_size=1, hidden_size=4, output_size=1, rng=0)
     x = np.random.default_rng(0).normal(size=(7, 5, 1)).astype(np.float32)

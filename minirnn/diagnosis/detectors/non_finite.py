@@ -1,7 +1,7 @@
 """non-finite: a NaN or infinity where a number should be.
 
 Formula    any of: training stopped at a loss, gradient or parameter that is not finite; a
-           parameter, an input, an answer or a state of the network is not finite
+           parameter, an input, a target, an answer or a state of the network is not finite
 Threshold  one
 Source     AUTOTRAINER (Zhang et al. 2021, ICSE) counts NaN and infinite losses as exploding
            gradients; here the symptom has a name of its own, and its cause is sought before it
@@ -28,6 +28,9 @@ def detect(evidence: Evidence) -> Finding | None:
     if np.isinf(rows).any():
         seen["infinite_inputs"] = int(np.isinf(rows).sum())
         places.append("the inputs")
+    if np.isinf(evidence.targets).any():
+        seen["infinite_targets"] = int(np.isinf(evidence.targets).sum())
+        places.append("the targets")
     stop = evidence.history.stopped if evidence.history is not None else None
     if stop is not None and stop.kind == "non-finite":
         seen |= {"stopped": stop.message, "epoch": stop.epoch, "batch": stop.batch}
