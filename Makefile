@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH := torch==2.13.0
+# By a path, not by setuptools' finder: the finder is asked too late for `import minirnn` to work in
+# the folder above a clone, where the clone itself looks like a package of that name.
+EDITABLE := --config-settings editable_mode=compat --editable
 
 BIN := $(VENV)/bin
 # The environment is set up again only when the dependencies may have changed.
@@ -63,15 +66,15 @@ $(BIN)/activate:
 	@"$(PYTHON)" -m venv "$(VENV)" || { rm -rf "$(VENV)"; exit 1; }
 
 $(DEMO_READY): pyproject.toml | $(BIN)/activate
-	@$(BIN)/python -m pip install --quiet --editable '.[report]'
+	@$(BIN)/python -m pip install --quiet $(EDITABLE) '.[report]'
 	@touch $@
 
 $(TEST_READY): pyproject.toml | $(BIN)/activate
-	@$(BIN)/python -m pip install --quiet --editable '.[report,test]'
+	@$(BIN)/python -m pip install --quiet $(EDITABLE) '.[report,test]'
 	@touch $@
 
 $(DOCS_READY): pyproject.toml | $(BIN)/activate
-	@$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@$(BIN)/python -m pip install --quiet $(EDITABLE) '.[docs]'
 	@touch $@
 
 $(TORCH_READY): $(TEST_READY)
