@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import pickle
 import re
 import sys
 import tempfile
@@ -136,7 +137,13 @@ def _load(name: str, text: Any, extra: str, label: str) -> ModuleType:
     if path is not None:
         known = any((folder / "__pycache__").glob(f"{path.stem}.*.nbi"))
         with _Announcement(label, quiet=known):
-            return _import(path)
+            try:
+                return _import(path)
+            except (EOFError, pickle.UnpicklingError):
+                # Numba does not flush its files to disk: a power cut may leave half of one.
+                for damaged in (folder / "__pycache__").glob(f"{path.stem}.*"):
+                    damaged.unlink(missing_ok=True)
+                return _import(path)
     # No folder to write to: compile for this process alone.
     with tempfile.TemporaryDirectory() as scratch, _Announcement(label, quiet=False):
         path = _written(Path(scratch), file_name, text(False))

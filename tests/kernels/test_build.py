@@ -45,6 +45,18 @@ def test_without_a_folder_to_write_to_it_compiles_for_this_process_alone(tmp_pat
     assert float(result.stdout) != 0.0
 
 
+def test_a_damaged_file_of_the_cache_is_made_anew(tmp_path):
+    first = run(ONE_CALL, MINIRNN_CACHE_DIR=str(tmp_path))
+    for kind, left in (("nbi", 0), ("nbi", 100), ("nbc", 0), ("nbc", 100)):
+        files = sorted((tmp_path / "__pycache__").glob(f"rnn_*.{kind}"))
+        assert files
+        for file in files:
+            os.truncate(file, left)
+        again = run(ONE_CALL, MINIRNN_CACHE_DIR=str(tmp_path))
+        assert again.stdout == first.stdout
+        assert all(file.stat().st_size > left for file in files)
+
+
 def test_an_edit_of_the_package_leads_to_another_file(tmp_path, monkeypatch):
     monkeypatch.setenv("MINIRNN_CACHE_DIR", str(tmp_path))
     written = []
