@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from minirnn.errors import ArgumentError
 from minirnn.kernels.cells.derivative import Derivative, differentiate
+from minirnn.kernels.cells.text import backward_text, forward_text
 from minirnn.kernels.cells.vocabulary import Expression, evaluate, in_order, is_comparison, leaf
 
 Feed = Literal["xh", "x", "h"]
@@ -93,6 +94,24 @@ class Cell:
             for name, e in self.stored.items()
             if name in self.gates
         }
+
+    def equations(self) -> str:
+        """Forward and derived backward of one step, written out.
+
+        z.* is what the products give to the slots, last.* the states before, gate.* what is stored
+        for the slots, state.* the new states; grad.* is what arrives at a new state from outside
+        and from later steps, total.* its total gradient, dz.* the gradient of a slot, dlast.* what
+        goes back to a last state without passing a slot.
+        """
+        d = self.derivative
+        parts = [
+            repr(self),
+            "forward",
+            *[f"    {line}" for line in forward_text(self.stored, self.new_states)],
+            "backward",
+            *[f"    {line}" for line in backward_text(d.states, d.slots, d.last)],
+        ]
+        return "\n".join(parts)
 
     def fingerprint(self) -> str:
         """A digest of slots, states and equations: equal for cells that compute the same."""

@@ -1,0 +1,80 @@
+"""A cell's equations, forward and derived backward, written out to be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from minirnn.kernels.cells.vocabulary import Expression, in_order, leaf
+
+SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "greater": ">", "greater_equal": ">="}
+WIDTH = 60  # what is longer gets a name and a line of its own
+
+
+def written(results: Mapping[str, Expression], given: Mapping[Expression, str]) -> list[str]:
+    """Assignments, one a line, that compute `results`; `given` names what is already there."""
+    names = dict(given)
+    order = in_order(results.values())
+    uses = Counter(a for e in order for a in e.arguments)
+    wanted: dict[Expression, list[str]] = {}
+    for name, e in results.items():
+        wanted.setdefault(e, []).append(name)
+    lines: list[str] = []
+    for e in order:
+        text = names.get(e) or _one(e, names)
+        if e in wanted:
+            first, *others = wanted[e]
+            lines.append(f"{first} = {_bare(text)}")
+            lines += [f"{other} = {first}" for other in others]
+            names[e] = first
+        elif e not in names and e.arguments and (uses[e] > 1 or len(text) > WIDTH):
+            name = f"t{sum(line.startswith('t') and line[1].isdigit() for line in lines) + 1}"
+            lines.append(f"{name} = {_bare(text)}")
+            names[e] = name
+        else:
+            names[e] = text
+    return lines
+
+
+def _one(e: Expression, names: Mapping[Expression, str]) -> str:
+    if e.operation == "leaf":
+        return ".".join(e.payload)
+    if e.operation == "constant":
+        return f"{e.payload:g}"
+    arguments = [names[a] for a in e.arguments]
+    if e.operation in SIGNS:
+        return f"({arguments[0]} {SIGNS[e.operation]} {arguments[1]})"
+    arguments = [_bare(a) for a in arguments]
+    if e.operation == "clip":
+        arguments += [f"{bound:g}" for bound in e.payload]
+    return f"{e.operation}({', '.join(arguments)})"
+
+
+def _bare(text: str) -> str:
+    """Without a pair of parentheses around the whole."""
+    if not text.startswith("("):
+        return text
+    depth = 0
+    for at, sign in enumerate(text):
+        depth += (sign == "(") - (sign == ")")
+        if depth == 0:
+            return text[1:-1] if at == len(text) - 1 else text
+    return text
+
+
+def forward_text(stored: Mapping[str, Expression], states: Mapping[str, Expression]) -> list[str]:
+    """The equations as the cell wrote them: gates, then states; z and last are given."""
+    results = {f"gate.{n}": e for n, e in stored.items() if e is not leaf("z", n)}
+    return written(results | {f"state.{n}": e for n, e in states.items()}, {})
+
+
+def backward_text(
+    states: Mapping[str, Expression],
+    slots: Mapping[str, Expression],
+    last: Mapping[str, Expression | None],
+) -> list[str]:
+    """The derived equations; grad is what arrives at each new state from outside and later."""
+    results = {f"total.{n}": e for n, e in states.items()}
+    results |= {f"dz.{n}": e for n, e in slots.items()}
+    results |= {f"dlast.{n}": e for n, e in last.items() if e is not None}
+    return written(results, {})
