@@ -129,7 +129,7 @@ def forward(
             )  # fmt: skip
 
         threads.run(rows, B, operations)
-    last_state = tuple([finals[n] for n in range(len(buffers))])
+    last_state = tuple(finals)
     if not keeps:
         return output, last_state, None
     tape = CpuTape(

@@ -48,7 +48,9 @@ def get_num_threads() -> int:
 
 def parts(size: int, operations: float) -> int:
     """Into how many slices of range(size) that much work is worth cutting."""
-    return max(1, min(_threads, size, int(operations / OPERATIONS_WORTH_A_THREAD)))
+    if operations < 2 * OPERATIONS_WORTH_A_THREAD:  # most often, where microseconds count
+        return 1
+    return min(_threads, size, int(operations / OPERATIONS_WORTH_A_THREAD))
 
 
 def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
