@@ -113,7 +113,8 @@ def test_a_healthy_recipe_exits_with_0(files, capsys):
     assert cli.main(["doctor", "healthy.toml", "--quiet"]) == 0
     captured = capsys.readouterr()
     assert "Attempt 1: Healthy" in captured.out
-    assert captured.err == ""
+    told = captured.err.splitlines()  # nothing, or that kernels are compiled for the first time
+    assert [line for line in told if not line.startswith("minirnn: compiling ")] == []
 
 
 def test_an_illness_that_stands_exits_with_1_and_a_cure_with_0(files, capsys):
