@@ -90,6 +90,6 @@ def decimal_years(dates: np.ndarray[Any, np.dtype[np.datetime64]]) -> np.ndarray
     """Dates as years with their fraction: 1 July 1990 is about 1990.5."""
     years = dates.astype("datetime64[Y]")
     start = years.astype("datetime64[D]")
-    days = (years + 1).astype("datetime64[D]") - start
+    days = (years + np.timedelta64(1, "Y")).astype("datetime64[D]") - start
     passed = (dates.astype("datetime64[D]") - start) / days
     return np.asarray(1970 + years.astype(np.int64) + passed, dtype=np.float64)
