@@ -16,8 +16,10 @@ weights  `Weights`; weight_ih (Gi*H, I), weight_hh (Gh*H, H), biases (Gi*H,), (G
 lengths  (B,) int64, 0 <= lengths <= T, or None. A step at or past a sequence's length changes no
          state, gives zero output and takes no gradient, in either direction
 keep     "nothing": tape is None. "tape": what BPTT needs, in the kernel set's own layout; backward
-         may overwrite it, and it serves one backward. "record": also every activated gate and
-         state, and after backward every gradient; `tape.record()` unpacks it
+         may overwrite it, and it serves one backward. "checkpoints": a tape that keeps no gates if
+         the kernel set can rebuild them in backward, for little memory; the same gradients.
+         "record": also every activated gate and state, and after backward every gradient;
+         `tape.record()` unpacks it
 reverse  time runs from T-1 down to 0; time indexes of arrays still follow the input, so the
          predecessor of step t is t+1
 output   (T, B, H), the state `h` after each step; do not write to it while the tape is in use
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
     from minirnn.kernels.cells.cell import Cell
 
 Array = Any  # a NumPy array, or the array of another device with the same interface
-Keep = Literal["nothing", "tape", "record"]
-KEEPS: tuple[Keep, ...] = ("nothing", "tape", "record")
+Keep = Literal["nothing", "checkpoints", "tape", "record"]
+KEEPS: tuple[Keep, ...] = ("nothing", "checkpoints", "tape", "record")
 
 
 class Weights(NamedTuple):

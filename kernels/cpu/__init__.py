@@ -9,7 +9,9 @@ Numba is imported when a kernel first runs, not when this package is.
 
 from __future__ import annotations
 
-from minirnn.kernels.cpu.run import backward, forward, generated_source, warm_up
+from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.cpu.backward import backward
+from minirnn.kernels.cpu.forward import forward
 from minirnn.kernels.cpu.threads import get_num_threads, set_num_threads
 
 __all__ = [
@@ -20,3 +22,19 @@ __all__ = [
     "set_num_threads",
     "warm_up",
 ]
+
+
+def warm_up(cell: Cell, dtype: str = "float32") -> None:
+    """Compile (or load) everything that a cell needs in a dtype, ahead of its first use."""
+    import numpy as np
+
+    from minirnn.kernels.cpu.plan import plan_of
+
+    plan_of(cell, np.dtype(dtype))
+
+
+def generated_source(cell: Cell, dtype: str = "float32") -> str:
+    """The text of the sequence loop that is compiled for a cell."""
+    from minirnn.kernels.cpu.sequence import source
+
+    return source(cell, dtype)

@@ -39,9 +39,12 @@ class Kernels(NamedTuple):
 class Shared(NamedTuple):
     """The compiled functions of one dtype that every cell uses."""
 
+    routines: Any  # (4,) int64: addresses, see `routines`
     pack_forward: Any
-    pack_backward: Any
-    parameter_gradients: Any
+    pack_rows: Any
+    input_gradient: Any
+    weight_gradients: Any
+    unpack_gradients: Any
 
 
 def compiling_cell(fingerprint: str) -> Cell:
@@ -104,28 +107,48 @@ def _compile_cell(cell: Cell, dtype: str) -> Kernels:
     return Kernels(module.forward_rows, module.forward_alone, module.backward_rows)
 
 
-_SHARED_SIGNATURES = """
+_AROUND_SIGNATURES = """
 
-pack_forward = njit("void({m}, {m}, {f}, {f}, i8[:, ::1], i8[:, ::1], i8, i8, i8, {f}, {f}, {m})",
-                    cache={cache}, **COMPILE)(pack_forward.py_func)
-pack_backward = njit("void({m}, {m}, i8, i8, i8, i8, i8, b1, {f}, {f})",
-                     cache={cache}, **COMPILE)(pack_backward)
-parameter_gradients = njit("void({f}, i8, i8, {t}, {t}, i8, i8, i8, i8, i8, i8[::1], b1, i8[::1], "
-                           "i8[::1], {m}, {m}, {f}, {f}, {f}, i8, i8)",
-                           cache={cache}, **COMPILE)(parameter_gradients)
+pack_forward = njit("void(i8[::1], {m}, {m}, {f}, {f}, i8[::1], i8[::1], i8, i8, i8, i8, i8, "
+                    "{f}, {f}, {f})", cache={cache}, **COMPILE)(pack_forward.py_func)
+pack_rows = njit("void(i8[::1], {m}, i8[::1], i8, i8, i8, i8, i8, i8, {f})",
+                 cache={cache}, **COMPILE)(pack_rows)
+input_gradient = njit("void(i8[::1], {f}, {f}, {f}, i8, i8, i8, i8, i8, {m}, i8, i8)",
+                      cache={cache}, **COMPILE)(input_gradient)
+weight_gradients = njit("void(i8[::1], {f}, {m}, {m}, i8, {f}, {f}, i8, i8, i8, i8, i8, i8, i8, "
+                        "i8, i8[::1], i8, b1, b1, b1, b1, b1, b1, i8, {f}, {f}, i8, i8)",
+                        cache={cache}, **COMPILE)(weight_gradients)
+unpack_gradients = njit("void(i8[::1], {f}, i8[::1], i8[::1], i8, i8, i8, i8, i8, {m}, {m}, {f}, "
+                        "{f}, i8, i8)", cache={cache}, **COMPILE)(unpack_gradients)
 """
 
 
 def _compile_shared(dtype: str) -> Shared:
+    import numpy as np
+
     element = {"float32": "f4", "float64": "f8"}[dtype]
-    kinds = {"f": f"{element}[::1]", "m": f"{element}[:, ::1]", "t": f"{element}[:, :, ::1]"}
+    kinds = {"f": f"{element}[::1]", "m": f"{element}[:, ::1]"}
 
-    def text(cached: bool) -> str:
-        plain = (Path(__file__).parent / "shared.py").read_text(encoding="utf-8")
-        return plain + _SHARED_SIGNATURES.format(**kinds, cache=cached)
+    def routines_text(cached: bool) -> str:
+        plain = (Path(__file__).parent / "routines.py").read_text(encoding="utf-8")
+        plain = plain.replace('DTYPE = "float32"', f'DTYPE = "{dtype}"')
+        return plain.replace("CACHE = False", f"CACHE = {cached}")
 
-    module = _load(f"shared_{dtype}", text, "", f"products ({dtype})")
-    return Shared(module.pack_forward, module.pack_backward, module.parameter_gradients)
+    def around_text(cached: bool) -> str:
+        plain = (Path(__file__).parent / "around.py").read_text(encoding="utf-8")
+        return plain + _AROUND_SIGNATURES.format(**kinds, cache=cached)
+
+    routines = _load(f"routines_{dtype}", routines_text, "", f"products ({dtype})")
+    around = _load(f"around_{dtype}", around_text, "", f"gradients of weights ({dtype})")
+    called = (routines.product, routines.transpose, routines.untranspose, routines.copy)
+    return Shared(
+        np.array([each.address for each in called], dtype=np.int64),
+        around.pack_forward,
+        around.pack_rows,
+        around.input_gradient,
+        around.weight_gradients,
+        around.unpack_gradients,
+    )
 
 
 def _load(name: str, text: Any, extra: str, label: str) -> ModuleType:

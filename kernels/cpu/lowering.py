@@ -1,7 +1,7 @@
-"""A cell's equations and their derivative, lowered to vector code for one row of a batch.
+"""A cell's equations and their derivative, lowered to vector code for a panel of units.
 
-`row_intrinsics(cell)` gives two functions to call from Numba, `forward_row` and `backward_row`.
-Both run over the H units of one sequence at one step, a vector at a time. Gates are emitted in the
+`panel_intrinsics(cell)` gives two functions to call from Numba, `forward_panel` and
+`backward_panel`. Both run over some sequences at one step, a vector of units at a time. Gates are emitted in the
 order in which the cell writes them, then the states; a product that feeds one sum becomes a fused
 multiply-add here, by rule, so every lane of every size rounds alike.
 """
@@ -9,6 +9,8 @@ multiply-add here, by rule, so every lane of every size rounds alike.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -18,7 +20,7 @@ from numba.extending import intrinsic
 
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cells.vocabulary import Expression, in_order
-from minirnn.kernels.cpu.product import pointer_to
+from minirnn.kernels.cpu.layout import layout_of
 from minirnn.kernels.cpu.vector import FORMATS, INT64, Vectors
 
 Values = dict[Expression, Any]
@@ -95,140 +97,165 @@ def _emit_fused(v: Vectors, e: Expression, product: Expression, done: Values) ->
     return v.fma(v.builder.fneg(p), q, other)  # other - p q
 
 
-class _Row:
-    """A function that loops over the units of one row, and the pointers it was given."""
+class _Panel:
+    """A function that loops over the rows of a panel and the vectors of units in it.
 
-    def __init__(self, module: ir.Module, name: str, dtype: str, pointers: list[str]) -> None:
-        element = FORMATS[dtype].type.as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [INT64, INT64, *([element] * len(pointers))])
+    Its first arguments are int64: `rows`, `vectors` of units in the panel, `units` that are left
+    from the panel's first one on (fewer than the vectors hold: the last is incomplete), `width` of
+    a row of slots. Then come the arrays, each an address and the distance between its rows.
+    """
+
+    def __init__(self, module: ir.Module, name: str, dtype: str, arrays: list[str]) -> None:
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * (4 + 2 * len(arrays)))
         self.function = cgutils.get_or_insert_function(module, kind, name)
         self.is_new = self.function.is_declaration
         self.dtype = dtype
-        self.pointers = pointers
+        self.arrays = arrays
 
-    def define(self, emit: Any) -> None:
-        """Emit the body once: `emit(v, pointer, slot_stride, unit, mask)` for one vector."""
+    def define(self, emit: Callable[[Vectors, _Place], None]) -> None:
+        """Emit the body once: `emit(v, place)` for one vector of units of one row."""
         f = self.function
         f.linkage = "internal"
         f.attributes.add("noinline")
         builder = ir.IRBuilder(f.append_basic_block("entry"))
-        units, stride = f.args[:2]
-        pointer = dict(zip(self.pointers, f.args[2:], strict=True))
+        rows, vectors, units, width = f.args[:4]
+        element = FORMATS[self.dtype].type.as_pointer()
+        given = f.args[4:]
+        base = {
+            name: (builder.inttoptr(given[2 * n], element), given[2 * n + 1])
+            for n, name in enumerate(self.arrays)
+        }
         v = Vectors(builder, self.dtype)
-        step = ir.Constant(INT64, v.lanes)
-        zero = ir.Constant(INT64, 0)
-        with cgutils.for_range_slice(builder, zero, units, step) as (unit, _):
-            emit(v, pointer, stride, unit, v.mask(builder.sub(units, unit)))
+        lanes = ir.Constant(INT64, v.lanes)
+        one, zero = ir.Constant(INT64, 1), ir.Constant(INT64, 0)
+        with (
+            cgutils.for_range_slice(builder, zero, rows, one) as (row, _),
+            cgutils.for_range_slice(builder, zero, vectors, one) as (vector, _),
+        ):
+            unit = builder.mul(vector, lanes)
+            mask = v.mask(builder.sub(units, unit))
+            emit(v, _Place(v, base, row, builder.mul(vectors, lanes), unit, mask))
         builder.ret_void()
 
 
-def _slot_places(v: Vectors, cell: Cell, base: Any, stride: Any, unit: Any) -> dict[str, Any]:
-    """Pointer to each slot's vector in a row of slots, `stride` apart."""
-    places = {}
-    for number, slot in enumerate(cell.slots):
-        offset = v.builder.add(v.builder.mul(ir.Constant(INT64, number), stride), unit)
-        places[slot] = v.at(base, offset)
-    return places
+@dataclass(frozen=True)
+class _Place:
+    """One vector of units in one row: where each array has it."""
+
+    v: Vectors
+    base: dict[str, tuple[Any, Any]]
+    row: Any
+    slot_size: Any
+    unit: Any
+    mask: Any
+
+    def of(self, array: str, slot: int = 0) -> Any:
+        """Pointer to the vector of an array; of a row of slots, the vector of a slot."""
+        builder = self.v.builder
+        pointer, step = self.base[array]
+        offset = builder.add(builder.mul(self.row, step), self.unit)
+        if slot:
+            offset = builder.add(offset, builder.mul(ir.Constant(INT64, slot), self.slot_size))
+        return self.v.at(pointer, offset)
 
 
 def forward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
-    """forward(units, stride, z, last…, new…): z becomes the stored gates, new the states."""
-    pointers = ["z", *(f"last.{s}" for s in cell.states), *(f"new.{s}" for s in cell.states)]
-    row = _Row(module, f"minirnn_{cell.fingerprint()}_forward_{dtype}", dtype, pointers)
+    """forward(…, z, last…, new…): in a panel's rows z becomes the stored gates; new the states."""
+    arrays = ["z", *(f"last.{s}" for s in cell.states), *(f"new.{s}" for s in cell.states)]
+    panel = _Panel(module, f"minirnn_{cell.fingerprint()}_forward_{dtype}", dtype, arrays)
+    slot_at = layout_of(cell).place
     roots = [*cell.stored.values(), *cell.new_states.values()]
 
-    def emit(v: Vectors, pointer: dict[str, Any], stride: Any, unit: Any, mask: Any) -> None:
-        slots = _slot_places(v, cell, pointer["z"], stride, unit)
+    def emit(v: Vectors, place: _Place) -> None:
         values: Values = {}
         for e in in_order(roots):
             if e.operation == "leaf":
                 kind, name = e.payload
                 if kind == "z":
-                    values[e] = v.load(slots[name])
+                    values[e] = v.load(place.of("z", slot_at(name)))
                 else:
-                    values[e] = v.load_masked(v.at(pointer[f"last.{name}"], unit), mask)
+                    values[e] = v.load_masked(place.of(f"last.{name}"), place.mask)
         done = lower(v, roots, values)
-        stored, states = done[: len(slots)], done[len(slots) :]
+        stored, states = done[: len(cell.stored)], done[len(cell.stored) :]
         for slot, value in zip(cell.stored, stored, strict=True):
-            v.store(value, slots[slot])
+            v.store(value, place.of("z", slot_at(slot)))
         for name, value in zip(cell.states, states, strict=True):
-            v.store_masked(value, v.at(pointer[f"new.{name}"], unit), mask)
+            v.store_masked(value, place.of(f"new.{name}"), place.mask)
 
-    if row.is_new:
-        row.define(emit)
-    return row.function
+    if panel.is_new:
+        panel.define(emit)
+    return panel.function
 
 
 def backward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
-    """backward(units, stride, stored, dz, doutput, then per state last, state, carry, total).
+    """backward(…, stored, dz, doutput, then per state last, state, carry, total), a panel's rows.
 
     `carry` holds the gradient that arrives from the later step and is left with the part that goes
-    on to the earlier one without passing a slot; `total` receives dL/d state.
+    on to the earlier one without passing a slot; `total` receives dL/d state. What pads the last
+    vector of dz is 0, because the product that follows reads it.
     """
     per_state = [f"{what}.{s}" for s in cell.states for what in ("last", "state", "carry", "total")]
-    pointers = ["stored", "dz", "doutput", *per_state]
-    row = _Row(module, f"minirnn_{cell.fingerprint()}_backward_{dtype}", dtype, pointers)
+    arrays = ["stored", "dz", "doutput", *per_state]
+    panel = _Panel(module, f"minirnn_{cell.fingerprint()}_backward_{dtype}", dtype, arrays)
+    slot_at = layout_of(cell).place
     d = cell.derivative
     direct = {s: e for s, e in d.last.items() if e is not None}
     roots = [*d.slots.values(), *d.states.values(), *direct.values()]
 
-    def emit(v: Vectors, pointer: dict[str, Any], stride: Any, unit: Any, mask: Any) -> None:
-        stored = _slot_places(v, cell, pointer["stored"], stride, unit)
-        gradients = _slot_places(v, cell, pointer["dz"], stride, unit)
+    def emit(v: Vectors, place: _Place) -> None:
         values: Values = {}
         for e in in_order(roots):
             if e.operation != "leaf":
                 continue
             kind, name = e.payload
             if kind == "gate":
-                values[e] = v.load(stored[name])
+                values[e] = v.load(place.of("stored", slot_at(name)))
             elif kind == "grad":
-                values[e] = v.load(v.at(pointer[f"carry.{name}"], unit))
+                values[e] = v.load(place.of(f"carry.{name}"))
                 if name == "h":
-                    outside = v.load_masked(v.at(pointer["doutput"], unit), mask)
+                    outside = v.load_masked(place.of("doutput"), place.mask)
                     values[e] = v.add(values[e], outside)
             else:
-                values[e] = v.load_masked(v.at(pointer[f"{kind}.{name}"], unit), mask)
+                values[e] = v.load_masked(place.of(f"{kind}.{name}"), place.mask)
         done = iter(lower(v, roots, values))
         for slot in d.slots:
-            v.store(next(done), gradients[slot])
+            real = v.select(place.mask, next(done), v.splat(0.0))
+            v.store(real, place.of("dz", slot_at(slot)))
         for name in d.states:
-            v.store_masked(next(done), v.at(pointer[f"total.{name}"], unit), mask)
+            v.store_masked(next(done), place.of(f"total.{name}"), place.mask)
         for name in cell.states:
             value = next(done) if name in direct else v.splat(0.0)
-            v.store(value, v.at(pointer[f"carry.{name}"], unit))
+            v.store(value, place.of(f"carry.{name}"))
 
-    if row.is_new:
-        row.define(emit)
-    return row.function
+    if panel.is_new:
+        panel.define(emit)
+    return panel.function
 
 
-def row_intrinsics(cell: Cell) -> tuple[Any, Any]:
-    """`forward_row` and `backward_row` of a cell, to call from Numba.
+def panel_intrinsics(cell: Cell, dtype: str) -> tuple[Any, Any]:
+    """`forward_panel` and `backward_panel` of a cell, to call from Numba; see `_Panel`.
 
-    Both take (units, stride, array, offset, array, offset, …), an array and an offset for each
-    pointer of `forward_function` and `backward_function`.
+    Arguments: rows, vectors, units, width, then an address and a row distance for each array of
+    `forward_function` and `backward_function`.
     """
 
     def wrap(build: Any) -> Any:
         @intrinsic
-        def row(typingctx: Any, units: Any, stride: Any, *places: Any) -> Any:
-            i = types.int64
-            kinds = types.StarArgTuple(places)
+        def panel(typingctx: Any, *arguments: Any) -> Any:
+            packed = types.StarArgTuple(arguments)
 
             def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-                units, stride, packed = args
-                values = cgutils.unpack_tuple(builder, packed)
-                pointers = []
-                for n in range(0, len(kinds), 2):
-                    offset = context.cast(builder, values[n + 1], kinds[n + 1], i)
-                    pointers.append(pointer_to(context, builder, kinds[n], values[n], offset))
-                call = build(builder.module, cell, str(kinds[0].dtype))
-                builder.call(call, [units, stride, *pointers])
+                values = [
+                    context.cast(builder, value, kind, types.int64)
+                    for value, kind in zip(
+                        cgutils.unpack_tuple(builder, args[0]), packed, strict=True
+                    )
+                ]
+                builder.call(build(builder.module, cell, dtype), values)
                 return context.get_dummy_value()
 
-            return types.void(i, i, kinds), codegen
+            return types.void(packed), codegen
 
-        return row
+        return panel
 
     return wrap(forward_function), wrap(backward_function)

@@ -1,4 +1,4 @@
-"""Packing into the panels that `product.accumulate` reads: W^T of gate blocks, and plain rows."""
+"""Moving matrices between rows and vectors of columns: what packing and unpacking are made of."""
 
 from __future__ import annotations
 
@@ -9,27 +9,40 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minirnn.kernels.cpu.product import pointer_to
 from minirnn.kernels.cpu.vector import FORMATS, INT64, Vectors
 
+# All three take int64s: sizes and strides in elements, addresses in bytes.
+_SIX = ir.FunctionType(ir.VoidType(), [INT64] * 6)
 
-def _transpose_function(module: ir.Module, dtype: str) -> ir.Function:
-    """transpose(rows, depth, source, packed, width): one vector of columns of the packed matrix.
 
-    packed[k * width + lane] = source[lane * depth + k], zero where lane >= rows.
-    """
+def _start(module: ir.Module, name: str, dtype: str) -> tuple[ir.Function, bool]:
+    function = cgutils.get_or_insert_function(module, _SIX, f"minirnn_{name}_{dtype}")
+    new = function.is_declaration
+    if new:
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+    return function, new
+
+
+def _pointers(builder: ir.IRBuilder, dtype: str, *addresses: Any) -> list[Any]:
     element = FORMATS[dtype].type.as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [INT64, INT64, element, element, INT64])
-    function = cgutils.get_or_insert_function(module, kind, f"minirnn_transpose_{dtype}")
-    if not function.is_declaration:
+    return [builder.inttoptr(a, element) for a in addresses]
+
+
+def transpose_function(module: ir.Module, dtype: str) -> ir.Function:
+    """transpose(rows, depth, source, step, packed, width): rows of a matrix become one column.
+
+    packed[k * width + lane] = source[lane * step + k] for k < depth, zero where lane >= rows.
+    """
+    function, new = _start(module, "transpose", dtype)
+    if not new:
         return function
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    rows, depth, source, packed, width = function.args
+    rows, depth, source, step, packed, width = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
+    source, packed = _pointers(builder, dtype, source, packed)
     v = Vectors(builder, dtype)
     zero, one, lanes = (ir.Constant(INT64, n) for n in (0, 1, v.lanes))
-    lane_offsets = [builder.mul(ir.Constant(INT64, lane), depth) for lane in range(v.lanes)]
+    lane_offsets = [builder.mul(ir.Constant(INT64, lane), step) for lane in range(v.lanes)]
     # Squares of `lanes` rows and columns are turned in registers; what is left is gathered.
     full = builder.icmp_signed(">=", rows, lanes)
     squares = builder.select(full, builder.and_(depth, ir.Constant(INT64, -v.lanes)), zero)
@@ -46,66 +59,75 @@ def _transpose_function(module: ir.Module, dtype: str) -> ir.Function:
     return function
 
 
-def _copy_function(module: ir.Module, dtype: str) -> ir.Function:
-    """copy(columns, rows, source, row_step, packed, width): one vector of columns of every row.
+def untranspose_function(module: ir.Module, dtype: str) -> ir.Function:
+    """untranspose(rows, depth, packed, width, target, step): the way back from `transpose`.
 
-    packed[k * width + lane] = source[k * row_step + lane], zero where lane >= columns.
+    target[lane * step + k] = packed[k * width + lane] for k < depth and lane < rows.
     """
-    element = FORMATS[dtype].type.as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [INT64, INT64, element, INT64, element, INT64])
-    function = cgutils.get_or_insert_function(module, kind, f"minirnn_copy_{dtype}")
-    if not function.is_declaration:
+    function, new = _start(module, "untranspose", dtype)
+    if not new:
         return function
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    columns, rows, source, row_step, packed, width = function.args
+    rows, depth, packed, width, target, step = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
+    packed, target = _pointers(builder, dtype, packed, target)
+    v = Vectors(builder, dtype)
+    zero, lanes = ir.Constant(INT64, 0), ir.Constant(INT64, v.lanes)
+    with cgutils.for_range_slice(builder, zero, depth, lanes) as (k, _):
+        left = builder.sub(depth, k)
+        square = []
+        for i in range(v.lanes):
+            # Past the end the last row is read again; its lanes are not stored.
+            number = builder.add(k, ir.Constant(INT64, i))
+            last = builder.sub(depth, ir.Constant(INT64, 1))
+            inside = builder.icmp_signed("<", number, depth)
+            row = builder.select(inside, number, last)
+            square.append(v.load(v.at(packed, builder.mul(row, width))))
+        mask = v.mask(left)
+        for lane, values in enumerate(v.transposed(square)):
+            real = builder.icmp_signed("<", ir.Constant(INT64, lane), rows)
+            with builder.if_then(real):
+                offset = builder.add(builder.mul(ir.Constant(INT64, lane), step), k)
+                v.store_masked(values, v.at(target, offset), mask)
+    builder.ret_void()
+    return function
+
+
+def copy_function(module: ir.Module, dtype: str) -> ir.Function:
+    """copy(columns, rows, source, step, packed, width): one vector of columns of every row.
+
+    packed[k * width + lane] = source[k * step + lane], zero where lane >= columns.
+    """
+    function, new = _start(module, "copy", dtype)
+    if not new:
+        return function
+    columns, rows, source, step, packed, width = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    source, packed = _pointers(builder, dtype, source, packed)
     v = Vectors(builder, dtype)
     mask = v.mask(columns)
     zero = ir.Constant(INT64, 0)
     with cgutils.for_range_slice(builder, zero, rows, ir.Constant(INT64, 1)) as (k, _):
-        value = v.load_masked(v.at(source, builder.mul(k, row_step)), mask)
+        value = v.load_masked(v.at(source, builder.mul(k, step)), mask)
         v.store(value, v.at(packed, builder.mul(k, width)))
     builder.ret_void()
     return function
 
 
-def _transpose(typingctx: Any, rows: Any, depth: Any, source: Any, source_at: Any,
-              packed: Any, packed_at: Any, width: Any) -> Any:  # fmt: skip
-    """Pack one vector of columns: see `_transpose_function`."""
-    i = types.int64
+def _intrinsic(build: Any, dtype: str) -> Any:
+    def move(typingctx: Any, one: Any, two: Any, three: Any, four: Any, five: Any, six: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            builder.call(build(builder.module, dtype), args)
+            return context.get_dummy_value()
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kinds = signature.args
-        function = _transpose_function(builder.module, str(kinds[2].dtype))
-        builder.call(function, [
-            args[0], args[1],
-            pointer_to(context, builder, kinds[2], args[2], args[3]),
-            pointer_to(context, builder, kinds[4], args[4], args[5]),
-            args[6],
-        ])  # fmt: skip
-        return context.get_dummy_value()
+        return types.void(*[types.int64] * 6), codegen
 
-    return types.void(i, i, source, i, packed, i, i), codegen
+    return intrinsic(move)
 
 
-def _copy_rows(typingctx: Any, columns: Any, rows: Any, source: Any, source_at: Any, row_step: Any,
-              packed: Any, packed_at: Any, width: Any) -> Any:  # fmt: skip
-    """Pack one vector of columns of every row: see `_copy_function`."""
-    i = types.int64
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kinds = signature.args
-        function = _copy_function(builder.module, str(kinds[2].dtype))
-        builder.call(function, [
-            args[0], args[1],
-            pointer_to(context, builder, kinds[2], args[2], args[3]), args[4],
-            pointer_to(context, builder, kinds[5], args[5], args[6]), args[7],
-        ])  # fmt: skip
-        return context.get_dummy_value()
-
-    return types.void(i, i, source, i, i, packed, i, i), codegen
-
-
-transpose: Any = intrinsic(_transpose)
-copy_rows: Any = intrinsic(_copy_rows)
+def moves(dtype: str) -> tuple[Any, Any, Any]:
+    """`transpose`, `untranspose` and `copy` of a dtype, to call from Numba."""
+    return (
+        _intrinsic(transpose_function, dtype),
+        _intrinsic(untranspose_function, dtype),
+        _intrinsic(copy_function, dtype),
+    )

@@ -1,16 +1,19 @@
-"""C += A B: the one matrix product under every recurrent kernel on the CPU.
+"""C = start + A B: the one matrix product under every recurrent kernel on the CPU.
 
 Each element of C is one chain of fused multiply-adds in order of k, whatever the tile, the edge,
 the thread or the batch it is computed in. That is what makes results the same bits for any number
 of threads, and a sequence's result independent of its batch. (No BLAS promises this.)
 
-B is packed into panels of up to four vectors' width, so that the inner loop reads it in order:
-panel after panel, and inside a panel row k after row k. The last panel of an odd width is padded
-with zeros; C is written under a mask there.
+A tile of C, a few rows of a few vectors, stays in registers while k runs. B is read in order: from
+packed column panels as wide as a tile, or from rows of any stride (`b_row` elements). A is read one
+element at a time and broadcast, so any two strides will do, a transpose included.
+
+The tiles are here; `routines` puts a product together from them.
 """
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 from llvmlite import ir
@@ -20,9 +23,11 @@ from numba.extending import intrinsic
 
 from minirnn.kernels.cpu.vector import FORMATS, INT64, Vectors, vector_bytes
 
-# Accumulators live in registers: 32 of 64 bytes take a tile of 6 x 4 vectors, 16 of them 6 x 2.
-TILE_ROWS = 6
-TILE_VECTORS = 4 if vector_bytes() == 64 else 2
+# Rows of the largest tile by its width in vectors. Its accumulators, a row of B and one factor have
+# to fit the registers: 32 with AVX-512 and on ARM, 16 otherwise.
+_MANY_REGISTERS = vector_bytes() == 64 or platform.machine().lower() in ("arm64", "aarch64")
+TILE_ROWS = {4: 6, 3: 8, 2: 8, 1: 8} if _MANY_REGISTERS else {3: 4, 2: 6, 1: 8}
+WIDEST = max(TILE_ROWS)
 
 # Numbers, not division by zero checks: those stop LLVM from keeping the loops tight.
 COMPILE: Any = {"nogil": True, "error_model": "numpy", "boundscheck": False}
@@ -39,132 +44,17 @@ def padded(columns: int, dtype: str) -> int:
     return -(-columns // lanes) * lanes
 
 
-def pointer_to(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
-    """Pointer to element `offset` of a contiguous Numba array."""
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
+# -- addresses ----------------------------------------------------------------------------------
 
 
-def _tile_function(module: ir.Module, dtype: str, vectors: int) -> ir.Function:
-    """tile(rows, a, a_row, a_k, b, c, c_row, depth, tail): C[rows, vectors] += A B.
+def _address(typingctx: Any, array: Any, offset: Any) -> Any:
+    """The address of element `offset` of a contiguous array."""
 
-    A[i, k] is at a[i * a_row + k * a_k]; b is one panel; `tail` lanes of the last vector are real.
-    """
-    name = f"minirnn_tile_{dtype}_{vectors}"
-    element = FORMATS[dtype].type.as_pointer()
-    arguments = [INT64, element, INT64, INT64, element, element, INT64, INT64, INT64]
-    function = cgutils.get_or_insert_function(
-        module, ir.FunctionType(ir.VoidType(), arguments), name
-    )
-    if not function.is_declaration:
-        return function
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    rows, a, a_row, a_k, b, c, c_row, depth, tail = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    done = function.append_basic_block("done")
-    switch = builder.switch(rows, done)
-    for count in range(1, TILE_ROWS + 1):
-        block = function.append_basic_block(f"rows{count}")
-        switch.add_case(ir.Constant(INT64, count), block)
-        builder.position_at_end(block)
-        _emit_tile(builder, dtype, count, vectors, (a, a_row, a_k, b, c, c_row, depth, tail))
-        builder.branch(done)
-    builder.position_at_end(done)
-    builder.ret_void()
-    return function
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(builder.gep(data, [args[1]]), INT64)
 
-
-def _emit_tile(
-    builder: ir.IRBuilder, dtype: str, rows: int, vectors: int, arguments: tuple[Any, ...]
-) -> None:
-    a, a_row, a_k, b, c, c_row, depth, tail = arguments
-    v = Vectors(builder, dtype)
-    last_mask = v.mask(tail)
-    row_offsets = [builder.mul(ir.Constant(INT64, i), a_row) for i in range(rows)]
-    places = [
-        [
-            v.at(
-                c,
-                builder.add(
-                    builder.mul(ir.Constant(INT64, i), c_row), ir.Constant(INT64, j * v.lanes)
-                ),
-            )
-            for j in range(vectors)
-        ]
-        for i in range(rows)
-    ]
-    start = [
-        v.load_masked(p, last_mask) if j == vectors - 1 else v.load(p)
-        for row in places
-        for j, p in enumerate(row)
-    ]
-    before = builder.block
-    head = builder.append_basic_block("k")
-    body = builder.append_basic_block("k.body")
-    end = builder.append_basic_block("k.end")
-    builder.branch(head)
-
-    builder.position_at_end(head)
-    k = builder.phi(INT64)
-    k.add_incoming(ir.Constant(INT64, 0), before)
-    sums = []
-    for value in start:
-        phi = builder.phi(v.type)
-        phi.add_incoming(value, before)
-        sums.append(phi)
-    builder.cbranch(builder.icmp_signed("<", k, depth), body, end)
-
-    builder.position_at_end(body)
-    panel_row = builder.mul(k, ir.Constant(INT64, vectors * v.lanes))
-    b_vectors = [
-        v.load(v.at(b, builder.add(panel_row, ir.Constant(INT64, j * v.lanes))))
-        for j in range(vectors)
-    ]
-    a_column = builder.mul(k, a_k)
-    for i in range(rows):
-        scalar = builder.load(builder.gep(a, [builder.add(row_offsets[i], a_column)]))
-        factor = v.broadcast(scalar)
-        for j in range(vectors):
-            phi = sums[i * vectors + j]
-            phi.add_incoming(v.fma(factor, b_vectors[j], phi), body)
-    k.add_incoming(builder.add(k, ir.Constant(INT64, 1)), body)
-    builder.branch(head)
-
-    builder.position_at_end(end)
-    for i in range(rows):
-        for j in range(vectors):
-            value = sums[i * vectors + j]
-            if j == vectors - 1:
-                v.store_masked(value, places[i][j], last_mask)
-            else:
-                v.store(value, places[i][j])
-
-
-def _tile_intrinsic(vectors: int) -> Any:
-    @intrinsic
-    def tile(typingctx: Any, rows: Any, a: Any, a_at: Any, a_row: Any, a_k: Any, b: Any, b_at: Any,
-             c: Any, c_at: Any, c_row: Any, depth: Any, tail: Any) -> Any:  # fmt: skip
-        i = types.int64
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kinds = signature.args
-            dtype = str(kinds[1].dtype)
-            call = _tile_function(builder.module, dtype, vectors)
-            builder.call(call, [
-                args[0],
-                pointer_to(context, builder, kinds[1], args[1], args[2]), args[3], args[4],
-                pointer_to(context, builder, kinds[5], args[5], args[6]),
-                pointer_to(context, builder, kinds[7], args[7], args[8]), args[9],
-                args[10], args[11],
-            ])  # fmt: skip
-            return context.get_dummy_value()
-
-        return types.void(i, a, i, i, i, b, i, c, i, i, i, i), codegen
-
-    return tile
-
-
-_tile4, _tile2, _tile1 = _tile_intrinsic(4), _tile_intrinsic(2), _tile_intrinsic(1)
+    return types.int64(array, types.int64), codegen
 
 
 def _vector_lanes(typingctx: Any, array: Any) -> Any:
@@ -176,40 +66,161 @@ def _vector_lanes(typingctx: Any, array: Any) -> Any:
     return types.int64(array), codegen
 
 
+def _call(typingctx: Any, address: Any, *arguments: Any) -> Any:
+    """Call the function at an address; all its arguments are int64, it returns nothing."""
+    i, packed = types.int64, types.StarArgTuple(arguments)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = [
+            context.cast(builder, value, kind, i)
+            for value, kind in zip(cgutils.unpack_tuple(builder, args[1]), packed, strict=True)
+        ]
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * len(values))
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
+        return context.get_dummy_value()
+
+    return types.void(i, packed), codegen
+
+
+address: Any = intrinsic(_address)
 vector_lanes: Any = intrinsic(_vector_lanes)
+call: Any = intrinsic(_call)
+
+
+# -- tiles --------------------------------------------------------------------------------------
+
+# What a tile is given; `partial` lanes are real in the one vector of a tile for the last columns.
+_TILE = ("rows", "a", "a_row", "a_k", "a_block", "b", "b_row", "start", "start_row", "c", "c_row",
+         "depth", "blocks", "partial")  # fmt: skip
+
+
+def _tile_function(module: ir.Module, dtype: str, vectors: int, partial: bool) -> ir.Function:
+    """The function of all tiles of one width: one block of code for each number of rows."""
+    name = f"minirnn_tile_{dtype}_{vectors}{'_partial' if partial else ''}"
+    kind = ir.FunctionType(ir.VoidType(), [INT64] * len(_TILE))
+    function = cgutils.get_or_insert_function(module, kind, name)
+    if not function.is_declaration:
+        return function
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    given = dict(zip(_TILE, function.args, strict=True))
+    element = FORMATS[dtype].type.as_pointer()
+    for pointer in ("a", "b", "start", "c"):
+        given[pointer] = builder.inttoptr(given[pointer], element)
+    done = function.append_basic_block("done")
+    switch = builder.switch(given["rows"], done)
+    for count in range(1, TILE_ROWS[vectors] + 1):
+        block = function.append_basic_block(f"rows{count}")
+        switch.add_case(ir.Constant(INT64, count), block)
+        builder.position_at_end(block)
+        _emit_tile(builder, dtype, count, vectors, partial, given)
+        builder.branch(done)
+    builder.position_at_end(done)
+    builder.ret_void()
+    return function
+
+
+def _emit_tile(
+    builder: ir.IRBuilder, dtype: str, rows: int, vectors: int, partial: bool, given: dict[str, Any]
+) -> None:
+    """C tile = start + sum over blocks and k of A[i, block, k] B[block * depth + k, j]."""
+    v = Vectors(builder, dtype)
+    mask = v.mask(given["partial"]) if partial else None
+
+    def place(base: str, row: int, j: int) -> Any:
+        offset = builder.mul(ir.Constant(INT64, row), given[f"{base}_row"])
+        return v.at(given[base], builder.add(offset, ir.Constant(INT64, j * v.lanes)))
+
+    sums = [
+        v.load(place("start", i, j)) if mask is None else v.load_masked(place("start", i, j), mask)
+        for i in range(rows)
+        for j in range(vectors)
+    ]
+    row_offsets = [builder.mul(ir.Constant(INT64, i), given["a_row"]) for i in range(rows)]
+
+    def loop(name: str, count: Any, carried: list[Any]) -> tuple[Any, list[Any], Any, Any]:
+        """Open a loop `for n in range(count)` with loop-carried values; returns n and those."""
+        before = builder.block
+        head, body, end = (builder.append_basic_block(name + s) for s in ("", ".body", ".end"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        counter = builder.phi(INT64)
+        counter.add_incoming(ir.Constant(INT64, 0), before)
+        phis = []
+        for value in carried:
+            phi = builder.phi(value.type)
+            phi.add_incoming(value, before)
+            phis.append(phi)
+        builder.cbranch(builder.icmp_signed("<", counter, count), body, end)
+        builder.position_at_end(body)
+        return counter, phis, head, end
+
+    def close(counter: Any, phis: list[Any], values: list[Any], head: Any, end: Any) -> None:
+        following = builder.add(counter, ir.Constant(INT64, 1))
+        counter.add_incoming(following, builder.block)
+        for phi, value in zip(phis, values, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(end)
+
+    block, outer, outer_head, outer_end = loop("block", given["blocks"], [given["b"], *sums])
+    a = builder.gep(given["a"], [builder.mul(block, given["a_block"])])
+    k, inner, head, end = loop("k", given["depth"], [a, *outer])
+    a_k, b, inner_sums = inner[0], inner[1], inner[2:]
+    row_of_b = [v.load(v.at(b, ir.Constant(INT64, j * v.lanes))) for j in range(vectors)]
+    new = []
+    for i in range(rows):
+        factor = v.broadcast(builder.load(builder.gep(a_k, [row_offsets[i]])))
+        for j in range(vectors):
+            new.append(v.fma(factor, row_of_b[j], inner_sums[i * vectors + j]))
+    a_next, b_next = builder.gep(a_k, [given["a_k"]]), builder.gep(b, [given["b_row"]])
+    close(k, inner, [a_next, b_next, *new], head, end)
+    close(block, outer, inner[1:], outer_head, outer_end)
+
+    for i in range(rows):
+        for j in range(vectors):
+            value = outer[1 + i * vectors + j]
+            if mask is None:
+                v.store(value, place("c", i, j))
+            else:
+                v.store_masked(value, place("c", i, j), mask)
+
+
+def _tile_intrinsic(dtype: str, vectors: int, partial: bool = False) -> Any:
+    def tile(typingctx: Any, *arguments: Any) -> Any:
+        packed = types.StarArgTuple(arguments)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            values = cgutils.unpack_tuple(builder, args[0])
+            builder.call(_tile_function(builder.module, dtype, vectors, partial), values)
+            return context.get_dummy_value()
+
+        return types.void(packed), codegen
+
+    return intrinsic(tile)
+
+
+# -- panels -------------------------------------------------------------------------------------
 
 
 @njit(**COMPILE)
 def panel_vectors(columns: Any, lanes: Any) -> Any:
-    """How many vectors wide the next panel is, with that many columns to go."""
-    if TILE_VECTORS == 4 and columns > 3 * lanes:
-        return 4
-    return 2 if columns > lanes else 1
+    """How many vectors wide the next panel is, with that many columns to go.
 
-
-@njit(**COMPILE)
-def accumulate(a: Any, a_at: Any, a_row: Any, a_k: Any, rows: Any, depth: Any, b: Any, b_at: Any,
-               columns: Any, c: Any, c_at: Any, c_row: Any) -> None:  # fmt: skip
-    """C (rows, columns) += A (rows, depth) B (depth, columns).
-
-    A[i, k] is at a[a_at + i a_row + k a_k], C[i, j] at c[c_at + i c_row + j]; b is packed.
+    Whole vectors are shared out evenly; an incomplete one at the end is a panel of its own.
     """
-    lanes = vector_lanes(c)
-    column = 0
-    while column < columns:
-        vectors = panel_vectors(columns - column, lanes)
-        tail = min(lanes, columns - column - (vectors - 1) * lanes)
-        panel = b_at + column * depth
-        tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
-        row = 0
-        for i in range(tiles):  # as even as can be: 32 rows are 6, 6, 5, 5, 5, 5
-            count = (rows - row + tiles - i - 1) // (tiles - i)
-            at, to = a_at + row * a_row, c_at + row * c_row + column
-            if vectors == 4:
-                _tile4(count, a, at, a_row, a_k, b, panel, c, to, c_row, depth, tail)
-            elif vectors == 2:
-                _tile2(count, a, at, a_row, a_k, b, panel, c, to, c_row, depth, tail)
-            else:
-                _tile1(count, a, at, a_row, a_k, b, panel, c, to, c_row, depth, tail)
-            row += count
-        column += vectors * lanes
+    whole = columns // lanes
+    if whole == 0:
+        return 1
+    panels = (whole + WIDEST - 1) // WIDEST
+    return (whole + panels - 1) // panels
+
+
+def tiles(dtype: str) -> tuple[Any, ...]:
+    """Tiles of 1, 2, 3 and 4 vectors, to call from Numba, and the one for incomplete vectors.
+
+    Where the widest tile has three vectors, it stands in the place of the fourth and is not called.
+    """
+    wide = [_tile_intrinsic(dtype, min(n, WIDEST)) for n in (1, 2, 3, 4)]
+    return (*wide, _tile_intrinsic(dtype, 1, partial=True))

@@ -1,15 +1,20 @@
 """The sequence loop: the schedule that every cell runs in, forward and backward.
 
 The loop knows nothing of gates. `source(cell, dtype)` writes it out for a cell's slots and states
-as the text of a Numba module; `build` compiles that. Each call runs rows first … last-1 of the
-batch through all T steps, so threads own slices of the batch and never wait for one another.
+as the text of a Numba module; `build` compiles that. A call runs steps first_step … last_step-1 of
+rows first … last-1 of the batch, for the units in vectors v0 … v1-1. So threads own slices of the
+batch and never wait for one another; or, for small batches, all rows of some units, and then a
+team of `team` threads meets at a barrier in every step.
 
 Layouts, all C-contiguous; the kernels address them by flat offsets:
-  z       (T or 1, B, slots, HP)   slots' z, overwritten by the stored gates; backward: dz
-  h, c…   (T+1, B, H)              states in time order. Forward direction: entry t+1 is the state
+  z       (panels, z_steps, B, width)   see `layout`: slots' z, overwritten by the stored gates. The
+                                   first of its steps is z_from where the kernels keep z, or else
+                                   the chunk that they are at
+  dz      as z, may be z itself
+  h       (T+1, B, H)              states in time order. Forward direction: entry t+1 is the state
                                    after step t, entry 0 the initial one. Reverse: entry t is the
-                                   state after step t, entry T the initial one. States other than h
-                                   are kept in two alternating entries when no tape is wanted.
+                                   state after step t, entry T the initial one
+  c…      (depth, B, H)            other states: entry e of h is at e % depth
   finals  (states, B, H)           the last states
   carry   (B, HP) per state        gradient on its way from step to step
 
@@ -22,6 +27,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.cpu.layout import layout_of
+
+# Rows of z that the input product fills at a time, so that they are in the cache when the recurrent
+# product comes to them.
+CHUNK_ROWS = 192
 
 _HEADER = '''\
 """Sequence loop of the cell {name} in {dtype}; written by minirnn.kernels.cpu.sequence."""
@@ -29,115 +39,190 @@ _HEADER = '''\
 import numpy as np
 from numba import njit
 
+from minirnn.kernels.cpu.around import PRODUCT, pack_forward
 from minirnn.kernels.cpu.build import compiling_cell
-from minirnn.kernels.cpu.lowering import row_intrinsics
-from minirnn.kernels.cpu.product import COMPILE, accumulate
-from minirnn.kernels.cpu.shared import pack_forward
+from minirnn.kernels.cpu.lowering import panel_intrinsics
+from minirnn.kernels.cpu.product import COMPILE, address, call, lanes_of
+from minirnn.kernels.cpu.waiting import meet, ticks
 
-forward_row, backward_row = row_intrinsics(compiling_cell("{fingerprint}"))
-INPUT_RUNS = np.array({input_runs}, dtype=np.int64)  # (first slot, how many) fed by x, and by h
-HIDDEN_RUNS = np.array({hidden_runs}, dtype=np.int64)
+forward_panel, backward_panel = panel_intrinsics(compiling_cell("{fingerprint}"), "{dtype}")
+V = lanes_of("{dtype}")  # elements in a vector
+S, NX, NH = {slots}, {fed_by_x}, {fed_by_h}  # slots; fed by x: the first NX, by h: the last NH
+U = {vectors}  # vectors of units in a full panel
+X_BLOCKS, H_BLOCKS = np.array({x_blocks}), np.array({h_blocks})
 '''
 
 _FORWARD = """
 
-@njit("void({t}, {f}, {f}, {m}, {f}, {t}, {t}, i8[::1], b1, b1, b1, "
-      "i8, i8, i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
-def forward_rows(x, packed_x, packed_h, bias, z, output, finals, lengths, masked, reverse,
-                 keeps, first, last, T, B, I, H, HP, depth{states}):
-    rows, row_size = last - first, {slots} * HP
-    for step in range(T):
-        t = T - 1 - step if reverse else step
-        before, now = (t + 1, t) if reverse else (t, t + 1)
-        base = (t if keeps else 0) * B * row_size
-        for b in range(first, last):
-            at = base + b * row_size
-            for slot in range({slots}):
-                for j in range(HP):
-                    z[at + slot * HP + j] = bias[slot, j]
-        at = base + first * row_size
-        # z += W x_t
-{input_products}
-        # z += U h_(t-1)
-{hidden_products}
-        for b in range(first, last):
-{entries}
-            if masked and t >= lengths[b]:
+@njit("void(i8[::1], {t}, {f}, {f}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, "
+      "i8, i8, i8, i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8, i8{state_types})",
+      cache={cache}, **COMPILE)
+def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
+                 shortest, reverse, keeps, known, first_step, last_step, z_steps, z_from,
+                 first, last, v0, v1, gate, team, clock, T, B, I, H, HP, depth{states}):
+    product, rows, timed = routines[PRODUCT], last - first, clock.shape[0] > 0
+    met = first_step * team  # at the gate, in the steps before
+    chunk = min(z_steps, max(1, {chunk_rows} // rows))
+    for begin in range(first_step, last_step, chunk):
+        n = min(chunk, last_step - begin)
+        low = T - begin - n if reverse else begin
+        entry = low - z_from if keeps else 0
+        # Rows that lie together, and how many times: a whole batch goes on into the next step.
+        together, times = (rows, n) if rows < B else (rows * n, 1)
+        started = ticks() if timed else 0
+        # z = b + W x_t
+        for v in range(v0, v1, U):
+            u = min(U, HP // V - v)
+            w, panel = S * u * V, v * S * V * z_steps * B
+            for i in range(times):
+                at = panel + ((entry + i) * B + first) * w
+                call(product, address(x, ((low + i) * B + first) * I), I, 1, 0,
+                     address(packed_x, v * NX * V * I), 0, address(bias, v * S * V), 0,
+                     address(z, at), w, together, NX * u * V, I, 1)
+                for b in range(together if NX < S else 0):
+                    for j in range(NX * u * V, w):
+                        z[at + b * w + j] = bias[v * S * V + j]
+        if timed:
+            clock[0] += ticks() - started
+            started = ticks()
+        if known:  # all h are there: z += U h_(t-1) of the whole chunk at once
+            for v in range(v0, v1, U):
+                u = min(U, HP // V - v)
+                w, panel = S * u * V, v * S * V * z_steps * B
+                for i in range(times):
+                    at = panel + ((entry + i) * B + first) * w + (S - NH) * u * V
+                    before = low + i + 1 if reverse else low + i
+                    call(product, address(h, (before * B + first) * H), H, 1, 0,
+                         address(packed_h, v * NH * V * H), 0, address(z, at), w,
+                         address(z, at), w, together, NH * u * V, H, 1)
+        for i in range(n):
+            t = low + n - 1 - i if reverse else low + i
+            before, now = (t + 1, t) if reverse else (t, t + 1)
+            uneven = masked and t >= shortest
+            for v in range(v0, v1, U):
+                u = min(U, HP // V - v)
+                w, unit = S * u * V, v * V
+                at = v * S * V * z_steps * B + ((t - low + entry) * B + first) * w
+                # z += U h_(t-1)
+                if not known:
+                    to = address(z, at + (S - NH) * u * V)
+                    call(product, address(h, (before * B + first) * H), H, 1, 0,
+                         address(packed_h, v * NH * V * H), 0, to, w, to, w,
+                         rows, NH * u * V, H, 1)
+                if not uneven:
+{entries_of_all}
+                    forward_panel(rows, u, H - unit, w, address(z, at), w{lasts}{news})
+                    continue
+                for b in range(first, last):
+{entries_of_one}
+                    if t < lengths[b]:
+                        forward_panel(1, u, H - unit, w, address(z, at + (b - first) * w), w
+                                      {lasts}{news})
+                        continue
+                    for j in range(unit, min(H, unit + u * V)):
 {copies}
-                continue
-            forward_row(H, HP, z, base + b * row_size{lasts}{news})
-            if masked:
-                for j in range(H):
-                    output[t, b, j] = h[now, b, j]
-    end = 0 if reverse else T
+            if masked and not known:
+                for b in range(first, last):
+                    if t < lengths[b]:
+                        for j in range(v0 * V, min(H, v1 * V)):
+                            output[t, b, j] = h[now, b, j]
+            if team > 1:
+                met += team
+                meet(address(gate, 0), met)
+        if timed:
+            clock[1] += ticks() - started
+    end = T - last_step if reverse else last_step
     for b in range(first, last):
-        for j in range(H):
+        for j in range(v0 * V, min(H, v1 * V)):
 {finals}
 
 
-@njit("void({m}, {m}, {f}, {f}, {t}, {f}, {f}, {t}, {t}, i8[::1], b1, b1, b1, "
-      "i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
-def forward_alone(weight_ih, weight_hh, bias_ih, bias_hh, x, workspace, z, output, finals,
-                  lengths, masked, reverse, keeps, T, B, I, H, HP, depth{states}):
-    after_x = {input_slots} * HP * I
-    after_h = after_x + {hidden_slots} * HP * H
+@njit("void(i8[::1], {m}, {m}, {f}, {f}, {t}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, i8, "
+      "i8[::1], i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
+def forward_alone(routines, weight_ih, weight_hh, bias_ih, bias_hh, x, workspace, z, output, finals,
+                  lengths, masked, shortest, reverse, keeps, z_steps, clock, T, B, I, H, HP,
+                  depth{states}):
+    started = ticks() if clock.shape[0] > 0 else 0
+    after_x = NX * HP * I
+    after_h = after_x + NH * HP * H
     packed_x, packed_h = workspace[:after_x], workspace[after_x:after_h]
-    bias = workspace[after_h:].reshape({slots}, HP)
-    pack_forward(weight_ih, weight_hh, bias_ih, bias_hh, INPUT_RUNS, HIDDEN_RUNS, H, HP, I,
-                 packed_x, packed_h, bias)
-    forward_rows(x, packed_x, packed_h, bias, z, output, finals, lengths, masked, reverse,
-                 keeps, 0, B, T, B, I, H, HP, depth{states})
+    bias = workspace[after_h:after_h + S * HP]
+    pack_forward(routines, weight_ih, weight_hh, bias_ih, bias_hh, X_BLOCKS, H_BLOCKS, U, S, H, HP,
+                 I, packed_x, packed_h, bias)
+    if clock.shape[0] > 0:
+        clock[2] += ticks() - started
+    forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
+                 shortest, reverse, keeps, False, 0, T, z_steps, 0, 0, B, 0, HP // V, lengths, 1,
+                 clock, T, B, I, H, HP, depth{states})
 """
 
 _BACKWARD = """
 
-@njit("void({t}, {f}, {f}, {f}, {f}, {f}, {t}, i8[::1], b1, b1, b1, b1, b1, "
-      "i8, i8, i8, i8, i8, i8, i8, i8{gradient_types})", cache={cache}, **COMPILE)
-def backward_rows(doutput, nothing, z, dz, packed_h, packed_x, dx, lengths, masked, reverse,
-                  records, has_doutput, needs_x, first, last, T, B, I, H, HP, IP{gradients}):
-    rows, row_size = last - first, {slots} * HP
-    for step in range(T - 1, -1, -1):
+@njit("void(i8[::1], {t}, {f}, {f}, {f}, {f}, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, i8, i8, i8, "
+      "i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8{gradient_types})",
+      cache={cache}, **COMPILE)
+def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, shortest, reverse,
+                  records, has_doutput, first_step, last_step, z_steps, z_from, first, last, v0, v1,
+                  gate, team, clock, T, B, H, HP, depth{gradients}):
+    product, rows, timed, met = routines[PRODUCT], last - first, clock.shape[0] > 0, 0
+    started = ticks() if timed else 0
+    vectors = HP // V
+    full = vectors // U * U  # vectors of units in full panels
+    columns = min(HP, v1 * V) - v0 * V  # of dh, those of our units
+    for step in range(last_step - 1, first_step - 1, -1):
         t = T - 1 - step if reverse else step
         before, now = (t + 1, t) if reverse else (t, t + 1)
-        base = t * B * row_size
-        for b in range(first, last):
-            at = base + b * row_size
-            total = (t * B + b) * H if records else b * H
-            if masked and t >= lengths[b]:
-                for j in range(row_size):
-                    dz[at + j] = 0
+        uneven = masked and t >= shortest
+        for v in range(v0, v1, U):
+            u = min(U, vectors - v)
+            w, unit = S * u * V, v * V
+            at = v * S * V * z_steps * B + ((t - z_from) * B + first) * w
+            outside = address(doutput, (t * B + first) * H + unit) if has_doutput else \\
+                address(zeros, 0)
+            if not uneven:
+                total = (t * B + first) * H + unit if records else first * H + unit
+{entries_of_all}
+                backward_panel(rows, u, H - unit, w, address(z, at), w, address(dz, at), w,
+                               outside, H if has_doutput else 0{places})
                 continue
-{entries}
-            if has_doutput:
-                backward_row(H, HP, z, at, dz, at, doutput, (t * B + b) * H{places})
-            else:
-                backward_row(H, HP, z, at, dz, at, nothing, 0{places})
-        at = base + first * row_size
+            for b in range(first, last):
+                one = at + (b - first) * w
+                if t >= lengths[b]:
+                    for j in range(w):
+                        dz[one + j] = 0
+                    continue
+                total = (t * B + b) * H + unit if records else b * H + unit
+                if has_doutput:
+                    outside = address(doutput, (t * B + b) * H + unit)
+{entries_of_one}
+                backward_panel(1, u, H - unit, w, address(z, one), w, address(dz, one), w,
+                               outside, 0{places})
+        if team > 1:
+            met += team
+            meet(address(gate, 0), met)
         # dh_(t-1) += dz_t U
-{hidden_products}
-        # dx_t = dz_t W
-        if needs_x:
-            to = (t * B + first) * I
-{input_products}
+        to = address(carry_h, first * HP + v0 * V)
+        row = (t - z_from) * B + first
+        if full > 0:
+            w = S * U * V
+            call(product, address(dz, row * w + (S - NH) * U * V), w, 1, w * z_steps * B,
+                 address(packed_h, v0 * V * NH * HP), 0, to, HP, to, HP, rows, columns,
+                 NH * U * V, full // U)
+        if full < vectors:
+            u = vectors - full
+            w = S * u * V
+            at = full * S * V * z_steps * B + row * w + (S - NH) * u * V
+            call(product, address(dz, at), w, 1, 0,
+                 address(packed_h, v0 * V * NH * HP + full * V * NH * columns), 0, to, HP, to, HP,
+                 rows, columns, NH * u * V, 1)
+    if timed:
+        clock[1] += ticks() - started
 """
-
-
-def runs(cell: Cell, fed_by: str) -> list[tuple[int, int]]:
-    """Runs of neighbouring slots fed by "x" or "h", as (first slot, how many)."""
-    found: list[tuple[int, int]] = []
-    for number, feed in enumerate(cell.slots.values()):
-        if fed_by not in feed:
-            continue
-        if found and sum(found[-1]) == number:
-            found[-1] = (found[-1][0], found[-1][1] + 1)
-        else:
-            found.append((number, 1))
-    return found
 
 
 def source(cell: Cell, dtype: str, cache: bool = True) -> str:
     """The text of the module with the forward and backward loops of a cell."""
-    states = cell.states
+    states, layout = cell.states, layout_of(cell)
     element = {"float32": "f4", "float64": "f8"}[dtype]
     flat, matrix, cube = (f"{element}[{axes}]" for axes in ("::1", ":, ::1", ":, :, ::1"))
     fields = {
@@ -149,10 +234,14 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
         "m": matrix,
         "t": cube,
         "slots": len(cell.slots),
-        "input_slots": len(cell.input_slots),
-        "hidden_slots": len(cell.hidden_slots),
-        "input_runs": runs(cell, "x"),
-        "hidden_runs": runs(cell, "h"),
+        "fed_by_x": layout.fed_by_x,
+        "fed_by_h": layout.fed_by_h,
+        "vectors": layout.vectors,
+        "x_blocks": list(layout.x_blocks),
+        "h_blocks": list(layout.h_blocks),
+        "chunk_rows": CHUNK_ROWS,
+        "entries_of_all": _entries(states, 20, "first"),
+        "entries_of_one": _entries(states, 20, "b"),
     }
     return (
         _HEADER.format(**fields)
@@ -160,28 +249,23 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
             **fields,
             states=_joined(map(_array, states)),
             state_types=f", {cube}" * len(states),
-            input_products=_forward_products(cell, "x"),
-            hidden_products=_forward_products(cell, "h"),
-            entries=_entries(states, indent=12, alternating=True),
             copies=_copies(states),
             finals=_finals(states),
-            lasts="".join(f", {_array(s)}, before_{s}" for s in states),
-            news="".join(f", {_array(s)}, now_{s}" for s in states),
+            lasts="".join(f", address({_array(s)}, before_{s}), H" for s in states),
+            news="".join(f", address({_array(s)}, now_{s}), H" for s in states),
         )
         + _BACKWARD.format(
-            **fields,
+            **fields | {"entries_of_all": _entries(states, 16, "first", "first"),
+                        "entries_of_one": _entries(states, 16, "b", "b")},
             gradients=_joined(f"{_array(s)}, carry_{s}, total_{s}" for s in states),
             gradient_types=f", {cube}, {matrix}, {cube}" * len(states),
-            entries=_entries(states, indent=12, alternating=False),
             places="".join(
-                f", {_array(s)}, before_{s}, {_array(s)}, now_{s}"
-                f", carry_{s}, b * HP, total_{s}, total"
+                f", address({_array(s)}, before_{s}), H, address({_array(s)}, now_{s}), H"
+                f", address(carry_{s}, carried), HP, address(total_{s}, total), H"
                 for s in states
             ),
-            hidden_products=_backward_products(cell, "h"),
-            input_products=_backward_products(cell, "x"),
         )
-    )
+    )  # fmt: skip
 
 
 def _array(state: str) -> str:
@@ -193,23 +277,22 @@ def _joined(names: Iterable[str]) -> str:
     return "".join(f", {name}" for name in names)
 
 
-def _entries(states: tuple[str, ...], indent: int, alternating: bool) -> str:
-    """Where each state's rows before and after the step begin."""
-    lines = []
+def _entries(states: tuple[str, ...], indent: int, row: str, carried: str = "") -> str:
+    """Where the units of a state's row before and after the step begin."""
+    lines = [f"{' ' * indent}carried = {carried} * HP + unit"] if carried else []
     for s in states:
         for when in ("before", "now"):
-            entry = f"{when} % depth" if alternating and s != "h" else when
-            lines.append(f"{' ' * indent}{when}_{s} = (({entry}) * B + b) * H")
+            entry = when if s == "h" else f"{when} % depth"
+            lines.append(f"{' ' * indent}{when}_{s} = ({entry} * B + {row}) * H + unit")
     return "\n".join(lines)
 
 
 def _copies(states: tuple[str, ...]) -> str:
     lines = []
     for s in states:
-        entries = ("now", "before") if s == "h" else ("now % depth", "before % depth")
-        lines.append("                for j in range(H):")
-        array, indent = _array(s), " " * 20
-        lines.append(f"{indent}{array}[{entries[0]}, b, j] = {array}[{entries[1]}, b, j]")
+        now, before = ("now", "before") if s == "h" else ("now % depth", "before % depth")
+        array, indent = _array(s), " " * 24
+        lines.append(f"{indent}{array}[{now}, b, j] = {array}[{before}, b, j]")
     return "\n".join(lines)
 
 
@@ -218,35 +301,4 @@ def _finals(states: tuple[str, ...]) -> str:
     for number, s in enumerate(states):
         entry = "end" if s == "h" else "end % depth"
         lines.append(f"            finals[{number}, b, j] = {_array(s)}[{entry}, b, j]")
-    return "\n".join(lines)
-
-
-def _forward_products(cell: Cell, fed_by: str) -> str:
-    source, place, row, depth, packed = {
-        "x": ("x", "(t * B + first) * I", "I", "I", "packed_x"),
-        "h": ("h", "(before * B + first) * H", "H", "H", "packed_h"),
-    }[fed_by]
-    lines, block = [], 0
-    for slot, count in runs(cell, fed_by):
-        lines.append(
-            f"        accumulate({source}, {place}, {row}, 1, rows, {depth}, {packed}, "
-            f"{block} * HP * {depth}, {count} * HP, z, at + {slot} * HP, row_size)"
-        )
-        block += count
-    return "\n".join(lines)
-
-
-def _backward_products(cell: Cell, fed_by: str) -> str:
-    indent, packed, columns, wide, target = {
-        "x": (12, "packed_x", "I", "IP", "dx, to, I"),
-        "h": (8, "packed_h", "H", "HP", "carry_h, first * HP, HP"),
-    }[fed_by]
-    lines, block = [], 0
-    for slot, feed in enumerate(cell.slots.values()):
-        if fed_by in feed:
-            lines.append(
-                f"{' ' * indent}accumulate(dz, at + {slot} * HP, row_size, 1, rows, H, {packed}, "
-                f"{block} * H * {wide}, {columns}, {target})"
-            )
-            block += 1
     return "\n".join(lines)

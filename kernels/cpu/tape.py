@@ -9,24 +9,29 @@ import numpy as np
 from minirnn.errors import TapeError, TraceError
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Record, Weights
+from minirnn.kernels.cpu.layout import layout_of
+from minirnn.kernels.cpu.plan import Sizes
 
 
 @dataclass(slots=True)
 class CpuTape:
     """One pass's arrays; layouts as in `sequence`.
 
-    Kept per step and sequence: slots*HP for the gates and H for each state.
+    Kept per step and sequence: slots*HP for the gates and H for each state; as "checkpoints" H for
+    h alone, and H for each other state every `interval` steps.
     """
 
     cell: Cell
     keep: Keep
     reverse: bool
-    sizes: tuple[int, int, int, int, int]  # T, B, I, H, HP
+    sizes: Sizes
     x: Array
     weights: Weights
     lengths: Array | None
-    z: Array  # (T, B, slots, HP), gates; backward turns those of keep="tape" into dz
-    states: tuple[Array, ...]  # each (T+1, B, H)
+    z: Array  # gates in panels; backward turns those of keep="tape" into dz
+    states: tuple[Array, ...]  # each (T+1, B, H); or h and the others' checkpoints
+    lanes: int  # elements in a vector
+    interval: int  # steps between checkpoints; 0: all is kept
     used: bool = False
     dz: Array | None = None
     totals: tuple[Array, ...] = field(default=())
@@ -72,8 +77,18 @@ class CpuTape:
 
     def _slots(self, buffer: Array) -> dict[str, Array]:
         T, B, _, H, HP = self.sizes
-        apart = buffer.reshape(T, B, len(self.cell.slots), HP)
-        slots = {s: apart[:, :, n, :H].copy() for n, s in enumerate(self.cell.slots)}
+        layout = layout_of(self.cell)
+        panel = layout.vectors * self.lanes
+        slots = {s: np.empty((T, B, H), buffer.dtype) for s in self.cell.slots}
+        at = 0
+        for unit in range(0, HP, panel):
+            units = min(panel, HP - unit)
+            size = T * B * len(slots) * units
+            rows = buffer[at : at + size].reshape(T, B, len(slots), units)
+            for place, slot in enumerate(layout.order):
+                target = slots[slot][:, :, unit : unit + units]
+                target[:] = rows[:, :, place, : target.shape[2]]
+            at += size
         if self.lengths is not None:
             for values in slots.values():
                 values[~self._valid()] = 0

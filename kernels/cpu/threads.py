@@ -9,25 +9,29 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
 
 from minirnn.errors import ArgumentError
 
 # Handing a part to another thread costs some 20 µs; a part should be worth several times that.
 OPERATIONS_WORTH_A_THREAD = 2_000_000
+OPEN = 1 << 62  # a gate that nobody waits at
 
 _lock = threading.Lock()
+_team = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
 
 
-def _available() -> int:
+def cores() -> int:
+    """How many cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1
 
 
-_threads = _available()
+_threads = cores()
 
 
 def set_num_threads(n: int) -> None:
@@ -54,24 +58,56 @@ def parts(size: int, operations: float) -> int:
 
 
 def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
-    """Call `work(first, last)` on even slices of range(size), as many as the work is worth.
-
-    One slice runs in the calling thread. Returns when all are done, also if one fails; then raises
-    that one's exception.
-    """
+    """Call `work(first, last)` on even slices of range(size), as many as the work is worth."""
     count = parts(size, operations)
     if count == 1:
         work(0, size)
-        return
-    edges = [size * i // count for i in range(count + 1)]
-    pool = _executor(count - 1)
-    futures = [pool.submit(work, edges[i], edges[i + 1]) for i in range(1, count)]
+    else:
+        edges = [size * i // count for i in range(count + 1)]
+        run_each(lambda i: work(edges[i], edges[i + 1]), count)
+
+
+def run_each(work: Callable[[int], None], count: int, gate: Any = None) -> None:
+    """Call `work(0)` … `work(count - 1)`, each in a thread, the first in the caller's.
+
+    Returns when all are done, also if one fails; then raises that one's exception. With a `gate`
+    they may wait for one another, if a team was reserved: until gate[0], an int64, has counted
+    enough of them. If one fails it is set so high that the others go on.
+    """
+
+    def guarded(i: int) -> None:
+        try:
+            work(i)
+        except BaseException:
+            if gate is not None:
+                gate[0] = OPEN
+            raise
+
+    futures: list[Future[None]] = []
     try:
-        work(0, edges[1])
+        if count > 1:
+            pool = _executor(count - 1)
+            for i in range(1, count):
+                futures.append(pool.submit(guarded, i))
+        guarded(0)
+    except BaseException:
+        if gate is not None:
+            gate[0] = OPEN
+        raise
     finally:
         wait(futures)
     for future in futures:
         future.result()
+
+
+def reserve_team() -> bool:
+    """Whether a team may work now. Two that wait could keep each other's members from starting."""
+    return _team.acquire(blocking=False)
+
+
+def release_team() -> None:
+    """The reserved team has done its work."""
+    _team.release()
 
 
 def _executor(size: int) -> ThreadPoolExecutor:
@@ -85,8 +121,8 @@ def _executor(size: int) -> ThreadPoolExecutor:
 
 
 def _forget_pool() -> None:
-    global _pool, _pool_size, _lock
-    _pool, _pool_size, _lock = None, 0, threading.Lock()
+    global _pool, _pool_size, _lock, _team
+    _pool, _pool_size, _lock, _team = None, 0, threading.Lock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

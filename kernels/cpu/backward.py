@@ -1,0 +1,307 @@
+"""Backward on the processor: BPTT step by step, then the large products over time and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.contract import Array, Gradients, Needs
+from minirnn.kernels.cpu import forward as forward_pass
+from minirnn.kernels.cpu import pool, threads
+from minirnn.kernels.cpu.clock import Watch
+from minirnn.kernels.cpu.plan import Plan, Slice, plan_of, run_slices, sliced
+from minirnn.kernels.cpu.tape import CpuTape
+
+# Rows of x, h and dz that the weight gradients take at a time: they stay in the cache while every
+# row of the weights passes over them.
+CHUNK_ROWS = 256
+
+_NO_LENGTHS = np.zeros(1, dtype=np.int64)
+
+
+def backward(
+    cell: Cell,
+    doutput: Array | None,
+    dstate: Sequence[Array | None] | None,
+    tape: CpuTape,
+    *,
+    needs: Needs,
+) -> Gradients:
+    """Backpropagation through time; arguments and results as in `contract`.
+
+    Raises: TapeError if the tape was used before; ShapeError or DTypeError for a gradient that does
+    not fit.
+    """
+    if tape.cell is not cell:
+        raise ArgumentError("cell", repr(cell), f"the cell of the tape, {tape.cell!r}")
+    T, B, width, H, _ = tape.sizes
+    dtype = tape.x.dtype
+    dstates = tuple(dstate) if dstate is not None else (None,) * len(cell.states)
+    _check_gradients(cell, doutput, dstates, (T, B, H), dtype)
+    tape.begin_backward()
+    work = _Backward(tape, needs, doutput, dstates)
+    if tape.interval:
+        for first in reversed(range(0, T, tape.interval)):
+            work.rebuild_and_go_back(first, min(T, first + tape.interval))
+    elif T:
+        work.go_back(_Part(0, T, 0, T, tape.z, work.dz, tape.states))
+    if tape.keep == "record":
+        tape.dz, tape.totals = work.dz, work.totals
+        tape.doutput, tape.dstate_h = doutput, dstates[0]
+    else:  # the buffers can go now, whoever still holds the tape
+        tape.z, tape.x, tape.states = plan_of(cell, dtype).no_bias, work.nothing, ()
+    return work.gradients()
+
+
+class _Part(NamedTuple):
+    """Some steps, and what is kept of them."""
+
+    first: int  # steps
+    last: int
+    low: int  # the earliest time
+    steps: int
+    z: Array
+    dz: Array
+    states: tuple[Array, ...]
+
+
+class _Backward:
+    """The buffers of one backward pass, and its phases."""
+
+    def __init__(
+        self,
+        tape: CpuTape,
+        needs: Needs,
+        doutput: Array | None,
+        dstates: tuple[Array | None, ...],
+    ) -> None:
+        self.watch = Watch("backward")
+        self.tape, self.needs = tape, needs
+        T, B, width, H, HP = tape.sizes
+        self.dtype = dtype = tape.x.dtype
+        self.plan = plan = plan_of(tape.cell, dtype)
+        self.records = tape.keep == "record"
+        self.masked = tape.lengths is not None
+        self.lengths = _NO_LENGTHS if tape.lengths is None else tape.lengths
+        self.shortest = int(self.lengths.min()) if self.masked else T
+        self.weights = [plan.no_bias if w is None else forward_pass.plain(w) for w in tape.weights]
+        # A row of zeros: where no gradient arrives, and what sums begin with.
+        row = plan.slots * plan.layout.vectors * plan.lanes
+        self.zeros = np.zeros(max(width, HP, row), dtype)
+        self.nothing = self.zeros[None, None]
+        self.doutput = None if doutput is None else forward_pass.plain(doutput)
+        self.dz = pool.empty(tape.z.shape, dtype) if self.records else tape.z
+        empty = pool.zeros if self.masked else pool.empty
+        self.totals = tuple(
+            [empty((T if self.records else 1, B, H), dtype) for _ in tape.cell.states]
+        )
+        self.carries = []
+        for gradient in dstates:
+            carry = pool.zeros((B, HP), dtype)
+            if gradient is not None:
+                carry[:, :H] = gradient
+            self.carries.append(carry)
+        self.dx = pool.empty((T, B, width), dtype) if needs.x else None
+        self.packed_x: Array | None = None
+        self.packed_h: tuple[list[Slice], Array] | None = None
+        self.packed: tuple[Array, ...] | None = None
+        wants_bias = needs.bias_ih and tape.weights.bias_ih is not None
+        wants_bias |= needs.bias_hh and tape.weights.bias_hh is not None
+        self.wants = needs.weight_ih, needs.weight_hh, wants_bias
+        self.sums: Array | None = None
+
+    def rebuild_and_go_back(self, first: int, last: int) -> None:
+        """The gates of some steps once more, from x, h and a checkpoint; then back through them."""
+        tape, plan = self.tape, self.plan
+        T, B, _, H, HP = tape.sizes
+        steps = last - first
+        if self.packed is None:
+            workspace = forward_pass.forward_workspace(plan, tape.sizes, self.dtype)
+            self.packed = forward_pass.pack_forward(plan, tape.sizes, self.weights, workspace)
+            self.watch.lap("pack")
+            self.z = pool.empty((tape.interval * B * plan.slots * HP,), self.dtype)
+            self.rebuilt = [
+                pool.empty((tape.interval + 1, B, H), self.dtype) for _ in tape.states[1:]
+            ]
+        depth = tape.interval + 1
+        entry = (T - first if tape.reverse else first) % depth
+        for s, kept in zip(self.rebuilt, tape.states[1:], strict=True):
+            s[entry] = kept[first // tape.interval]
+        low = T - last if tape.reverse else first
+        states = (tape.states[0], *self.rebuilt)
+        finals = np.empty((len(states), B, H), self.dtype)
+        z = self.z[: steps * B * plan.slots * HP]
+
+        def rebuild(part: Slice, gate: Array, team: int) -> None:
+            assert self.packed is not None
+            plan.kernels.forward_rows(
+                plan.routines, tape.x, *self.packed, z, tape.states[0], finals, self.lengths,
+                self.masked, self.shortest, tape.reverse, True, True, first, last, steps, low,
+                *part, gate, 1, self.watch.ticks("rebuild"), *tape.sizes, depth, *states,
+            )  # fmt: skip
+
+        with sliced(plan, tape.sizes, self._operations(steps, True, True)) as cut:
+            run_slices(rebuild, cut)
+        self.watch.lap()
+        self.go_back(_Part(first, last, low, steps, z, z, states))
+
+    def go_back(self, part: _Part) -> None:
+        """Backpropagation through some steps, then their share of dx and of the weights'."""
+        tape, plan = self.tape, self.plan
+        T, B, width, H, HP = tape.sizes
+        depth = part.states[-1].shape[0] if len(part.states) > 1 else T + 1
+        per_state = [
+            a for each in zip(part.states, self.carries, self.totals, strict=True) for a in each
+        ]
+        doutput = self.nothing if self.doutput is None else self.doutput
+
+        def bptt(rows: Slice, gate: Array, team: int) -> None:
+            plan.kernels.backward_rows(
+                plan.routines, doutput, self.zeros, part.z, part.dz, packed_h, self.lengths,
+                self.masked, self.shortest, tape.reverse, self.records, self.doutput is not None,
+                part.first, part.last, part.steps, part.low, *rows, gate, team,
+                self.watch.ticks(), T, B, H, HP, depth, *per_state,
+            )  # fmt: skip
+
+        with sliced(plan, tape.sizes, self._operations(part.steps, False, True)) as cut:
+            packed_h = self._pack_h(cut)
+            run_slices(bptt, cut)
+        self.watch.lap()
+        if self.dx is not None:
+            self._input_gradient(part)
+        if any(self.wants):
+            self._weight_gradients(part)
+
+    def _operations(self, steps: int, x: bool, h: bool) -> float:
+        _, B, width, H, _ = self.tape.sizes
+        return 2.0 * steps * B * self.plan.slots * H * (width * x + H * h)
+
+    def _pack_h(self, cut: list[Slice]) -> Array:
+        """U for dz U, packed once for each share of its columns."""
+        _, _, _, H, HP = self.tape.sizes
+        shares = sorted({(each.v0, each.v1) for each in cut})
+        if self.packed_h is None or self.packed_h[0] != shares:
+            plan = self.plan
+            packed = pool.empty((plan.layout.fed_by_h * HP * HP,), self.dtype)
+            for v0, v1 in shares:
+                self._pack_rows(
+                    self.weights[1], plan.h_blocks, H, v0 * plan.lanes, v1 * plan.lanes, packed
+                )
+            self.packed_h = shares, packed
+            self.watch.lap("pack")
+        return self.packed_h[1]
+
+    def _pack_rows(
+        self, weight: Array, blocks: Array, real: int, first: int, last: int, packed: Array
+    ) -> None:
+        _, _, _, H, HP = self.tape.sizes
+        self.plan.shared.pack_rows(
+            self.plan.routines, weight, blocks, self.plan.layout.vectors, H, HP, real, first, last,
+            packed,
+        )  # fmt: skip
+
+    def _input_gradient(self, part: _Part) -> None:
+        plan = self.plan
+        _, B, width, H, HP = self.tape.sizes
+        if self.packed_x is None:
+            columns = -(-width // plan.lanes) * plan.lanes
+            self.packed_x = pool.empty((plan.layout.fed_by_x * HP * columns,), self.dtype)
+            self._pack_rows(self.weights[0], plan.x_blocks, width, 0, width, self.packed_x)
+            self.watch.lap("pack")
+        packed = self.packed_x
+        assert self.dx is not None
+        dx = self.dx[part.low : part.low + part.steps].reshape(-1, width)
+
+        def rows(first: int, last: int) -> None:
+            plan.shared.input_gradient(
+                plan.routines, part.dz, packed, self.zeros, plan.layout.vectors, plan.slots,
+                plan.layout.fed_by_x, HP, width, dx, first, last,
+            )  # fmt: skip
+
+        threads.run(rows, part.steps * B, self._operations(part.steps, True, False))
+        self.watch.lap("input gradient")
+
+    def _weight_gradients(self, part: _Part) -> None:
+        tape, plan = self.tape, self.plan
+        T, B, width, H, HP = tape.sizes
+        height = width + H + 1
+        fresh = self.sums is None
+        if self.sums is None:
+            self.sums = pool.empty((height * plan.slots * HP,), self.dtype)
+        sums = self.sums
+        total = part.steps * B
+        x = tape.x[part.low : part.low + part.steps].reshape(-1, width)
+        h = tape.states[0].reshape(-1, H)
+        h_at = (part.low + (1 if tape.reverse else 0)) * B * H
+        chunk = min(CHUNK_ROWS, total)
+        panels = -(-HP // (plan.lanes * plan.layout.vectors))
+
+        def some(first: int, last: int) -> None:
+            clean = np.empty(chunk * (width + H) if self.masked else 0, self.dtype)
+            plan.shared.weight_gradients(
+                plan.routines, part.dz, x, h, h_at, self.zeros, plan.one, B, width, H, HP,
+                plan.layout.vectors, plan.slots, plan.layout.fed_by_x, plan.layout.fed_by_h,
+                self.lengths, part.low, self.masked, tape.reverse, *self.wants, fresh, chunk,
+                clean, sums, first, last,
+            )  # fmt: skip
+
+        x_wanted, h_wanted, _ = self.wants
+        operations = self._operations(part.steps, x_wanted, h_wanted)
+        threads.run(some, panels * height, operations + 2.0 * total * plan.slots * H)
+        self.watch.lap("weight gradients")
+
+    def gradients(self) -> Gradients:
+        """All that was asked for."""
+        T, _, width, H, HP = self.tape.sizes
+        plan, needs = self.plan, self.needs
+        wanted = [
+            pool.empty(w.shape, self.dtype) if need and w is not None else None
+            for w, need in zip(self.tape.weights, needs[2:], strict=True)
+        ]
+        sums = self.sums
+        if sums is not None:
+            none = (plan.no_weight, plan.no_weight, plan.no_bias, plan.no_bias)
+            targets = [n if w is None else w for w, n in zip(wanted, none, strict=True)]
+
+            def some(first: int, last: int) -> None:
+                plan.shared.unpack_gradients(
+                    plan.routines, sums, plan.x_blocks, plan.h_blocks, plan.layout.vectors,
+                    plan.slots, width, H, HP, *targets, first, last,
+                )  # fmt: skip
+
+            panels = -(-HP // (plan.lanes * plan.layout.vectors))
+            threads.run(some, panels, 16.0 * sums.size)
+        else:  # no steps
+            for gradient in wanted:
+                if gradient is not None:
+                    gradient.fill(0)
+        state = tuple([carry[:, :H].copy() for carry in self.carries]) if needs.state else None
+        self.watch.lap("pack")
+        self.watch.stop()
+        return Gradients(self.dx, state, *wanted)
+
+
+def _check_gradients(
+    cell: Cell,
+    doutput: Array | None,
+    dstates: tuple[Array | None, ...],
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+) -> None:
+    if len(dstates) != len(cell.states):
+        raise ArgumentError("dstate", f"{len(dstates)} array(s)", f"{len(cell.states)}")
+    if doutput is not None and (doutput.shape != shape or doutput.dtype != dtype):
+        _refuse("doutput", doutput, shape, dtype)
+    for name, gradient in zip(cell.states, dstates, strict=True):
+        if gradient is not None and (gradient.shape != shape[1:] or gradient.dtype != dtype):
+            _refuse(f"dstate {name!r}", gradient, shape[1:], dtype)
+
+
+def _refuse(name: str, gradient: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NoReturn:
+    if gradient.shape != shape:
+        raise ShapeError(name, f"shape {gradient.shape}", f"{shape}")
+    raise DTypeError(name, gradient.dtype.name, dtype.name)

@@ -1,0 +1,144 @@
+"""Forward on the processor: allocate, pack, cut the work in slices, call the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.contract import Array, Keep, Weights, check_call
+from minirnn.kernels.cpu import pool, threads
+from minirnn.kernels.cpu.clock import Watch
+from minirnn.kernels.cpu.plan import Plan, Sizes, plan_of, run_slices, sliced
+from minirnn.kernels.cpu.tape import CpuTape
+
+CHUNK_ROWS = 192  # as in `sequence`, whose text is not loaded here
+# Gates that backward rebuilds at a time take about so many bytes: they should stay in a cache.
+REBUILT_BYTES = 1 << 22
+REBUILT_STEPS = 8, 256  # at least, so that checkpoints are few; at most
+
+_NO_LENGTHS = np.zeros(1, dtype=np.int64)
+
+
+def forward(
+    cell: Cell,
+    x: Array,
+    state: Sequence[Array],
+    weights: Weights,
+    *,
+    lengths: Array | None = None,
+    keep: Keep = "nothing",
+    reverse: bool = False,
+) -> tuple[Array, tuple[Array, ...], CpuTape | None]:
+    """Run a cell over a sequence; arguments, results and errors as in `contract`."""
+    T, B, width, H = check_call(cell, x, state, weights, lengths, keep)
+    watch = Watch("forward")
+    dtype = x.dtype
+    plan = plan_of(cell, dtype)
+    lanes = plan.lanes
+    sizes = Sizes(T, B, width, H, -(-H // lanes) * lanes)
+    x = plain(x)
+    masked = lengths is not None
+    flat_lengths = np.ascontiguousarray(lengths, dtype=np.int64) if masked else _NO_LENGTHS
+    shortest = int(flat_lengths.min()) if masked else T
+
+    keeps = keep in ("tape", "record")
+    interval = rebuilt_steps(plan, sizes) if keep == "checkpoints" else 0
+    depth = T + 1 if keeps else 2
+    initial = T if reverse else 0
+    buffers = []
+    for name, values in zip(cell.states, state, strict=True):
+        entries = T + 1 if name == "h" else depth
+        buffer = pool.empty((entries, B, H), dtype)
+        buffer[initial % entries] = values
+        buffers.append(buffer)
+    h = buffers[0]
+    output = pool.zeros((T, B, H), dtype) if masked else (h[:T] if reverse else h[1:])
+    finals = np.empty((len(buffers), B, H), dtype)
+    workspace = forward_workspace(plan, sizes, dtype)
+    given = [plan.no_bias if w is None else plain(w) for w in weights]
+    checkpoints = [
+        pool.empty((-(-T // interval), B, H), dtype) for _ in (buffers[1:] if interval else ())
+    ]
+    operations = 2.0 * T * B * plan.slots * H * (width + H)
+    if threads.parts(B * H, operations) == 1 and not interval:
+        z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // B))
+        z = pool.empty((z_steps * B * plan.slots * sizes.HP,), dtype)
+        plan.kernels.forward_alone(
+            plan.routines, *given, x, workspace, z, output, finals, flat_lengths, masked, shortest,
+            reverse, keeps, z_steps, watch.ticks(), *sizes, depth, *buffers,
+        )  # fmt: skip
+        watch.lap()
+    else:
+        packed = pack_forward(plan, sizes, given, workspace)
+        watch.lap("pack")
+        with sliced(plan, sizes, operations) as cut:
+            rows = max(each.last - each.first for each in cut)
+            z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // rows))
+            z = pool.empty((z_steps * B * plan.slots * sizes.HP,), dtype)
+
+            def run(part: Any, gate: Array, team: int) -> None:
+                ticks = watch.ticks()
+                for step in range(0, T, interval or max(T, 1)):
+                    end = min(T, step + interval) if interval else T
+                    for s, kept in zip(buffers[1:], checkpoints, strict=False):
+                        entry = (T - step if reverse else step) % depth
+                        units = slice(part.v0 * lanes, part.v1 * lanes)
+                        rows = slice(part.first, part.last)
+                        kept[step // interval, rows, units] = s[entry, rows, units]
+                    plan.kernels.forward_rows(
+                        plan.routines, x, *packed, z, output, finals, flat_lengths, masked,
+                        shortest, reverse, keeps, False, step, end, z_steps, 0,
+                        *part, gate, team, ticks, *sizes, depth, *buffers,
+                    )  # fmt: skip
+
+            run_slices(run, cut)
+        watch.lap()
+    watch.stop()
+    last_state = tuple(finals)
+    if keep == "nothing":
+        return output, last_state, None
+    tape = CpuTape(
+        cell, keep, reverse, sizes, x, weights, flat_lengths if masked else None,
+        z if keeps else plan.no_bias, (h, *checkpoints) if interval else tuple(buffers), lanes,
+        interval,
+    )  # fmt: skip
+    return output, last_state, tape
+
+
+def rebuilt_steps(plan: Plan, sizes: Sizes) -> int:
+    """How many steps' gates backward rebuilds at a time, which is as far apart checkpoints are."""
+    step_bytes = sizes.B * plan.slots * sizes.HP * plan.one.itemsize
+    least, most = REBUILT_STEPS
+    return max(1, min(sizes.T, max(least, min(most, REBUILT_BYTES // step_bytes))))
+
+
+def forward_workspace(plan: Plan, sizes: Sizes, dtype: np.dtype[Any]) -> Array:
+    """Room for packed weights and bias."""
+    _, _, width, H, HP = sizes
+    layout = plan.layout
+    return pool.empty(
+        ((layout.fed_by_x * width + layout.fed_by_h * H + plan.slots) * HP,), dtype
+    )
+
+
+def pack_forward(
+    plan: Plan, sizes: Sizes, weights: Sequence[Array], workspace: Array
+) -> tuple[Array, Array, Array]:
+    """Both weights in panels, and what enters each slot."""
+    _, _, width, H, HP = sizes
+    after_x = plan.layout.fed_by_x * HP * width
+    after_h = after_x + plan.layout.fed_by_h * HP * H
+    packed = workspace[:after_x], workspace[after_x:after_h], workspace[after_h:]
+    plan.shared.pack_forward(
+        plan.routines, *weights, plan.x_blocks, plan.h_blocks, plan.layout.vectors, plan.slots,
+        H, HP, width, *packed,
+    )  # fmt: skip
+    return packed
+
+
+def plain(array: Array) -> Array:
+    """The array as the kernels take it: C-contiguous, aligned, writable; copied if it is not."""
+    return array if array.flags.carray else np.array(array, order="C")

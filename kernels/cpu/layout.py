@@ -1,0 +1,56 @@
+"""Where a cell's slots lie in memory: in panels, so that a product's tile is also a cell's input.
+
+A panel holds all slots of a few units, for every step and sequence:
+
+  z  (panels, T, B, width)    width = slots * units of the panel
+
+In a row of a panel, slot after slot has its vectors of units; the slots come in the order fed by x
+alone, by both, by h alone. So what a product with x fills is the first part of a row and what a
+product with h fills is the last part, whichever cell it is; the row just filled holds everything
+that the cell's equations need for its units, in the cache; and the rows of a panel, one after the
+other through time and batch, are already the packed operand of the weight gradients.
+
+H hidden size, V elements in a vector, HP = H padded to whole vectors; all panels are equally wide
+but the last, which may hold fewer units.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from minirnn.kernels.cells.cell import Cell
+
+# A cell of few slots shares a panel among several vectors of units, up to the width of a tile.
+PANEL_VECTORS = 4
+
+
+class Layout(NamedTuple):
+    """The order of a cell's slots in a row, and what each product feeds."""
+
+    order: tuple[str, ...]  # slots as they lie in a row
+    fed_by_x: int  # the first so many of them
+    fed_by_h: int  # the last so many
+    vectors: int  # vectors of units in a full panel
+    x_blocks: tuple[int, ...]  # block of weight_ih for each slot fed by x, in row order
+    h_blocks: tuple[int, ...]  # block of weight_hh for each slot fed by h, in row order
+
+    def place(self, slot: str) -> int:
+        """Position of a slot in a row."""
+        return self.order.index(slot)
+
+
+@cache
+def layout_of(cell: Cell) -> Layout:
+    """The layout of a cell; independent of dtype and sizes."""
+    rank = {"x": 0, "xh": 1, "h": 2}
+    order = tuple(sorted(cell.slots, key=lambda s: rank[cell.slots[s]]))  # sorted is stable
+    fed_by_x, fed_by_h = len(cell.input_slots), len(cell.hidden_slots)
+    return Layout(
+        order,
+        fed_by_x,
+        fed_by_h,
+        max(1, PANEL_VECTORS // len(order)),
+        tuple(cell.input_slots.index(s) for s in order[:fed_by_x]),
+        tuple(cell.hidden_slots.index(s) for s in order[len(order) - fed_by_h :]),
+    )

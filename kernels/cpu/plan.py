@@ -1,0 +1,128 @@
+"""What a call works with: the compiled kernels, the sizes, and how the work is cut up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.contract import Array
+from minirnn.kernels.cpu import threads
+from minirnn.kernels.cpu.layout import Layout, layout_of
+
+
+class Plan(NamedTuple):
+    """What depends only on the cell and the dtype."""
+
+    kernels: Any  # `build.Kernels`
+    shared: Any  # `build.Shared`
+    routines: Array
+    layout: Layout
+    lanes: int
+    slots: int
+    x_blocks: Array  # (nx,) int64, see `Layout`
+    h_blocks: Array
+    no_bias: Array  # (0,) and (0, 0): stand for a bias or a weight gradient that is not there
+    no_weight: Array
+    one: Array
+
+
+@cache
+def plan_of(cell: Cell, dtype: np.dtype[Any]) -> Plan:
+    """The plan of a cell in a dtype; compiles on the first call."""
+    from minirnn.kernels.cpu import build, product
+
+    shared, layout = build.shared_of(dtype.name), layout_of(cell)
+    return Plan(
+        build.kernels_of(cell, dtype.name),
+        shared,
+        shared.routines,
+        layout,
+        product.lanes_of(dtype.name),
+        len(cell.slots),
+        np.array(layout.x_blocks, dtype=np.int64),
+        np.array(layout.h_blocks, dtype=np.int64),
+        np.empty(0, dtype),
+        np.empty((0, 0), dtype),
+        np.ones(1, dtype),
+    )
+
+
+class Sizes(NamedTuple):
+    """The sizes of a call; HP is H in whole vectors."""
+
+    T: int
+    B: int
+    I: int
+    H: int
+    HP: int
+
+
+class Slice(NamedTuple):
+    """A thread's share of the sequence loop: rows of the batch, vectors of units."""
+
+    first: int
+    last: int
+    v0: int
+    v1: int
+
+
+# A step's product is bound by reading the weights below so many rows, for weights in a core's own
+# cache, or beyond it; measured. And what a meeting of a team costs, in multiply-adds of vectors.
+ROWS_IN_CACHE, ROWS_BEYOND = 3, 8
+CACHE_BYTES = 1 << 20
+MEETING = 3000
+
+
+@contextmanager
+def sliced(plan: Plan, sizes: Sizes, operations: float) -> Iterator[list[Slice]]:
+    """The sequence loop cut for so much work: by rows of the batch, or by units, for a team."""
+    vectors = sizes.HP // plan.lanes
+    count = threads.parts(1 << 30, operations)
+    if count == 1:
+        yield [Slice(0, sizes.B, 0, vectors)]
+        return
+    edges = _cut_units(plan, sizes, count)
+    if not edges or not threads.reserve_team():
+        by_rows = min(count, sizes.B)
+        rows = [sizes.B * i // by_rows for i in range(by_rows + 1)]
+        yield [Slice(*pair, 0, vectors) for pair in pairwise(rows)]
+        return
+    try:
+        yield [Slice(0, sizes.B, *pair) for pair in pairwise(edges)]
+    finally:
+        threads.release_team()
+
+
+def _cut_units(plan: Plan, sizes: Sizes, count: int) -> list[int]:
+    """Where to cut the units, in vectors; empty if cutting the batch is no slower."""
+    vectors, U = sizes.HP // plan.lanes, plan.layout.vectors
+    panels = -(-vectors // U)
+    team = min(count, threads.cores(), panels)
+
+    def cost(rows: int, panels: int) -> float:
+        products = panels * U * plan.layout.fed_by_h * sizes.H
+        in_cache = products * plan.lanes * plan.one.itemsize <= CACHE_BYTES
+        return max(rows, ROWS_IN_CACHE if in_cache else ROWS_BEYOND) * products
+
+    rows = -(-sizes.B // min(count, sizes.B))
+    if team == 1 or cost(sizes.B, -(-panels // team)) + MEETING >= cost(rows, panels):
+        return []
+    return [min(panels * i // team * U, vectors) for i in range(team)] + [vectors]
+
+
+def is_team(cut: list[Slice]) -> bool:
+    """Whether the slices are of units, so that they wait for one another."""
+    return len(cut) > 1 and cut[0].last == cut[1].last
+
+
+def run_slices(work: Callable[[Slice, Array, int], None], cut: list[Slice]) -> None:
+    """Call `work(slice, gate, team)` for all slices at once."""
+    gate = np.zeros(1, np.int64)
+    team = len(cut) if is_team(cut) else 1
+    threads.run_each(lambda i: work(cut[i], gate, team), len(cut), gate)

@@ -1,0 +1,91 @@
+"""Meeting at a barrier and reading a clock, from inside compiled loops."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from minirnn.kernels.cpu.product import COMPILE
+from minirnn.kernels.cpu.vector import INT64
+
+# So many looks before a thread that waits lets others run: a few microseconds.
+LOOKS = 2000
+_give_way = types.ExternalFunction(
+    "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
+)
+
+
+def _add(typingctx: Any, place: Any, amount: Any) -> Any:
+    """Add to the int64 at an address, seen by other threads after all that went before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], INT64.as_pointer())
+        return builder.atomic_rmw("add", pointer, args[1], "acq_rel")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+def _look(typingctx: Any, place: Any) -> Any:
+    """The int64 at an address, as other threads have left it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], INT64.as_pointer())
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(types.int64), codegen
+
+
+def _pause(typingctx: Any) -> Any:
+    """Tell the processor that this is a waiting loop, where it has a word for that."""
+    name = {"x86_64": "llvm.x86.sse2.pause", "amd64": "llvm.x86.sse2.pause"}.get(
+        platform.machine().lower()
+    )
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if name is not None:
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+def _ticks(typingctx: Any) -> Any:
+    """The processor's counter; what a tick is worth is measured from outside, see `clock`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(INT64, [])
+        if platform.machine().lower() in ("arm64", "aarch64"):
+            # The cycle counter that LLVM would read is not for user programs there.
+            return builder.asm(kind, "mrs $0, cntvct_el0", "=r", [], True)
+        counter = "llvm.readcyclecounter"
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, counter), [])
+
+    return types.int64(), codegen
+
+
+_add_at: Any = intrinsic(_add)
+_look_at: Any = intrinsic(_look)
+_pause_here: Any = intrinsic(_pause)
+ticks: Any = intrinsic(_ticks)
+
+
+@njit(**COMPILE)
+def meet(gate: Any, expected: Any) -> None:
+    """Wait until `expected` arrivals in all have been counted at the address `gate`, this one too.
+
+    A thread waits actively: a meeting is a fraction of a microsecond away, once per step.
+    """
+    _add_at(gate, 1)
+    looks = 0
+    while _look_at(gate) < expected:
+        _pause_here()
+        looks += 1
+        if looks > LOOKS:
+            _give_way()
