@@ -14,6 +14,9 @@ from minirnn.kernels.cpu.product import COMPILE, address, call, panel_vectors, v
 
 PRODUCT, TRANSPOSE, UNTRANSPOSE, COPY = 0, 1, 2, 3  # in the array of addresses
 
+# Rows of dz that dx is computed from at a time: they are in the cache for all of W.
+ROWS_AT_ONCE = 96
+
 
 @njit(**COMPILE)
 def _pack_columns(routines, weight, blocks, U, H, HP, depth, packed):
@@ -98,25 +101,31 @@ def pack_rows(routines, weight, blocks, U, H, HP, real, first, last, packed):
             column += width
 
 
-def input_gradient(routines, dz, packed, zeros, U, S, nx, HP, width, dx, first, last):
-    """dx = dz W for rows first … last-1 of T*B; dz holds `dx.shape[0]` rows a panel."""
+def input_gradient(routines, dz, z_rows, z_at, packed, zeros, U, S, nx, HP, width, dx,
+                   first, last):  # fmt: skip
+    """dx = dz W for rows first … last-1 of dx; the row of dz for the first row of dx is z_at.
+
+    `z_rows` is how many rows a panel of dz holds.
+    """
     lanes = vector_lanes(dz)
-    vectors, total = HP // lanes, dx.shape[0]
+    vectors = HP // lanes
     full = vectors // U * U
-    to = address(dx, first * width)
-    start, start_row = address(zeros, 0), 0
-    if full > 0:
-        w = S * U * lanes
-        call(routines[PRODUCT], address(dz, first * w), w, 1, w * total, address(packed, 0), 0,
-             start, start_row, to, width, last - first, width, nx * U * lanes, full // U)  # fmt: skip
-        start, start_row = to, width
-    if full < vectors:
-        u = vectors - full
-        w = S * u * lanes
-        dz_at = full * S * lanes * total + first * w
-        packed_at = address(packed, full * nx * lanes * padded_columns(width, lanes))
-        call(routines[PRODUCT], address(dz, dz_at), w, 1, 0, packed_at, 0,
-             start, start_row, to, width, last - first, width, nx * u * lanes, 1)  # fmt: skip
+    for begin in range(first, last, ROWS_AT_ONCE):
+        rows = min(ROWS_AT_ONCE, last - begin)
+        to, row = address(dx, begin * width), z_at + begin
+        start, start_row = address(zeros, 0), 0
+        if full > 0:
+            w = S * U * lanes
+            call(routines[PRODUCT], address(dz, row * w), w, 1, w * z_rows, address(packed, 0), 0,
+                 start, start_row, to, width, rows, width, nx * U * lanes, full // U, 0)  # fmt: skip
+            start, start_row = to, width
+        if full < vectors:
+            u = vectors - full
+            w = S * u * lanes
+            dz_at = full * S * lanes * z_rows + row * w
+            packed_at = address(packed, full * nx * lanes * padded_columns(width, lanes))
+            call(routines[PRODUCT], address(dz, dz_at), w, 1, 0, packed_at, 0,
+                 start, start_row, to, width, rows, width, nx * u * lanes, 1, 0)  # fmt: skip
 
 
 @njit(**COMPILE)
@@ -130,14 +139,14 @@ def _without_padding(source, at, width, B, lengths, t_from, first, rows, clean, 
             clean[target + j] = flat[row + j] if t_from + t < lengths[b] else 0
 
 
-def weight_gradients(routines, dz, x, h, h_at, zeros, one, B, width, H, HP, U, S, nx, nh, lengths,
+def weight_gradients(routines, dz, z_rows, z_at, x, h, h_at, zeros, one, B, width, H, HP, U, S, nx, nh, lengths,
                      t_from, masked, reverse, needs_ih, needs_hh, needs_bias, fresh, chunk, clean,
                      sums, first, last):  # fmt: skip
     """Sums over time and batch of x^T dz, h_(t-1)^T dz and dz; add to `sums` if not `fresh`.
 
     `sums` has I + H + 1 rows a panel: what x, h and the biases contribute. The work is cut by those
-    rows, panel after panel: first … last-1 are done here. dz and x (rows, I) begin at time t_from,
-    h_(t-1) at h_at in h. The sum runs against the order of the steps, from the last one on, so that it can
+    rows, panel after panel: first … last-1 are done here. x (rows, I) begins at time t_from, its dz at
+    row z_at of the z_rows in a panel, its h_(t-1) at h_at in h. The sum runs against the order of the steps, from the last one on, so that it can
     be taken up chunk by chunk; it is the same bits whoever computes which rows. Where `masked`,
     what stands in the padding is left out: it may be anything. `clean` has room for that.
     """
@@ -179,8 +188,8 @@ def weight_gradients(routines, dz, x, h, h_at, zeros, one, B, width, H, HP, U, S
                 if fresh and done == 0:
                     start, start_row = address(zeros, 0), 0
                 call(routines[PRODUCT], a, 1, a_k, 0,
-                     address(dz, v * S * lanes * total + at * w + column), direction * w,
-                     start, start_row, to, w, hi - lo, columns, rows, 1)  # fmt: skip
+                     address(dz, v * S * lanes * z_rows + (z_at + at) * w + column), direction * w,
+                     start, start_row, to, w, hi - lo, columns, rows, 1, 0)  # fmt: skip
 
 
 def unpack_gradients(routines, sums, x_blocks, h_blocks, U, S, width, H, HP,

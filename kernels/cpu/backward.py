@@ -47,8 +47,13 @@ def backward(
     if tape.interval:
         for first in reversed(range(0, T, tape.interval)):
             work.rebuild_and_go_back(first, min(T, first + tape.interval))
-    elif T:
-        work.go_back(_Part(0, T, 0, T, tape.z, work.dz, tape.states))
+    else:
+        # Some steps at a time: their dz is still in the cache when the products come to it.
+        steps = forward_pass.rebuilt_steps(work.plan, tape.sizes)
+        for first in reversed(range(0, T, steps)):
+            last = min(T, first + steps)
+            low = T - last if tape.reverse else first
+            work.go_back(_Part(first, last, low, tape.z_rows, 0, tape.z, work.dz, tape.states))
     if tape.keep == "record":
         tape.dz, tape.totals = work.dz, work.totals
         tape.doutput, tape.dstate_h = doutput, dstates[0]
@@ -63,10 +68,16 @@ class _Part(NamedTuple):
     first: int  # steps
     last: int
     low: int  # the earliest time
-    steps: int
+    z_rows: int  # in a panel of z and dz
+    z_from: int  # the time of the first of them
     z: Array
     dz: Array
     states: tuple[Array, ...]
+
+    @property
+    def steps(self) -> int:
+        """How many."""
+        return self.last - self.first
 
 
 class _Backward:
@@ -123,7 +134,8 @@ class _Backward:
             workspace = forward_pass.forward_workspace(plan, tape.sizes, self.dtype)
             self.packed = forward_pass.pack_forward(plan, tape.sizes, self.weights, workspace)
             self.watch.lap("pack")
-            self.z = pool.empty((tape.interval * B * plan.slots * HP,), self.dtype)
+            most = plan.z_rows(tape.interval, B)
+            self.z = pool.empty((most * plan.slots * HP,), self.dtype)
             self.rebuilt = [
                 pool.empty((tape.interval + 1, B, H), self.dtype) for _ in tape.states[1:]
             ]
@@ -134,20 +146,20 @@ class _Backward:
         low = T - last if tape.reverse else first
         states = (tape.states[0], *self.rebuilt)
         finals = np.empty((len(states), B, H), self.dtype)
-        z = self.z[: steps * B * plan.slots * HP]
+        z, z_rows = self.z, plan.z_rows(tape.interval, B)
 
         def rebuild(part: Slice, gate: Array, team: int) -> None:
             assert self.packed is not None
             plan.kernels.forward_rows(
                 plan.routines, tape.x, *self.packed, z, tape.states[0], finals, self.lengths,
-                self.masked, self.shortest, tape.reverse, True, True, first, last, steps, low,
+                self.masked, self.shortest, tape.reverse, True, True, first, last, steps, z_rows, low,
                 *part, gate, 1, self.watch.ticks("rebuild"), *tape.sizes, depth, *states,
             )  # fmt: skip
 
         with sliced(plan, tape.sizes, self._operations(steps, True, True)) as cut:
             run_slices(rebuild, cut)
         self.watch.lap()
-        self.go_back(_Part(first, last, low, steps, z, z, states))
+        self.go_back(_Part(first, last, low, z_rows, low, z, z, states))
 
     def go_back(self, part: _Part) -> None:
         """Backpropagation through some steps, then their share of dx and of the weights'."""
@@ -163,7 +175,7 @@ class _Backward:
             plan.kernels.backward_rows(
                 plan.routines, doutput, self.zeros, part.z, part.dz, packed_h, self.lengths,
                 self.masked, self.shortest, tape.reverse, self.records, self.doutput is not None,
-                part.first, part.last, part.steps, part.low, *rows, gate, team,
+                part.first, part.last, part.z_rows, part.z_from, *rows, gate, team,
                 self.watch.ticks(), T, B, H, HP, depth, *per_state,
             )  # fmt: skip
 
@@ -218,8 +230,9 @@ class _Backward:
 
         def rows(first: int, last: int) -> None:
             plan.shared.input_gradient(
-                plan.routines, part.dz, packed, self.zeros, plan.layout.vectors, plan.slots,
-                plan.layout.fed_by_x, HP, width, dx, first, last,
+                plan.routines, part.dz, part.z_rows, (part.low - part.z_from) * B, packed,
+                self.zeros, plan.layout.vectors, plan.slots, plan.layout.fed_by_x, HP, width, dx,
+                first, last,
             )  # fmt: skip
 
         threads.run(rows, part.steps * B, self._operations(part.steps, True, False))
@@ -243,7 +256,8 @@ class _Backward:
         def some(first: int, last: int) -> None:
             clean = np.empty(chunk * (width + H) if self.masked else 0, self.dtype)
             plan.shared.weight_gradients(
-                plan.routines, part.dz, x, h, h_at, self.zeros, plan.one, B, width, H, HP,
+                plan.routines, part.dz, part.z_rows, (part.low - part.z_from) * B, x, h, h_at,
+                self.zeros, plan.one, B, width, H, HP,
                 plan.layout.vectors, plan.slots, plan.layout.fed_by_x, plan.layout.fed_by_h,
                 self.lengths, part.low, self.masked, tape.reverse, *self.wants, fresh, chunk,
                 clean, sums, first, last,

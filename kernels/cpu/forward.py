@@ -65,10 +65,11 @@ def forward(
     operations = 2.0 * T * B * plan.slots * H * (width + H)
     if threads.parts(B * H, operations) == 1 and not interval:
         z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // B))
-        z = pool.empty((z_steps * B * plan.slots * sizes.HP,), dtype)
+        z_rows = plan.z_rows(z_steps, B)
+        z = pool.empty((z_rows * plan.slots * sizes.HP,), dtype)
         plan.kernels.forward_alone(
             plan.routines, *given, x, workspace, z, output, finals, flat_lengths, masked, shortest,
-            reverse, keeps, z_steps, watch.ticks(), *sizes, depth, *buffers,
+            reverse, keeps, z_steps, z_rows, watch.ticks(), *sizes, depth, *buffers,
         )  # fmt: skip
         watch.lap()
     else:
@@ -77,7 +78,8 @@ def forward(
         with sliced(plan, sizes, operations) as cut:
             rows = max(each.last - each.first for each in cut)
             z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // rows))
-            z = pool.empty((z_steps * B * plan.slots * sizes.HP,), dtype)
+            z_rows = plan.z_rows(z_steps, B)
+            z = pool.empty((z_rows * plan.slots * sizes.HP,), dtype)
 
             def run(part: Any, gate: Array, team: int) -> None:
                 ticks = watch.ticks()
@@ -90,7 +92,7 @@ def forward(
                         kept[step // interval, rows, units] = s[entry, rows, units]
                     plan.kernels.forward_rows(
                         plan.routines, x, *packed, z, output, finals, flat_lengths, masked,
-                        shortest, reverse, keeps, False, step, end, z_steps, 0,
+                        shortest, reverse, keeps, False, step, end, z_steps, z_rows, 0,
                         *part, gate, team, ticks, *sizes, depth, *buffers,
                     )  # fmt: skip
 
@@ -102,7 +104,7 @@ def forward(
         return output, last_state, None
     tape = CpuTape(
         cell, keep, reverse, sizes, x, weights, flat_lengths if masked else None,
-        z if keeps else plan.no_bias, (h, *checkpoints) if interval else tuple(buffers), lanes,
+        z if keeps else plan.no_bias, z_rows, (h, *checkpoints) if interval else tuple(buffers), lanes,
         interval,
     )  # fmt: skip
     return output, last_state, tape

@@ -2,7 +2,7 @@
 
 A panel holds all slots of a few units, for every step and sequence:
 
-  z  (panels, T, B, width)    width = slots * units of the panel
+  z  (panels, rows, width)    rows = T * B, and perhaps a few more; width = slots * units of the panel
 
 In a row of a panel, slot after slot has its vectors of units; the slots come in the order fed by x
 alone, by both, by h alone. So what a product with x fills is the first part of a row and what a
@@ -54,3 +54,17 @@ def layout_of(cell: Cell) -> Layout:
         tuple(cell.input_slots.index(s) for s in order[:fed_by_x]),
         tuple(cell.hidden_slots.index(s) for s in order[len(order) - fed_by_h :]),
     )
+
+
+# Panels that begin at the same place of a cache's sets would drive each other out of it, and a
+# power of two in T or B makes them do so: such panels are moved apart by so many bytes.
+SAME_PLACE = 1 << 14
+APART = (1 << 13) + 64
+
+
+def panel_rows(steps: int, B: int, width_bytes: int) -> int:
+    """How many rows to set aside for a panel of so many steps, a row being so wide."""
+    rows = steps * B
+    if rows == 0 or rows * width_bytes % SAME_PLACE:
+        return rows
+    return rows + -(-APART // width_bytes)

@@ -13,7 +13,7 @@ import numpy as np
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array
 from minirnn.kernels.cpu import threads
-from minirnn.kernels.cpu.layout import Layout, layout_of
+from minirnn.kernels.cpu.layout import Layout, layout_of, panel_rows
 
 
 class Plan(NamedTuple):
@@ -30,6 +30,12 @@ class Plan(NamedTuple):
     no_bias: Array  # (0,) and (0, 0): stand for a bias or a weight gradient that is not there
     no_weight: Array
     one: Array
+
+    def z_rows(self, steps: int, B: int) -> int:
+        """Rows in a panel of z for so many steps."""
+        layout = self.layout
+        width = len(layout.order) * layout.vectors * self.lanes * self.one.itemsize
+        return panel_rows(steps, B, width)
 
 
 @cache

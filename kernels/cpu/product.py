@@ -28,6 +28,7 @@ from minirnn.kernels.cpu.vector import FORMATS, INT64, Vectors, vector_bytes
 _MANY_REGISTERS = vector_bytes() == 64 or platform.machine().lower() in ("arm64", "aarch64")
 TILE_ROWS = {4: 6, 3: 8, 2: 8, 1: 8} if _MANY_REGISTERS else {3: 4, 2: 6, 1: 8}
 WIDEST = max(TILE_ROWS)
+CACHE_LINE = 64  # bytes; where it is longer, some lines are asked for twice
 
 # Numbers, not division by zero checks: those stop LLVM from keeping the loops tight.
 COMPILE: Any = {"nogil": True, "error_model": "numpy", "boundscheck": False}
@@ -89,9 +90,9 @@ call: Any = intrinsic(_call)
 
 # -- tiles --------------------------------------------------------------------------------------
 
-# What a tile is given; `partial` lanes are real in the one vector of a tile for the last columns.
+# What a tile is given, see `routines`; `partial` lanes are real in the one vector of a tile for the last columns.
 _TILE = ("rows", "a", "a_row", "a_k", "a_block", "b", "b_row", "start", "start_row", "c", "c_row",
-         "depth", "blocks", "partial")  # fmt: skip
+         "depth", "blocks", "ahead", "partial")  # fmt: skip
 
 
 def _tile_function(module: ir.Module, dtype: str, vectors: int, partial: bool) -> ir.Function:
@@ -166,6 +167,8 @@ def _emit_tile(
 
     block, outer, outer_head, outer_end = loop("block", given["blocks"], [given["b"], *sums])
     a = builder.gep(given["a"], [builder.mul(block, given["a_block"])])
+    with builder.if_then(builder.icmp_signed("!=", given["ahead"], ir.Constant(INT64, 0))):
+        _emit_prefetch(builder, dtype, a, row_offsets, given["depth"], given["ahead"])
     k, inner, head, end = loop("k", given["depth"], [a, *outer])
     a_k, b, inner_sums = inner[0], inner[1], inner[2:]
     row_of_b = [v.load(v.at(b, ir.Constant(INT64, j * v.lanes))) for j in range(vectors)]
@@ -185,6 +188,24 @@ def _emit_tile(
                 v.store(value, place("c", i, j))
             else:
                 v.store_masked(value, place("c", i, j), mask)
+
+
+def _emit_prefetch(
+    builder: ir.IRBuilder, dtype: str, a: Any, row_offsets: list[Any], depth: Any, ahead: Any
+) -> None:
+    """Ask for what lies `ahead` bytes from this block of A: a later call will want it."""
+    byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    line = ir.Constant(INT64, CACHE_LINE // FORMATS[dtype].bytes)
+    zero = ir.Constant(INT64, 0)
+    with cgutils.for_range_slice(builder, zero, depth, line) as (k, _):
+        for offset in row_offsets:
+            here = builder.bitcast(builder.gep(a, [builder.add(offset, k)]), byte)
+            # To be read, into the second-level cache, as data.
+            builder.call(
+                prefetch, [builder.gep(here, [ahead]), *(ir.Constant(word, n) for n in (0, 2, 1))]
+            )
 
 
 def _tile_intrinsic(dtype: str, vectors: int, partial: bool = False) -> Any:

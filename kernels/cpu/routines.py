@@ -22,7 +22,7 @@ LANES, SIZE = lanes_of(DTYPE), FORMATS[DTYPE].bytes
 ROWS = tuple(TILE_ROWS[min(n, WIDEST)] for n in (1, 2, 3, 4))
 # B is passed over so many rows of k at a time: a panel of it should stay in the L2 cache.
 K_BLOCK = 1024
-SIX, FOURTEEN = ("void(" + ", ".join(["i8"] * n) + ")" for n in (6, 14))
+SIX, FIFTEEN = ("void(" + ", ".join(["i8"] * n) + ")" for n in (6, 15))
 
 _tile1, _tile2, _tile3, _tile4, _tile_partial = tiles(DTYPE)
 _transpose, _untranspose, _copy = moves(DTYPE)
@@ -30,12 +30,13 @@ _transpose, _untranspose, _copy = moves(DTYPE)
 
 @njit(**COMPILE)
 def _product(a, a_row, a_k, a_block, b, b_row, start, start_row, c, c_row, rows, columns,
-             depth, blocks):  # fmt: skip
+             depth, blocks, ahead):  # fmt: skip
     """C (rows, columns) = start + A (rows, blocks * depth) B.
 
     A[i, block, k] is at a + i a_row + block a_block + k a_k, start[i, j] at start + i start_row + j
     (a start_row of 0 repeats one row), C[i, j] at c + i c_row + j. B has blocks * depth rows, each
-    `b_row` apart, or packed in panels where b_row is 0.
+    `b_row` apart, or packed in panels where b_row is 0. While the last panel of columns is computed,
+    what lies `ahead` bytes from the elements of A is brought to the cache, if `ahead` is not 0.
     """
     at_once = max(1, K_BLOCK // max(1, depth))
     for first in range(0, blocks, at_once):
@@ -52,6 +53,7 @@ def _product(a, a_row, a_k, a_block, b, b_row, start, start_row, c, c_row, rows,
             else:
                 b_step = b_row
                 panel = b + (first * depth * b_row + column) * SIZE
+            asked = ahead if column + n * LANES >= columns else 0
             tile_rows = ROWS[n - 1]
             tiles = (rows + tile_rows - 1) // tile_rows
             row = 0
@@ -62,28 +64,28 @@ def _product(a, a_row, a_k, a_block, b, b_row, start, start_row, c, c_row, rows,
                 to = c + (row * c_row + column) * SIZE
                 if left < LANES:
                     _tile_partial(count, at, a_row, a_k, a_block, panel, b_step, begin, from_row,
-                                  to, c_row, depth, some, left)  # fmt: skip
+                                  to, c_row, depth, some, asked, left)  # fmt: skip
                 elif n == 4:
                     _tile4(count, at, a_row, a_k, a_block, panel, b_step, begin, from_row,
-                           to, c_row, depth, some, LANES)  # fmt: skip
+                           to, c_row, depth, some, asked, LANES)  # fmt: skip
                 elif n == 3:
                     _tile3(count, at, a_row, a_k, a_block, panel, b_step, begin, from_row,
-                           to, c_row, depth, some, LANES)  # fmt: skip
+                           to, c_row, depth, some, asked, LANES)  # fmt: skip
                 elif n == 2:
                     _tile2(count, at, a_row, a_k, a_block, panel, b_step, begin, from_row,
-                           to, c_row, depth, some, LANES)  # fmt: skip
+                           to, c_row, depth, some, asked, LANES)  # fmt: skip
                 else:
                     _tile1(count, at, a_row, a_k, a_block, panel, b_step, begin, from_row,
-                           to, c_row, depth, some, LANES)  # fmt: skip
+                           to, c_row, depth, some, asked, LANES)  # fmt: skip
                 row += count
             column += n * LANES
 
 
-@cfunc(FOURTEEN, cache=CACHE, error_model="numpy")
+@cfunc(FIFTEEN, cache=CACHE, error_model="numpy")
 def product(a, a_row, a_k, a_block, b, b_row, start, start_row, c, c_row, rows, columns,
-            depth, blocks):  # fmt: skip
+            depth, blocks, ahead):  # fmt: skip
     _product(a, a_row, a_k, a_block, b, b_row, start, start_row, c, c_row, rows, columns,
-             depth, blocks)  # fmt: skip
+             depth, blocks, ahead)  # fmt: skip
 
 
 @cfunc(SIX, cache=CACHE, error_model="numpy")

@@ -7,9 +7,10 @@ batch and never wait for one another; or, for small batches, all rows of some un
 team of `team` threads meets at a barrier in every step.
 
 Layouts, all C-contiguous; the kernels address them by flat offsets:
-  z       (panels, z_steps, B, width)   see `layout`: slots' z, overwritten by the stored gates. The
-                                   first of its steps is z_from where the kernels keep z, or else
-                                   the chunk that they are at
+  z       (panels, z_rows, width)  see `layout`: slots' z, overwritten by the stored gates. z_steps
+                                   steps of B rows each, then some rows that are not used. The
+                                   first step is z_from where the kernels keep z, or else the
+                                   first of the chunk that they are at
   dz      as z, may be z itself
   h       (T+1, B, H)              states in time order. Forward direction: entry t+1 is the state
                                    after step t, entry 0 the initial one. Reverse: entry t is the
@@ -27,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.cells.vocabulary import in_order
 from minirnn.kernels.cpu.layout import layout_of
 
 # Rows of z that the input product fills at a time, so that they are in the cache when the recurrent
@@ -43,7 +45,7 @@ from minirnn.kernels.cpu.around import PRODUCT, pack_forward
 from minirnn.kernels.cpu.build import compiling_cell
 from minirnn.kernels.cpu.lowering import panel_intrinsics
 from minirnn.kernels.cpu.product import COMPILE, address, call, lanes_of
-from minirnn.kernels.cpu.waiting import meet, ticks
+from minirnn.kernels.cpu.waiting import bring, meet, ticks
 
 forward_panel, backward_panel = panel_intrinsics(compiling_cell("{fingerprint}"), "{dtype}")
 V = lanes_of("{dtype}")  # elements in a vector
@@ -55,10 +57,10 @@ X_BLOCKS, H_BLOCKS = np.array({x_blocks}), np.array({h_blocks})
 _FORWARD = """
 
 @njit("void(i8[::1], {t}, {f}, {f}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, "
-      "i8, i8, i8, i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8, i8{state_types})",
+      "i8, i8, i8, i8, i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8, i8{state_types})",
       cache={cache}, **COMPILE)
 def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
-                 shortest, reverse, keeps, known, first_step, last_step, z_steps, z_from,
+                 shortest, reverse, keeps, known, first_step, last_step, z_steps, z_rows, z_from,
                  first, last, v0, v1, gate, team, clock, T, B, I, H, HP, depth{states}):
     product, rows, timed = routines[PRODUCT], last - first, clock.shape[0] > 0
     met = first_step * team  # at the gate, in the steps before
@@ -73,12 +75,12 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
         # z = b + W x_t
         for v in range(v0, v1, U):
             u = min(U, HP // V - v)
-            w, panel = S * u * V, v * S * V * z_steps * B
+            w, panel = S * u * V, v * S * V * z_rows
             for i in range(times):
                 at = panel + ((entry + i) * B + first) * w
                 call(product, address(x, ((low + i) * B + first) * I), I, 1, 0,
                      address(packed_x, v * NX * V * I), 0, address(bias, v * S * V), 0,
-                     address(z, at), w, together, NX * u * V, I, 1)
+                     address(z, at), w, together, NX * u * V, I, 1, 0)
                 for b in range(together if NX < S else 0):
                     for j in range(NX * u * V, w):
                         z[at + b * w + j] = bias[v * S * V + j]
@@ -88,13 +90,13 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
         if known:  # all h are there: z += U h_(t-1) of the whole chunk at once
             for v in range(v0, v1, U):
                 u = min(U, HP // V - v)
-                w, panel = S * u * V, v * S * V * z_steps * B
+                w, panel = S * u * V, v * S * V * z_rows
                 for i in range(times):
                     at = panel + ((entry + i) * B + first) * w + (S - NH) * u * V
                     before = low + i + 1 if reverse else low + i
                     call(product, address(h, (before * B + first) * H), H, 1, 0,
                          address(packed_h, v * NH * V * H), 0, address(z, at), w,
-                         address(z, at), w, together, NH * u * V, H, 1)
+                         address(z, at), w, together, NH * u * V, H, 1, 0)
         for i in range(n):
             t = low + n - 1 - i if reverse else low + i
             before, now = (t + 1, t) if reverse else (t, t + 1)
@@ -102,13 +104,13 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
             for v in range(v0, v1, U):
                 u = min(U, HP // V - v)
                 w, unit = S * u * V, v * V
-                at = v * S * V * z_steps * B + ((t - low + entry) * B + first) * w
+                at = v * S * V * z_rows + ((t - low + entry) * B + first) * w
                 # z += U h_(t-1)
                 if not known:
                     to = address(z, at + (S - NH) * u * V)
                     call(product, address(h, (before * B + first) * H), H, 1, 0,
                          address(packed_h, v * NH * V * H), 0, to, w, to, w,
-                         rows, NH * u * V, H, 1)
+                         rows, NH * u * V, H, 1, 0)
                 if not uneven:
 {entries_of_all}
                     forward_panel(rows, u, H - unit, w, address(z, at), w{lasts}{news})
@@ -138,9 +140,9 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
 
 
 @njit("void(i8[::1], {m}, {m}, {f}, {f}, {t}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, i8, "
-      "i8[::1], i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
+      "i8, i8[::1], i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
 def forward_alone(routines, weight_ih, weight_hh, bias_ih, bias_hh, x, workspace, z, output, finals,
-                  lengths, masked, shortest, reverse, keeps, z_steps, clock, T, B, I, H, HP,
+                  lengths, masked, shortest, reverse, keeps, z_steps, z_rows, clock, T, B, I, H, HP,
                   depth{states}):
     started = ticks() if clock.shape[0] > 0 else 0
     after_x = NX * HP * I
@@ -152,7 +154,7 @@ def forward_alone(routines, weight_ih, weight_hh, bias_ih, bias_hh, x, workspace
     if clock.shape[0] > 0:
         clock[2] += ticks() - started
     forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
-                 shortest, reverse, keeps, False, 0, T, z_steps, 0, 0, B, 0, HP // V, lengths, 1,
+                 shortest, reverse, keeps, False, 0, T, z_steps, z_rows, 0, 0, B, 0, HP // V, lengths, 1,
                  clock, T, B, I, H, HP, depth{states})
 """
 
@@ -162,7 +164,7 @@ _BACKWARD = """
       "i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8{gradient_types})",
       cache={cache}, **COMPILE)
 def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, shortest, reverse,
-                  records, has_doutput, first_step, last_step, z_steps, z_from, first, last, v0, v1,
+                  records, has_doutput, first_step, last_step, z_rows, z_from, first, last, v0, v1,
                   gate, team, clock, T, B, H, HP, depth{gradients}):
     product, rows, timed, met = routines[PRODUCT], last - first, clock.shape[0] > 0, 0
     started = ticks() if timed else 0
@@ -173,10 +175,14 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
         t = T - 1 - step if reverse else step
         before, now = (t + 1, t) if reverse else (t, t + 1)
         uneven = masked and t >= shortest
+        share = rows * H * z.itemsize
+        if has_doutput:
+            bring(address(doutput, (t * B + first) * H), share)
+{brought}
         for v in range(v0, v1, U):
             u = min(U, vectors - v)
             w, unit = S * u * V, v * V
-            at = v * S * V * z_steps * B + ((t - z_from) * B + first) * w
+            at = v * S * V * z_rows + ((t - z_from) * B + first) * w
             outside = address(doutput, (t * B + first) * H + unit) if has_doutput else \\
                 address(zeros, 0)
             if not uneven:
@@ -203,18 +209,23 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
         # dh_(t-1) += dz_t U
         to = address(carry_h, first * HP + v0 * V)
         row = (t - z_from) * B + first
+        # Meanwhile the gates of the step that comes next, one row of panels before or behind.
+        ahead = address(z, 0) - address(dz, 0)
+        ahead += (B if reverse else -B) * S * U * V * z.itemsize
+        if step == first_step:
+            ahead = 0
         if full > 0:
             w = S * U * V
-            call(product, address(dz, row * w + (S - NH) * U * V), w, 1, w * z_steps * B,
+            call(product, address(dz, row * w + (S - NH) * U * V), w, 1, w * z_rows,
                  address(packed_h, v0 * V * NH * HP), 0, to, HP, to, HP, rows, columns,
-                 NH * U * V, full // U)
+                 NH * U * V, full // U, ahead)
         if full < vectors:
             u = vectors - full
             w = S * u * V
-            at = full * S * V * z_steps * B + row * w + (S - NH) * u * V
+            at = full * S * V * z_rows + row * w + (S - NH) * u * V
             call(product, address(dz, at), w, 1, 0,
                  address(packed_h, v0 * V * NH * HP + full * V * NH * columns), 0, to, HP, to, HP,
-                 rows, columns, NH * u * V, 1)
+                 rows, columns, NH * u * V, 1, ahead)
     if timed:
         clock[1] += ticks() - started
 """
@@ -257,6 +268,7 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
         + _BACKWARD.format(
             **fields | {"entries_of_all": _entries(states, 16, "first", "first"),
                         "entries_of_one": _entries(states, 16, "b", "b")},
+            brought=_brought(cell),
             gradients=_joined(f"{_array(s)}, carry_{s}, total_{s}" for s in states),
             gradient_types=f", {cube}, {matrix}, {cube}" * len(states),
             places="".join(
@@ -284,6 +296,20 @@ def _entries(states: tuple[str, ...], indent: int, row: str, carried: str = "") 
         for when in ("before", "now"):
             entry = when if s == "h" else f"{when} % depth"
             lines.append(f"{' ' * indent}{when}_{s} = ({entry} * B + {row}) * H + unit")
+    return "\n".join(lines)
+
+
+def _brought(cell: Cell) -> str:
+    """Ask for the rows of the states before the step, where the derivative reads them."""
+    d = cell.derivative
+    roots = [*d.slots.values(), *d.states.values(), *(e for e in d.last.values() if e is not None)]
+    leaves = {e.payload for e in in_order(roots) if e.operation == "leaf"}
+    lines = []
+    for s in cell.states:
+        if {("last", s), ("state", s)} & leaves:
+            entry = "before" if s == "h" else "before % depth"
+            place = f"(({entry}) * B + first) * H"
+            lines.append(f"        bring(address({_array(s)}, {place}), share)")
     return "\n".join(lines)
 
 

@@ -29,6 +29,7 @@ class CpuTape:
     weights: Weights
     lengths: Array | None
     z: Array  # gates in panels; backward turns those of keep="tape" into dz
+    z_rows: int  # in a panel of z
     states: tuple[Array, ...]  # each (T+1, B, H); or h and the others' checkpoints
     lanes: int  # elements in a vector
     interval: int  # steps between checkpoints; 0: all is kept
@@ -83,12 +84,12 @@ class CpuTape:
         at = 0
         for unit in range(0, HP, panel):
             units = min(panel, HP - unit)
-            size = T * B * len(slots) * units
-            rows = buffer[at : at + size].reshape(T, B, len(slots), units)
+            width = len(slots) * units
+            rows = buffer[at : at + T * B * width].reshape(T, B, len(slots), units)
             for place, slot in enumerate(layout.order):
                 target = slots[slot][:, :, unit : unit + units]
                 target[:] = rows[:, :, place, : target.shape[2]]
-            at += size
+            at += self.z_rows * width
         if self.lengths is not None:
             for values in slots.values():
                 values[~self._valid()] = 0

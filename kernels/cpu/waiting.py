@@ -11,7 +11,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minirnn.kernels.cpu.product import COMPILE
+from minirnn.kernels.cpu.product import CACHE_LINE, COMPILE
 from minirnn.kernels.cpu.vector import INT64
 
 # So many looks before a thread that waits lets others run: a few microseconds.
@@ -56,6 +56,23 @@ def _pause(typingctx: Any) -> Any:
     return types.void(), codegen
 
 
+def _bring(typingctx: Any, place: Any, size: Any) -> Any:
+    """Ask for `size` bytes from an address on: they will be read soon, though not in order."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        start = builder.inttoptr(args[0], byte)
+        zero, line = ir.Constant(INT64, 0), ir.Constant(INT64, CACHE_LINE)
+        with cgutils.for_range_slice(builder, zero, args[1], line) as (at, _):
+            options = (ir.Constant(word, n) for n in (0, 2, 1))
+            builder.call(prefetch, [builder.gep(start, [at]), *options])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
 def _ticks(typingctx: Any) -> Any:
     """The processor's counter; what a tick is worth is measured from outside, see `clock`."""
 
@@ -73,6 +90,7 @@ def _ticks(typingctx: Any) -> Any:
 _add_at: Any = intrinsic(_add)
 _look_at: Any = intrinsic(_look)
 _pause_here: Any = intrinsic(_pause)
+bring: Any = intrinsic(_bring)
 ticks: Any = intrinsic(_ticks)
 
 
