@@ -11,6 +11,7 @@ Compiled once per dtype from a copy of this text, with signatures that `build` a
 from numba import njit
 
 from minirnn.kernels.cpu.product import COMPILE, address, call, panel_vectors, vector_lanes
+from minirnn.kernels.cpu.waiting import bring
 
 PRODUCT, TRANSPOSE, UNTRANSPOSE, COPY = 0, 1, 2, 3  # in the array of addresses
 
@@ -113,11 +114,12 @@ def input_gradient(routines, dz, z_rows, z_at, packed, zeros, U, S, nx, HP, widt
     for begin in range(first, last, ROWS_AT_ONCE):
         rows = min(ROWS_AT_ONCE, last - begin)
         to, row = address(dx, begin * width), z_at + begin
+        ahead = rows * S * U * lanes * dz.itemsize if begin + rows < last else 0
         start, start_row = address(zeros, 0), 0
         if full > 0:
             w = S * U * lanes
             call(routines[PRODUCT], address(dz, row * w), w, 1, w * z_rows, address(packed, 0), 0,
-                 start, start_row, to, width, rows, width, nx * U * lanes, full // U, 0)  # fmt: skip
+                 start, start_row, to, width, rows, width, nx * U * lanes, full // U, ahead)  # fmt: skip
             start, start_row = to, width
         if full < vectors:
             u = vectors - full
@@ -167,10 +169,19 @@ def weight_gradients(routines, dz, z_rows, z_at, x, h, h_at, zeros, one, B, widt
             if needs_hh:
                 _without_padding(h, h_at, H, B, lengths, t_from, low, rows, clean, rows * width)
                 from_h = address(clean, rows * width + (at - low) * H)
+        low_next = done + rows if reverse else max(0, low - chunk)  # of the next chunk
+        panels = (last - 1) // height + 1 - first // height
+        share = chunk * (width + H) // panels * sums.itemsize
         for number in range(first // height, (last - 1) // height + 1):
             v = number * U
             u = min(U, vectors - v)
             w = S * u * lanes
+            if done + rows < total:  # meanwhile bring the next rows of x and h, share by share
+                part = number - first // height
+                bring(address(x, low_next * width) + part * share * width // (width + H),
+                      share * width // (width + H))
+                bring(address(h, h_at + low_next * H) + part * share * H // (width + H),
+                      share * H // (width + H))
             for part in range(3):
                 if not (needs_ih, needs_hh, needs_bias)[part]:
                     continue

@@ -104,6 +104,7 @@ def _tile_function(module: ir.Module, dtype: str, vectors: int, partial: bool) -
         return function
     function.linkage = "internal"
     function.attributes.add("noinline")
+    function.attributes.add("optsize")  # unrolling these loops gains nothing, and takes long
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     given = dict(zip(_TILE, function.args, strict=True))
     element = FORMATS[dtype].type.as_pointer()
