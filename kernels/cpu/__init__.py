@@ -10,8 +10,8 @@ Numba is imported when a kernel first runs, not when this package is.
 from __future__ import annotations
 
 from minirnn.kernels.cells.cell import Cell
-from minirnn.kernels.cpu.backward import backward
-from minirnn.kernels.cpu.forward import forward
+from minirnn.kernels.cpu.backward_pass import backward
+from minirnn.kernels.cpu.forward_pass import forward
 from minirnn.kernels.cpu.threads import get_num_threads, set_num_threads
 
 __all__ = [

@@ -64,7 +64,7 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
                  first, last, v0, v1, gate, team, clock, T, B, I, H, HP, depth{states}):
     product, rows, timed = routines[PRODUCT], last - first, clock.shape[0] > 0
     met = first_step * team  # at the gate, in the steps before
-    chunk = min(z_steps, max(1, {chunk_rows} // rows))
+    chunk = max(1, min(z_steps, {chunk_rows} // rows))
     for begin in range(first_step, last_step, chunk):
         n = min(chunk, last_step - begin)
         low = T - begin - n if reverse else begin
@@ -171,6 +171,7 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
     vectors = HP // V
     full = vectors // U * U  # vectors of units in full panels
     columns = min(HP, v1 * V) - v0 * V  # of dh, those of our units
+    outside_row = H if has_doutput else 0
     for step in range(last_step - 1, first_step - 1, -1):
         t = T - 1 - step if reverse else step
         before, now = (t + 1, t) if reverse else (t, t + 1)
@@ -183,13 +184,14 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
             u = min(U, vectors - v)
             w, unit = S * u * V, v * V
             at = v * S * V * z_rows + ((t - z_from) * B + first) * w
-            outside = address(doutput, (t * B + first) * H + unit) if has_doutput else \\
-                address(zeros, 0)
+            outside = address(zeros, 0)
+            if has_doutput:
+                outside = address(doutput, (t * B + first) * H + unit)
             if not uneven:
                 total = (t * B + first) * H + unit if records else first * H + unit
 {entries_of_all}
                 backward_panel(rows, u, H - unit, w, address(z, at), w, address(dz, at), w,
-                               outside, H if has_doutput else 0{places})
+                               outside, outside_row{places})
                 continue
             for b in range(first, last):
                 one = at + (b - first) * w

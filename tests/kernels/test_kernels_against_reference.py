@@ -86,9 +86,12 @@ class PoisonedNumpy:
 
 @pytest.fixture
 def _poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    from minirnn.kernels.cpu import run as cpu_run
+    from minirnn.kernels.cpu import pool
 
-    monkeypatch.setattr(cpu_run, "np", PoisonedNumpy())
+    poisoned = PoisonedNumpy()
+    for module in ("forward_pass", "backward_pass"):
+        monkeypatch.setattr(f"minirnn.kernels.cpu.{module}.np", poisoned)
+    monkeypatch.setattr(pool, "empty", poisoned.empty)
 
 
 @pytest.mark.usefixtures("_poisoned_memory")

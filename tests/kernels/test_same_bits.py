@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,8 @@ import pytest
 from kernel_cases import CELLS, Case, random_case, run
 
 from minirnn.kernels import cpu
-from minirnn.kernels.contract import Needs
-from minirnn.kernels.cpu import threads
+from minirnn.kernels.contract import Keep, Needs
+from minirnn.kernels.cpu import backward_pass, forward_pass, plan, threads
 
 BUILT_IN = ["rnn-tanh", "gru-tanh", "lstm-tanh"]
 DTYPES = ["float32", "float64"]
@@ -30,8 +31,8 @@ def _every_slice_is_worth_a_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[
     cpu.set_num_threads(before)
 
 
-def bits(case: Case) -> dict[str, bytes]:
-    return {n: a.tobytes() for n, a in run(cpu, case).arrays(case.cell).items()}
+def bits(case: Case, keep: Keep = "record") -> dict[str, bytes]:
+    return {n: a.tobytes() for n, a in run(cpu, case, keep=keep).arrays(case.cell).items()}
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -43,27 +44,102 @@ def test_any_number_of_threads(
     case = random_case(
         CELLS[name], T=11, B=13, I=7, H=21, dtype=dtype, lengths=True, reverse=reverse
     )
-    used: set[int] = set()
-    run_parts = threads.run
-
-    def watched(work: Any, *size: Any) -> None:
-        parts: list[tuple[int, int]] = []
-
-        def counted(first: int, last: int) -> None:
-            parts.append((first, last))
-            work(first, last)
-
-        run_parts(counted, *size)
-        used.add(len(parts))
-
-    monkeypatch.setattr(threads, "run", watched)
+    used = counted_parts(monkeypatch)
     results = {}
     for n in (1, 2, 5, 13):
         cpu.set_num_threads(n)
         used.clear()
         results[n] = bits(case)
-        assert used == {n}
+        assert max(used) == n
     assert results[1] == results[2] == results[5] == results[13]
+
+
+def counted_parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Into how many parts each piece of work is cut from now on."""
+    used: list[int] = []
+    run_each = threads.run_each
+
+    def watched(work: Any, count: int, gate: Any = None) -> None:
+        used.append(count)
+        run_each(work, count, gate)
+
+    monkeypatch.setattr(threads, "run_each", watched)
+    return used
+
+
+@pytest.mark.parametrize("keep", ["record", "checkpoints"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_team_that_shares_the_units(
+    name: str, dtype: str, reverse: bool, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members meet at a barrier in every step, here with more of them than there are cores."""
+    monkeypatch.setattr(threads, "cores", lambda: 5)
+    monkeypatch.setattr(plan, "MEETING", 0)
+    monkeypatch.setattr(forward_pass, "REBUILT_STEPS", (4, 4))
+    case = random_case(
+        CELLS[name], T=11, B=2, I=7, H=230, dtype=dtype, lengths=(11, 6), reverse=reverse
+    )
+    cut: list[list[plan.Slice]] = []
+    run_slices = plan.run_slices
+
+    def watched(work: Any, slices: list[plan.Slice]) -> None:
+        cut.append(slices)
+        run_slices(work, slices)
+
+    for module in (forward_pass, backward_pass):
+        monkeypatch.setattr(module, "run_slices", watched)
+    results = {}
+    for n in (1, 2, 3):
+        cpu.set_num_threads(n)
+        cut.clear()
+        results[n] = bits(case, keep)
+        if n > 1:
+            assert all(plan.is_team(slices) and len(slices) == n for slices in cut)
+            assert {each.v1 - each.v0 for slices in cut for each in slices} != {0}
+    assert results[1] == results[2] == results[3]
+
+
+def test_a_second_team_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two teams at once could keep each other's members from starting."""
+    monkeypatch.setattr(plan, "MEETING", 0)
+    case = random_case(CELLS["gru-tanh"], T=6, B=1, H=70, dtype="float32")
+    cpu.set_num_threads(2)
+    alone = bits(case)
+    assert threads.reserve_team()
+    try:
+        assert bits(case) == alone
+    finally:
+        threads.release_team()
+
+
+def test_a_member_that_fails_does_not_leave_the_others_waiting() -> None:
+    gate = np.zeros(1, np.int64)
+
+    def work(i: int) -> None:
+        if i == 1:
+            raise KeyboardInterrupt
+        while gate[0] < 2:
+            time.sleep(0.001)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.run_each(work, 2, gate)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CELLS)
+def test_rebuilt_gates_and_their_gradients(
+    name: str, dtype: str, lengths: bool, reverse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forward_pass, "REBUILT_STEPS", (3, 3))
+    cpu.set_num_threads(2)
+    case = random_case(
+        CELLS[name], T=11, B=5, I=7, H=21, dtype=dtype, lengths=lengths, reverse=reverse
+    )
+    assert bits(case, "checkpoints") == bits(case, "tape")
 
 
 @pytest.mark.parametrize("lengths", [False, True])

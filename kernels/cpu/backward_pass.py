@@ -10,8 +10,7 @@ import numpy as np
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Gradients, Needs
-from minirnn.kernels.cpu import forward as forward_pass
-from minirnn.kernels.cpu import pool, threads
+from minirnn.kernels.cpu import forward_pass, pool, threads
 from minirnn.kernels.cpu.clock import Watch
 from minirnn.kernels.cpu.plan import Plan, Slice, plan_of, run_slices, sliced
 from minirnn.kernels.cpu.tape import CpuTape
