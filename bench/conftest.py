@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gc
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -38,6 +39,11 @@ class Clock:
         return self.seconds
 
 
+# What --quick runs, by key: a little of each suite that needs no process of its own.
+QUICK = re.compile(
+    r"compare/.*float32-(100x32x32x64|100x64x128x128|50x7x5x96)-|recording/.*x64\]|latency/"
+)
+
 _clock = Clock()
 _results = pytest.StashKey[Results]()
 
@@ -57,17 +63,14 @@ def key_of(nodeid: str) -> str:
     return f"{Path(file).stem}/{name}".replace("test_", "")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "quick: among the small part that --quick runs")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     held = results_of(config).cases if config.option.resume else {}
     kept, left = [], []
     for item in items:
         item.add_marker(pytest.mark.benchmark(timer=_clock.read))
-        wanted = item.get_closest_marker("quick") is not None or not config.option.quick
-        (kept if wanted and key_of(item.nodeid) not in held else left).append(item)
+        key = key_of(item.nodeid)
+        wanted = key not in held and (not config.option.quick or QUICK.match(key))
+        (kept if wanted else left).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left)
 

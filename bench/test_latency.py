@@ -17,7 +17,6 @@ STREAM = Shape(50, 1, 16, 64)
 CALL = Shape(1, 1, 32, 32)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("cell", GATES)
 def test_streaming_step(cell: str, measure: Any) -> None:
     """One step at a time: a stream of ours, our layer at T = 1, and PyTorch's cell at T = 1."""
@@ -62,7 +61,6 @@ def torch_cell(made: Problem) -> Any:
     return lambda: step(x)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("cell", GATES)
 def test_layer_call(cell: str, mode: str, measure: Any) -> None:

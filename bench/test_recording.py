@@ -12,11 +12,7 @@ from bench.problem import problem
 from bench.shapes import GATES, Shape
 from bench.sides import Ours, checked, has_torch
 
-SHAPES = [
-    pytest.param(Shape(100, B, 64, H), marks=[pytest.mark.quick] if H == 64 else [])
-    for B in (1, 32)
-    for H in (64, 192, 256, 512)
-]
+SHAPES = [Shape(100, B, 64, H) for B in (1, 32) for H in (64, 192, 256, 512)]
 DTYPE = "float32"
 
 
