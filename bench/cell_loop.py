@@ -69,12 +69,12 @@ class CellLoop:
     def __init__(self, problem: Problem, dtype: str) -> None:
         self.problem = problem
         weights = [problem.state_dict[f"{name}_l0"].astype(dtype) for name in PARAMETERS]
-        self.weights = [torch.from_numpy(w).requires_grad_() for w in weights]
-        self.x = torch.from_numpy(problem.x.astype(dtype)).requires_grad_()
+        self.weights: list[Any] = [torch.from_numpy(w).requires_grad_() for w in weights]
+        self.x: Any = torch.from_numpy(problem.x.astype(dtype)).requires_grad_()
         self.dy = torch.from_numpy(problem.dy.astype(dtype))
         self.steps: list[Step] = []
 
-    def training(self) -> torch.Tensor:
+    def training(self) -> Any:
         """Run the loop and backpropagate; returns the output (T, B, H)."""
         for leaf in (self.x, *self.weights):
             leaf.grad = None
@@ -85,7 +85,7 @@ class CellLoop:
         for x in self.x.unbind(0):
             last = step(x, last, self.weights)
             self.steps.append(last)
-        output = torch.stack([each["h"] for each in self.steps])
+        output: Any = torch.stack([each["h"] for each in self.steps])
         output.backward(self.dy)
         return output
 
@@ -113,5 +113,7 @@ class CellLoop:
         return blocks
 
     def _stacked(self, name: str, gradient: bool = False) -> Array:
-        tensors = [step[name].grad if gradient else step[name].detach() for step in self.steps]
+        tensors: list[Any] = [
+            step[name].grad if gradient else step[name].detach() for step in self.steps
+        ]
         return torch.stack(tensors).numpy()

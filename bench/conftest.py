@@ -65,7 +65,8 @@ def key_of(nodeid: str) -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     held = results_of(config).cases if config.option.resume else {}
-    kept, left = [], []
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
     for item in items:
         item.add_marker(pytest.mark.benchmark(timer=_clock.read))
         key = key_of(item.nodeid)

@@ -27,7 +27,7 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
     except ImportError:
         raise MissingExtraError("matplotlib", "docs", "drawing the figures") from None
     mpl.use("svg")
-    style = {"svg.hashsalt": "minirnn", "font.size": 9, "svg.fonttype": "path"}
+    style: dict[Any, Any] = {"svg.hashsalt": "minirnn", "font.size": 9, "svg.fonttype": "path"}
     figures = {
         "performance-ratio.svg": _ratios,
         "performance-share.svg": _shares,

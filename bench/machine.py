@@ -55,13 +55,18 @@ def short_name(machine: dict[str, Any]) -> str:
 
 
 def commit() -> str:
-    """The commit that is measured, with "+" if files differ from it; "unknown" without git."""
-    root = Path(__file__).parent
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--exclude=*"]
+    """The commit that is measured, with "+" if its sources were edited; "unknown" without git."""
+    edited = _git("status", "--porcelain", "--", "kernels", "minirnn", "bench/*.py")
+    head = _git("rev-parse", "--short", "HEAD")
+    return "unknown" if head is None else f"{head}+" if edited else head
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parents[1]), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return None
     return done.stdout.strip()
 
 

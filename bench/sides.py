@@ -26,12 +26,12 @@ class Ours:
     def __init__(self, problem: Problem, dtype: str, **options: Any) -> None:
         self.problem = problem
         _, _, I, H = problem.shape  # noqa: E741
-        self.layer = LAYERS[problem.cell](I, H, dtype=dtype, **options)
+        self.layer: Any = LAYERS[problem.cell](I, H, dtype=dtype, **options)
         self.layer.load_state_dict({k: v.astype(dtype) for k, v in problem.state_dict.items()})
         self.x = mr.Tensor(problem.x.astype(dtype), requires_grad=True)
         self.dy = problem.dy.astype(dtype)
 
-    def inference(self) -> tuple[mr.Tensor, Any]:
+    def inference(self) -> Any:
         """Forward alone: nothing is kept."""
         with mr.no_grad():
             return self.layer(self.x)
@@ -64,15 +64,15 @@ class Torch:
         self.problem = problem
         _, _, I, H = problem.shape  # noqa: E741
         layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[problem.cell]
-        self.layer = layer(I, H, dtype=getattr(torch, dtype))
+        self.layer: Any = layer(I, H, dtype=getattr(torch, dtype))
         self.layer.load_state_dict(
             {k: torch.from_numpy(v.astype(dtype)) for k, v in problem.state_dict.items()}
         )
-        self.x = torch.from_numpy(problem.x.astype(dtype)).requires_grad_()
+        self.x: Any = torch.from_numpy(problem.x.astype(dtype)).requires_grad_()
         self.dy = torch.from_numpy(problem.dy.astype(dtype))
         self.no_grad = torch.no_grad
 
-    def inference(self) -> tuple[Any, Any]:
+    def inference(self) -> Any:
         """Forward alone: nothing is kept."""
         with self.no_grad():
             return self.layer(self.x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.results import Results
-from bench.shapes import GATES, MODES, Shape, is_large
+from bench.shapes import GATES, MODES, Case, Shape, is_large
 from bench.summary import median
 from bench.views import GIGA, Ratios, View, case_of, medians, records, views
 
@@ -73,17 +73,15 @@ def _layer(view: View | None) -> list[str]:
 
 def large(results: Results, suite: str) -> str:
     """Shares of the peak where one is promised: "compare", or "narrow" for the AVX2 path."""
+    found = [v for v in views(results, suite, dtype="float32") if is_large(v.case.shape)]
+    shares = {view.case: percent(view.share) for view in found}
+    modes = [mode for mode in MODES if any(case.mode == mode for case in shares)]
     rows = []
     for cell in GATES:
-        by_shape: dict[Shape, dict[str, View]] = {}
-        for mode in MODES:
-            for view in views(results, suite, cell=cell, dtype="float32", mode=mode):
-                if is_large(view.case.shape):
-                    by_shape.setdefault(view.case.shape, {})[mode] = view
-        for shape, modes in by_shape.items():
-            shares = [percent(modes[mode].share) if mode in modes else "" for mode in MODES]
-            rows.append([CELLS[cell], size(shape), *shares])
-    return table(["", "T,B,I,H", "inference, % of peak", "training, % of peak"], rows)
+        for shape in dict.fromkeys(case.shape for case in shares if case.cell == cell):
+            row = [shares.get(Case(cell, "float32", shape, mode), "") for mode in modes]
+            rows.append([CELLS[cell], size(shape), *row])
+    return table(["", "T,B,I,H", *[f"{mode}, % of peak" for mode in modes]], rows)
 
 
 def phases(results: Results) -> str:

@@ -68,7 +68,7 @@ def theirs(x: Any, target: Any, H: int) -> Callable[[], float]:
     def step() -> float:
         optimizer.zero_grad()
         _, (h, _) = layer(inputs)
-        loss = torch.nn.functional.mse_loss(head(h[0]), targets)
+        loss: Any = torch.nn.functional.mse_loss(head(h[0]), targets)
         loss.backward()
         optimizer.step()
         return float(loss.item())

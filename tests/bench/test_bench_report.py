@@ -109,6 +109,15 @@ def test_every_cell_and_shape_has_its_row(results: Results) -> None:
         assert {row[11] for row in found} == {"80%"}
 
 
+def test_shares_are_told_where_they_are_promised(results: Results) -> None:
+    told = report.contents(results)
+    large = {size for _, size, *_ in rows(told["large"])}
+    assert large == {"50,32,256,512", "200,64,128,256", "64,64,512,1024"}
+    assert all(row[2:] == ["80%", "80%"] for row in rows(told["large"]))
+    work = 3 * 2 * LARGE.T * LARGE.B * 4 * LARGE.H * (LARGE.I + LARGE.H)
+    assert rows(told["avx2"])[0] == ["LSTM", "200,64,128,256", f"{work / 1e9:.0f}%"]
+
+
 def test_a_mode_that_was_not_measured_leaves_its_columns_empty(results: Results) -> None:
     for key in [key for key in results.cases if key.startswith("compare") and "training" in key]:
         del results.cases[key]
