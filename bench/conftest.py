@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # suites import each 
 import minirnn as mr
 from bench import machine
 from bench.pairs import Rounds, Turn
+from bench.quiet import Others
 from bench.results import FOLDER, Record, Results
 from bench.sides import has_torch
 from bench.summary import median
@@ -43,6 +44,8 @@ class Clock:
 QUICK = re.compile(
     r"compare/.*float32-(100x32x32x64|100x64x128x128|50x7x5x96)-|recording/.*x64\]|latency/"
 )
+
+BUSY = 0.05  # of the processor, taken by others: the times mean little
 
 _clock = Clock()
 _results = pytest.StashKey[Results]()
@@ -122,7 +125,7 @@ def measure(request: pytest.FixtureRequest) -> Measure:
     ) -> dict[str, list[float]]:
         benchmark = request.getfixturevalue("benchmark")  # not earlier: it insists on being used
         gc.collect()
-        sides = Rounds(turns)
+        sides, others = Rounds(turns), Others()
         first = next(iter(turns))
 
         def one_round() -> None:
@@ -140,6 +143,7 @@ def measure(request: pytest.FixtureRequest) -> Measure:
                 facts=dict(facts or {}),
                 taken=now,
                 commit=machine.commit(),
+                others=others.share(),
             )
             results_of(request.config).add(key, record)
         return sides.readings
@@ -164,3 +168,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         ]
         terminalreporter.line(f"{key}: {', '.join(ratios) or 'alone'}")
     terminalreporter.line(f"{len(added)} cases added to {results.path}")
+    busy = max((results.cases[key].others or 0.0 for key in added), default=0.0)
+    if busy > BUSY:
+        terminalreporter.line(
+            f"Other work took up to {busy:.0%} of the processor: these times are not to be kept.",
+            yellow=True,
+        )

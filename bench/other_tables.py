@@ -163,5 +163,15 @@ def noise(results: Results) -> str:
     return (
         f"Interquartile range of the rounds over their median, of {len(found)} sides timed: "
         f"{middle} in the middle, at most 5% in {percent(below / len(found))} of them. "
-        f"The widest: {worst}."
+        f"The widest: {worst}. {_others(results)}"
+    )
+
+
+def _others(results: Results) -> str:
+    known = [each.others for each in results.cases.values() if each.others is not None]
+    if not known:
+        return "What other processes took of the processor meanwhile is not known."
+    return (
+        f"Other processes took {percent(median(known))} of the processor meanwhile, "
+        f"{percent(max(known))} at most."
     )

@@ -3,7 +3,8 @@
     {"format": 1, "machine": {...}, "threads": 2, "cases": {"<test's id>": record, ...}}
 
 A record holds `suite`, `parameters`, `readings` (by side, one number a round, in rounds' order),
-`facts` (what was not timed), `taken` (date and time) and `commit`.
+`facts` (what was not timed), `taken` (date and time), `commit`, and `others`: the share of the
+processor that other work took meanwhile, null where that is not known.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Record:
     facts: dict[str, Any] = field(default_factory=dict)
     taken: str = ""
     commit: str = ""
+    others: float | None = None
 
 
 @dataclass

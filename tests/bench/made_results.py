@@ -75,5 +75,7 @@ def add(
 ) -> None:
     """A record of nine rounds that all read the same."""
     rounds = {side: [reading] * 9 for side, reading in readings.items()}
-    record = Record(suite, parameters, rounds, facts or {}, "2026-01-02T03:04:05+00:00", "abc1234")
+    record = Record(
+        suite, parameters, rounds, facts or {}, "2026-01-02T03:04:05+00:00", "abc1234", 0.01
+    )
     results.cases[f"{suite}/{name}"] = record

@@ -158,6 +158,15 @@ def test_a_noisy_side_is_named(results: Results) -> None:
     assert f"The widest: 67% for torch in `{key}`" in told
 
 
+def test_other_work_on_the_machine_is_told(results: Results) -> None:
+    results.cases["recording/gru"].others = 0.3
+    told = report.contents(results)["noise"]
+    assert "Other processes took 1% of the processor meanwhile, 30% at most." in told
+    for record in results.cases.values():
+        record.others = None
+    assert "not known" in report.contents(results)["noise"]
+
+
 def test_figures_are_the_same_for_the_same_results(tmp_path: Path, results: Results) -> None:
     pytest.importorskip("matplotlib")
     from bench.drawings import draw_all
