@@ -188,7 +188,7 @@ class Twin:
         gradients, expected = zip(*pairs, strict=True)
         difference = max(difference, _apart(gradients, expected))
         allowed = self._tolerance()
-        if not difference <= allowed:
+        if difference > allowed:
             raise ArgumentError(
                 "compare", f"outputs or gradients that differ by {difference:.1e} of the largest",
                 f"at most {allowed:.1e}, which rounding explains",

@@ -100,6 +100,17 @@ def test_layers_and_directions_are_calls_of_their_own():
     assert total["recurrent loop"].flop == 2 * (below["Uh"] + above["Uh"])
 
 
+def test_a_gradient_that_arrives_at_the_last_state_alone_is_not_read_step_by_step():
+    layer, x = mr.GRU(5, 2, rng=0), np.ones((3, 4, 5), np.float32)
+    (whole,) = one_call(layer, x)
+    with noted() as calls:
+        layer(x)[1].backward(np.ones((1, 4, 2), np.float32))
+    (last,) = calls
+    assert (whole.arrives, last.arrives) == (True, False)
+    read = [backward_work(call, rebuilds=False)["recurrent loop"].nbytes for call in (whole, last)]
+    assert read[0] - read[1] == 4 * 3 * 4 * 2
+
+
 @pytest.mark.parametrize("cell", BLOCKS)
 def test_bytes_are_the_arrays_that_a_phase_reads_and_writes(cell):
     T, B, I, H = 3, 4, 5, 2  # noqa: E741

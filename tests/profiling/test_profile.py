@@ -102,6 +102,12 @@ def test_memory_is_what_the_tapes_keep():
     assert profile.memory.units_of_h == pytest.approx(tape.nbytes / 4 / (6 * 3 * 4))
 
 
+def test_memory_is_told_per_step_of_the_arrays_whatever_the_lengths():
+    layer, x = mr.LSTM(5, 4, rng=0), noise(6, 3, 5)
+    profile = mr.profile(layer, inputs=x, lengths=[6, 2, 1], repeats=1)
+    assert profile.memory.units_of_h == profile.memory.nbytes / 4 / (6 * 3 * 4)
+
+
 def test_json_gives_everything_back(lstm):
     told = lstm.to_dict()
     assert json.loads(json.dumps(told, allow_nan=False)) == told
@@ -228,6 +234,14 @@ def test_a_recipe_runs_its_network_on_its_first_batch():
     profile = mr.profile(recipe, repeats=1)
     assert (profile.steps, profile.batch) == (12, 10)
     assert [(level.cell, level.hidden_size) for level in profile.levels] == [("gru", 8)] * 2
+
+
+def test_a_recipe_with_an_answer_a_step():
+    data = {"x": noise(9, 7, 5), "y": noise(9, 7, 2), "lengths": np.array([7, 3, 5] * 3)}
+    tables = {"data": data, "model": {"readout": "all"}, "training": {"batch_size": 4}}
+    profile = mr.profile(mr.Recipe.from_dict(tables), repeats=1)
+    assert (profile.steps, profile.batch) == (7, 4)
+    assert profile.forward.flop < 2 * 7 * 4 * 4 * 32 * (5 + 32)
 
 
 def test_the_model_is_left_as_it_was():

@@ -59,7 +59,7 @@ TARGETS = {
 @pytest.mark.parametrize("readout", ["last", "all"])
 def test_a_model_with_every_loss(loss, readout):
     targets = TARGETS[loss] if readout == "all" else TARGETS[loss][0]
-    net = model(readout=readout, bidirectional=True)
+    net = model(readout=readout, num_layers=2, bidirectional=True)
     subject, twin = twin_of(net, inputs=noise(6, 3, 5), targets=targets, loss=loss)
     assert twin.difference() < 1e-5
     assert twin.forward().item() == pytest.approx(subject.forward().item(), rel=1e-5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,6 +45,55 @@ def test_shares_are_means_of_the_middle_half():
 def test_spread_is_the_distance_of_the_quartiles():
     assert spread([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(2.0 / 3.0)
     assert spread([1.0]) == 0.0
+
+
+class Recorded:
+    """An engine that only says what was asked of it."""
+
+    def __init__(self):
+        self.asked = []
+
+    def prepare(self, training):
+        self.asked.append(training)
+
+    def infer(self):
+        self.asked.append("infer")
+
+    def forward(self):
+        self.asked.append("forward")
+        return "loss"
+
+    def backward(self, result):
+        self.asked.append(f"backward of {result}")
+
+
+STEP = [True, "forward", "backward of loss"]
+
+
+def test_everything_runs_before_it_is_timed():
+    engine = Recorded()
+    timing.warm_up(engine)
+    assert engine.asked == [False, "infer", *STEP] * 2
+
+
+def test_a_sample_holds_what_the_clocks_say(monkeypatch):
+    from minirnn.kernels.cpu import clock
+
+    times = SimpleNamespace(
+        forward={"input product": 1.0}, backward={"weight gradients": 2.0},
+        kernel={"forward": 3.0, "backward": 4.0},
+    )  # fmt: skip
+    monkeypatch.setattr(clock, "measured", lambda: nullcontext(times))
+    now = iter([0.0, 10.0, 100.0, 120.0, 150.0, 200.0, 201.0, 300.0, 302.0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(now))
+    engine = Recorded()
+    assert timing.time_inference(engine) == Sample(10.0, 3.0, {"input product": 1.0})
+    forward, backward = timing.time_training(engine)
+    assert forward == Sample(20.0, 3.0, {"input product": 1.0})
+    assert backward == Sample(30.0, 4.0, {"weight gradients": 2.0})
+    assert timing.time_plainly(engine, training=False) == 1.0
+    assert timing.time_plainly(engine, training=True) == 2.0
+    assert engine.asked == [False, "infer", *STEP] * 2
 
 
 def test_turns_alternate():
