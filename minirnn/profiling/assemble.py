@@ -8,7 +8,7 @@ from minirnn.profiling.calls import Call
 from minirnn.profiling.operations import Counts, Work
 from minirnn.profiling.peak import Peak
 from minirnn.profiling.result import Memory, Pass, Phase
-from minirnn.profiling.timing import REST, WAITING, Sample, median, spread
+from minirnn.profiling.timing import CALLING, REST, Sample, median, spread
 
 ORDER = (  # as a pass goes through them
     "pack",
@@ -17,7 +17,7 @@ ORDER = (  # as a pass goes through them
     "recurrent loop",
     "input gradient",
     "weight gradients",
-    WAITING,
+    CALLING,
     REST,
 )
 

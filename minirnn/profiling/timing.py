@@ -17,7 +17,7 @@ ENOUGH_SECONDS = 1.0  # of rounds, once there are LEAST_ROUNDS
 SPOILT_ROUNDS = 50  # that a compiler may interfere with, before we give up
 SETTLED_SECONDS = 0.05  # a turn that takes longer settles the machine by itself
 
-WAITING = "waiting"  # inside a kernel call, in no phase: threads that start, or are done early
+CALLING = "calling"  # inside a kernel call, in no phase: its checks, its arrays, its threads
 REST = "rest"  # outside the kernels: autograd, the loss, the other layers, Python
 
 
@@ -51,9 +51,9 @@ class Sample:
     def parts(self) -> dict[str, float]:
         """Seconds by phase; with what the phases leave of the kernels, and those of the pass."""
         inside = sum(self.phases.values())
-        waiting = max(0.0, self.kernel - inside)
-        rest = max(0.0, self.seconds - inside - waiting)
-        return {**self.phases, WAITING: waiting, REST: rest}
+        calling = max(0.0, self.kernel - inside)
+        rest = max(0.0, self.seconds - inside - calling)
+        return {**self.phases, CALLING: calling, REST: rest}
 
     def __add__(self, other: Sample) -> Sample:
         """One pass after the other."""

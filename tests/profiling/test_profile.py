@@ -87,7 +87,7 @@ def test_a_pass_in_figures():
     assert (loop.gflops, loop.share_of_peak) == pytest.approx((15.0, 0.3))
     assert (loop.bandwidth, loop.share_of_bandwidth) == pytest.approx((1.0, 0.25))
     assert (one.gflops, one.bandwidth) == pytest.approx((7.5, 0.5))
-    assert (one["waiting"].seconds, one["rest"].seconds) == pytest.approx((1e-3, 1e-3))
+    assert (one["calling"].seconds, one["rest"].seconds) == pytest.approx((1e-3, 1e-3))
     assert (one["rest"].flop, one["rest"].gflops, one["rest"].nbytes) == (None, None, None)
 
 

@@ -11,12 +11,12 @@ import pytest
 
 import minirnn as mr
 from minirnn.profiling import timing
-from minirnn.profiling.timing import REST, WAITING, Sample, median, rounds, spread
+from minirnn.profiling.timing import CALLING, REST, Sample, median, rounds, spread
 
 
 def test_a_sample_leaves_nothing_out():
     sample = Sample(10.0, kernel=7.0, phases={"pack": 1.0, "recurrent loop": 4.0})
-    assert sample.parts() == {"pack": 1.0, "recurrent loop": 4.0, WAITING: 2.0, REST: 3.0}
+    assert sample.parts() == {"pack": 1.0, "recurrent loop": 4.0, CALLING: 2.0, REST: 3.0}
 
 
 def test_two_samples_after_each_other():
@@ -34,12 +34,12 @@ def test_phases_add_up_to_the_median_and_outliers_do_not_move_them():
     seconds, divided = median([*held_up, *usual, *preempted])
     assert seconds == 1.2
     assert math.isclose(sum(divided.values()), seconds)
-    assert divided == pytest.approx({"pack": 0.24, WAITING: 0.72, REST: 0.24})
+    assert divided == pytest.approx({"pack": 0.24, CALLING: 0.72, REST: 0.24})
 
 
 def test_shares_are_means_of_the_middle_half():
     samples = [Sample(2.0, 2.0, {"pack": pack}) for pack in (0.2, 0.4)]
-    assert median(samples)[1] == pytest.approx({"pack": 0.3, WAITING: 1.7, REST: 0.0})
+    assert median(samples)[1] == pytest.approx({"pack": 0.3, CALLING: 1.7, REST: 0.0})
 
 
 def test_spread_is_the_distance_of_the_quartiles():
