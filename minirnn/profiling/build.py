@@ -47,8 +47,9 @@ def _refuse(given: Mapping[str, Any], beside: str) -> None:
     """Refuse arguments that would do nothing."""
     for name, value in given.items():
         if value is not None:
-            came = f"{type(value).__name__} {value.shape}" if hasattr(value, "shape") else value
-            raise ArgumentError(name, repr(came), f"nothing beside {beside}, which has its own")
+            array = hasattr(value, "shape")
+            came = f"a {type(value).__name__} {value.shape}" if array else repr(value)
+            raise ArgumentError(name, came, f"nothing beside {beside}, which has its own")
 
 
 def _layer(
