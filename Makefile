@@ -14,10 +14,11 @@ DEMO_READY := $(VENV)/ready-demo
 TEST_READY := $(VENV)/ready-test
 TORCH_READY := $(VENV)/ready-torch
 DOCS_READY := $(VENV)/ready-docs
+BENCH_READY := $(VENV)/ready-bench
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test oracle lint format package warmup docs clean
+.PHONY: help demo test oracle lint format package warmup bench docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -45,6 +46,11 @@ package: $(TEST_READY)  ## build and install from every kind of tree, and run th
 
 warmup: $(DEMO_READY)  ## compile the kernels now, so that the first run does not wait
 	$(BIN)/minirnn warmup
+
+# The page is of whole runs into the day's file; another file is read by python -m bench.report FILE.
+bench: $(BENCH_READY)  ## minirnn beside PyTorch, some 20 minutes; writes docs/performance.md
+	$(BIN)/pytest bench --benchmark-columns=median,iqr,rounds $(BENCH_ARGS)
+	$(if $(filter --quick --results%,$(BENCH_ARGS)),,$(BIN)/python -m bench.report)
 
 docs: $(DOCS_READY)  ## draw the pictures of the docs again
 	$(BIN)/python docs/draw_inside.py
@@ -79,4 +85,8 @@ $(DOCS_READY): pyproject.toml | $(BIN)/activate
 
 $(TORCH_READY): $(TEST_READY)
 	@$(BIN)/python -m pip install --quiet '$(TORCH)'
+	@touch $@
+
+$(BENCH_READY): $(TORCH_READY)
+	@$(BIN)/python -m pip install --quiet $(EDITABLE) '.[report,test,bench,docs]'
 	@touch $@

@@ -25,6 +25,7 @@ _MODULES = {
     "inspect": "minirnn.inspect",
     "kernels": "minirnn.kernels",
     "optim": "minirnn.optim",
+    "profiling": "minirnn.profiling",
     "testing": "minirnn.testing",
 }
 
@@ -56,6 +57,7 @@ _NAMES = {
     "minirnn.diagnosis": ("Diagnosis", "Finding", "Recipe"),
     "minirnn.diagnosis.diagnose": ("diagnose",),
     "minirnn.diagnosis.doctor": ("doctor",),
+    "minirnn.profiling": ("Profile", "profile"),
     "minirnn.errors": (
         "ArgumentError",
         "CheckpointError",
@@ -91,7 +93,18 @@ def __dir__() -> list[str]:
 
 # For type checkers, the same names once more; tests/shell/test_public_names.py compares them.
 if TYPE_CHECKING:
-    from minirnn import cells, datasets, errors, functional, init, inspect, kernels, optim, testing
+    from minirnn import (
+        cells,
+        datasets,
+        errors,
+        functional,
+        init,
+        inspect,
+        kernels,
+        optim,
+        profiling,
+        testing,
+    )
     from minirnn.diagnosis import Diagnosis, Finding, Recipe
     from minirnn.diagnosis.diagnose import diagnose
     from minirnn.diagnosis.doctor import doctor
@@ -129,6 +142,7 @@ if TYPE_CHECKING:
         SequenceModel,
         Sequential,
     )
+    from minirnn.profiling import Profile, profile
     from minirnn.tensor import Tensor, is_grad_enabled, no_grad
     from minirnn.training import History, generate
     from minirnn.training.fit import fit
@@ -150,6 +164,7 @@ __all__ = [
     "MinirnnError",
     "MissingExtraError",
     "Module",
+    "Profile",
     "Recipe",
     "RecipeError",
     "Recurrent",
@@ -182,6 +197,8 @@ __all__ = [
     "mse_loss",
     "no_grad",
     "optim",
+    "profile",
+    "profiling",
     "record",
     "set_num_threads",
     "testing",

@@ -1,4 +1,4 @@
-"""The command line: `minirnn demo`, `minirnn doctor`, `minirnn warmup`.
+"""The command line: `minirnn demo`, `minirnn doctor`, `minirnn profile`, `minirnn warmup`.
 
 Exit status: 0 healthy or cured, 1 an illness stands, 2 bad input (one line on stderr), 130 when
 interrupted, 141 when whoever reads the output has gone.
@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_demo(commands)
     _add_doctor(commands)
+    _add_profile(commands)
     _add_warmup(commands)
     return parser
 
@@ -150,6 +151,45 @@ def _add_doctor(commands: Any) -> None:
     parser.add_argument("--output", metavar="PAGE.html", help="write a page with the pictures")
     _add_output_options(parser)
     parser.set_defaults(command=_doctor)
+
+
+def _add_profile(commands: Any) -> None:
+    parser = commands.add_parser(
+        "profile",
+        help="see where the time of a recurrent network goes",
+        description="Run a cell, or the network of a recipe, forward and backward, and say what "
+        "each phase takes: time, operations and bytes, beside what the processor can do and, if it "
+        "is installed, beside PyTorch.",
+    )
+    parser.add_argument("target", metavar="TARGET", help="rnn, gru, lstm, or a recipe (.toml)")
+    cell = parser.add_argument_group("for a cell (a recipe says these itself)")
+    for name, metavar, default in (
+        ("--steps", "T", 100), ("--batch", "B", 32), ("--input-size", "I", 32),
+        ("--hidden-size", "H", 64), ("--layers", "L", 1),
+    ):  # fmt: skip
+        cell.add_argument(name, type=_count, metavar=metavar, help=f"(default: {default})")
+    cell.add_argument("--dtype", metavar="NAME", help="float32 (default) or float64")
+    cell.add_argument("--bidirectional", action="store_true", default=None, help="run both ways")
+    cell.add_argument(
+        "--recompute", action="store_true", default=None, help="keep less, and compute it again"
+    )
+    parser.add_argument("--device", metavar="NAME", default="cpu", help="(default: %(default)s)")
+    parser.add_argument("--threads", type=_count, metavar="N", help="(default: all cores)")
+    parser.add_argument(
+        "--growth",
+        action="store_true",
+        help="also double T, B and H in turn, and see how the time grows",
+    )
+    parser.add_argument(
+        "--torch",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="time PyTorch as well (default: if it is installed)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as JSON, nothing else"
+    )
+    parser.set_defaults(command=_profile)
 
 
 def _add_warmup(commands: Any) -> None:
@@ -236,6 +276,38 @@ def _doctor(arguments: argparse.Namespace) -> int:
     elif page is not None:
         print(f"\nThe pictures are in {page.resolve().as_uri()}")
     return HEALTHY if diagnosis.healthy else ILL
+
+
+def _profile(arguments: argparse.Namespace) -> int:
+    from minirnn.diagnosis import Recipe
+    from minirnn.profiling import profile
+
+    target: Any = arguments.target
+    if Path(target).suffix.lower() == ".toml":
+        target = Recipe.from_toml(target)
+    result = profile(
+        target,
+        steps=arguments.steps,
+        batch=arguments.batch,
+        input_size=arguments.input_size,
+        hidden_size=arguments.hidden_size,
+        num_layers=arguments.layers,
+        bidirectional=arguments.bidirectional,
+        dtype=arguments.dtype,
+        recompute=arguments.recompute,
+        devices=(arguments.device,),
+        threads=arguments.threads,
+        growth=arguments.growth,
+        compare={None: "auto", True: "torch", False: None}[arguments.torch],
+    )
+    if arguments.json:
+        _print_json(result.to_dict())
+    else:
+        from minirnn.report.terminal import make_console
+
+        console = make_console()
+        console.print(result if console.is_terminal else result.table(), soft_wrap=True)
+    return HEALTHY
 
 
 def _warmup(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,191 @@
+"""Times passes in turns, round after round, and says what of a pass each phase took."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from minirnn.errors import ArgumentError
+
+LEAST_ROUNDS = 9
+MOST_ROUNDS = 101
+ENOUGH_SECONDS = 1.0  # of rounds, once there are LEAST_ROUNDS
+SPOILT_ROUNDS = 50  # that a compiler may interfere with, before we give up
+SETTLED_SECONDS = 0.05  # a turn that takes longer settles the machine by itself
+
+CALLING = "calling"  # inside a kernel call, in no phase: its checks, its arrays, its threads
+REST = "rest"  # outside the kernels: autograd, the loss, the other layers, Python
+
+
+class Engine(Protocol):
+    """What is timed: a network that runs forward and backward."""
+
+    def prepare(self, training: bool) -> None:
+        """Get ready for an inference or a training step; not timed."""
+
+    def infer(self) -> object:
+        """Run forward; nothing is kept for a backward."""
+
+    def forward(self) -> Any:
+        """Run forward; returns what `backward` takes."""
+
+    def backward(self, result: Any) -> None:
+        """Run backward."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One timed pass: its seconds in all, and what the kernels' clock saw of it, by phase.
+
+    `kernel` is the seconds inside kernel calls.
+    """
+
+    seconds: float
+    kernel: float = 0.0
+    phases: Mapping[str, float] = field(default_factory=dict)
+
+    def parts(self) -> dict[str, float]:
+        """Seconds by phase; with what the phases leave of the kernels, and those of the pass."""
+        inside = sum(self.phases.values())
+        calling = max(0.0, self.kernel - inside)
+        rest = max(0.0, self.seconds - inside - calling)
+        return {**self.phases, CALLING: calling, REST: rest}
+
+    def __add__(self, other: Sample) -> Sample:
+        """One pass after the other."""
+        phases = dict(self.phases)
+        for name, seconds in other.phases.items():
+            phases[name] = phases.get(name, 0.0) + seconds
+        return Sample(self.seconds + other.seconds, self.kernel + other.kernel, phases)
+
+
+def warm_up(engine: Engine) -> None:
+    """Run everything twice: the first run compiles, the second finds its buffers."""
+    for _ in range(2):
+        time_plainly(engine, training=False)
+        time_plainly(engine, training=True)
+
+
+def time_inference(engine: Engine) -> Sample:
+    """Time one inference of one of our networks, phase by phase."""
+    from minirnn.kernels.cpu import clock
+
+    engine.prepare(training=False)
+    with clock.measured() as times:
+        started = time.perf_counter()
+        engine.infer()
+        ended = time.perf_counter()
+    return Sample(ended - started, times.kernel["forward"], dict(times.forward))
+
+
+class Step(NamedTuple):
+    """The two halves of one training step."""
+
+    forward: Sample
+    backward: Sample
+
+
+def time_training(engine: Engine) -> Step:
+    """Time one training step of one of our networks, phase by phase."""
+    from minirnn.kernels.cpu import clock
+
+    engine.prepare(training=True)
+    with clock.measured() as times:
+        started = time.perf_counter()
+        result = engine.forward()
+        turned = time.perf_counter()
+        engine.backward(result)
+        ended = time.perf_counter()
+    return Step(
+        Sample(turned - started, times.kernel["forward"], dict(times.forward)),
+        Sample(ended - turned, times.kernel["backward"], dict(times.backward)),
+    )
+
+
+def time_plainly(engine: Engine, training: bool) -> float:
+    """Seconds of one inference or training step of any network."""
+    engine.prepare(training)
+    started = time.perf_counter()
+    if training:
+        engine.backward(engine.forward())
+    else:
+        engine.infer()
+    return time.perf_counter() - started
+
+
+def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None, settle: bool) -> list[Any]:
+    """Take every turn, round after round; returns for each turn what it gave in every round.
+
+    repeats  how many rounds; None is at least 9, and more until a second has passed
+    settle   take a short turn twice, and count the second. Needed where engines alternate: the
+             threads of one may spin for a while after it is done, and its arrays fill the caches
+
+    A round in which anything was compiled (by whatever thread) does not count.
+
+    Raises: ArgumentError if something is compiled again and again.
+    """
+    taken: list[list[Any]] = []
+    spoilt = 0
+    started = time.perf_counter()
+    with _compilations() as compiled:
+        while not _enough(len(taken), repeats, time.perf_counter() - started):
+            before = len(compiled)
+            results = []
+            for turn in turns:
+                began = time.perf_counter()
+                result = turn()
+                if settle and time.perf_counter() - began < SETTLED_SECONDS:
+                    result = turn()
+                results.append(result)
+            if len(compiled) == before:
+                taken.append(results)
+            elif (spoilt := spoilt + 1) > SPOILT_ROUNDS:
+                came = "one that compiles something at every call"
+                raise ArgumentError("target", came, "one that compiles when it first runs")
+    return [list(column) for column in zip(*taken, strict=True)]
+
+
+def _enough(taken: int, repeats: int | None, seconds: float) -> bool:
+    if repeats is not None:
+        return taken >= repeats
+    return taken >= MOST_ROUNDS or (taken >= LEAST_ROUNDS and seconds > ENOUGH_SECONDS)
+
+
+@contextmanager
+def _compilations() -> Iterator[list[Any]]:
+    """A list that grows whenever Numba compiles a function or loads it from its cache."""
+    from numba.core import event
+
+    with event.install_recorder("numba:compiler_lock") as recorder:
+        yield recorder.buffer
+
+
+def median(samples: Sequence[Sample]) -> tuple[float, dict[str, float]]:
+    """The median seconds of a pass, and its division among the phases, which add up to it.
+
+    A phase gets its mean share of the middle half of the samples, by their seconds: one sample's
+    phases are noise, and medians of phases do not add up.
+    """
+    seconds = statistics.median(sample.seconds for sample in samples)
+    ordered = sorted(samples, key=lambda sample: sample.seconds)
+    aside = len(ordered) // 4
+    middle = ordered[aside : len(ordered) - aside]
+    divided: dict[str, float] = {}
+    for sample in middle:
+        parts = sample.parts()
+        whole = sum(parts.values())
+        for name, part in parts.items():
+            divided[name] = divided.get(name, 0.0) + seconds * part / whole / len(middle)
+    return seconds, divided
+
+
+def spread(seconds: Sequence[float]) -> float:
+    """Distance between the quartiles as a share of the median."""
+    if len(seconds) < 2:
+        return 0.0
+    low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive")
+    return (high - low) / middle

@@ -1,0 +1,25 @@
+import importlib.util
+
+import kernel_clock
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def clock():
+    """The kernels' clock; a stand-in where they have none."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if importlib.util.find_spec("minirnn.kernels.cpu.clock") is None:
+            kernel_clock.install(monkeypatch)
+        yield
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A peak that is not measured, for what does not look at it."""
+    from minirnn.profiling import measure
+    from minirnn.profiling.peak import Peak
+
+    monkeypatch.setattr(
+        measure, "measure_peak", lambda dtype, threads: Peak(100.0, 10.0, dtype, threads, 32)
+    )
+    monkeypatch.setattr(measure, "fma_peak", lambda dtype: 90.0)
