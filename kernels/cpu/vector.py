@@ -36,7 +36,12 @@ class Format:
     ln2_low: float
     lowest: float  # exp underflows to 0 below
     highest: float  # exp overflows to inf above
-    degree: int  # of the Taylor polynomial of exp on [-ln2/2, ln2/2]; remainder below half an ulp
+    sigmoid_is_one: float  # from here on
+    tanh_is_one: float
+    # T of exp(r) - 1 = r + r² T(r), lowest power first: minimax for the relative error of the left
+    # side on |r| <= ln2 / 2, by Remez' exchange in 50 digits with the weight r² / |exp(r) - 1|,
+    # then rounded. Error with the rounded coefficients: 2^-25.8 in float32, 2^-54.8 in float64.
+    polynomial: tuple[float, ...]
 
     @property
     def type(self) -> ir.Type:
@@ -51,11 +56,18 @@ class Format:
 
 FORMATS = {
     "float32": Format(
-        "float32", 4, 23, 127, 0.693359375, -2.12194440054690583e-4, -104.0, 89.0, 7
+        "float32", 4, 23, 127, 0.693359375, -2.12194440054690583e-4,
+        lowest=-104.0, highest=89.0, sigmoid_is_one=18.0, tanh_is_one=9.25,
+        polynomial=(0.49999997, 0.16666543, 0.0416672, 0.008366498, 0.0013882528),
     ),
     "float64": Format(
         "float64", 8, 52, 1023, 6.93147180369123816490e-1, 1.90821492927058770002e-10,
-        -746.0, 710.0, 13,
+        lowest=-746.0, highest=710.0, sigmoid_is_one=40.0, tanh_is_one=19.5,
+        polynomial=(
+            0.5000000000000006, 0.1666666666666659, 0.041666666666577, 0.008333333333389403,
+            0.0013888888931478144, 0.00019841269719246153, 2.480150538506671e-05,
+            2.7557407433144138e-06, 2.7625991224514553e-07, 2.5053770079124418e-08,
+        ),
     ),
 }  # fmt: skip
 
@@ -241,59 +253,102 @@ class Vectors:
         return self.select(self.compare(">", zero, x), zero, x)
 
     # -- exp and its relatives --------------------------------------------------------------
+    #
+    # x = n ln2 + r with n whole and |r| <= ln2/2, so exp(x) = 2^n (1 + (exp(r) - 1)). n comes from
+    # adding x / ln2 to a number so large that the sum's last bit stands for 1: the sum's low bits
+    # are n, biased by what the number adds, and taking the number away leaves n as a float.
 
-    def _reduced(self, x: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """x = n ln2 + r, |r| <= ln2/2. Returns n (integers) and exp(r) - 1."""
-        f = self.format
-        n_float = self._one(
-            f"llvm.rint.{self._suffix}", self.multiply(x, self.splat(1.0 / math.log(2.0)))
-        )
-        r = self.fma(n_float, self.splat(-f.ln2_high), x)
-        r = self.fma(n_float, self.splat(-f.ln2_low), r)
-        # exp(r) - 1 = r + r^2 (1/2! + r/3! + …), by Horner.
-        tail = self.splat(1.0 / math.factorial(f.degree))
-        for k in range(f.degree - 1, 1, -1):
-            tail = self.fma(tail, r, self.splat(1.0 / math.factorial(k)))
-        # The conversion of a NaN is undefined in LLVM: give it 0, and let r carry the NaN.
-        is_number = self.compare("==", n_float, n_float)
-        n = self.builder.fptosi(self.select(is_number, n_float, self.splat(0.0)), self.integers)
-        return n, self.fma(self.multiply(r, r), tail, r)
+    def _whole(self, x: ir.Value, per_x: float, bias: int) -> tuple[ir.Value, ir.Value]:
+        """n = x per_x rounded to whole, as a float, and a vector whose low bits are n + bias."""
+        large = self.splat(1.5 * 2.0**self.format.mantissa_bits + bias)
+        shifted = self.fma(x, self.splat(per_x), large)
+        return self.subtract(shifted, large), shifted
 
-    def _power_of_two(self, n: ir.Value) -> ir.Value:
+    def _power_of_two(self, shifted: ir.Value) -> ir.Value:
+        """2^n as a number of the format, if the low bits of `shifted` are n + the exponent bias."""
+        bits = self.builder.bitcast(shifted, self.integers)
+        shift = self.integer(self.format.mantissa_bits)
+        return self.builder.bitcast(self.builder.shl(bits, shift), self.type)
+
+    def _exp_minus_one(self, r: ir.Value, r_squared: ir.Value) -> ir.Value:
+        """exp(r) - 1 for |r| <= ln2/2."""
+        *lower, highest = self.format.polynomial
+        tail = self.splat(highest)
+        for coefficient in reversed(lower):
+            tail = self.fma(tail, r, self.splat(coefficient))
+        return self.fma(r_squared, tail, r)
+
+    def _exp(self, x: ir.Value, bias: int) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """exp(x) = value 2^n for x that is not far outside exp's range: value, n, shifted."""
         f = self.format
-        biased = self.builder.add(n, self.integer(f.exponent_bias))
-        return self.builder.bitcast(
-            self.builder.shl(biased, self.integer(f.mantissa_bits)), self.type
-        )
+        n, shifted = self._whole(x, 1.0 / math.log(2.0), bias)
+        r = self.fma(n, self.splat(-f.ln2_high), x)
+        r = self.fma(n, self.splat(-f.ln2_low), r)
+        minus_one = self._exp_minus_one(r, self.multiply(r, r))
+        return self.add(minus_one, self.splat(1.0)), n, shifted
 
     def exp(self, x: ir.Value) -> ir.Value:
         """exp(x): subnormal results are right, overflow is inf, NaN stays."""
         f = self.format
-        n, minus_one = self._reduced(self.clip(x, f.lowest, f.highest))
+        value, n, shifted = self._exp(self.clip(x, f.lowest, f.highest), 0)
+        if self._can_scale:
+            return self._scale(value, n)
         # 2^n in two factors, because n itself may lie outside the format's exponents.
-        half = self.builder.ashr(n, self.integer(1))
-        rest = self.builder.sub(n, half)
-        value = self.add(minus_one, self.splat(1.0))
-        value = self.multiply(value, self._power_of_two(half))
-        return self.multiply(value, self._power_of_two(rest))
+        large = self.builder.bitcast(self.splat(1.5 * 2.0**f.mantissa_bits), self.integers)
+        whole = self.builder.sub(self.builder.bitcast(shifted, self.integers), large)
+        half = self.builder.ashr(whole, self.integer(1))
+        for part in (half, self.builder.sub(whole, half)):
+            biased = self.builder.add(part, self.integer(f.exponent_bias))
+            value = self.multiply(value, self._power_of_two(biased))
+        return value
 
     def sigmoid(self, x: ir.Value) -> ir.Value:
-        """1/(1+e) for x >= 0 and e/(1+e) for x < 0, e = exp(-|x|): accurate in both tails."""
-        one = self.splat(1.0)
-        e = self.exp(self.subtract(self.splat(-0.0), self.absolute(x)))
-        above = self.divide(one, self.add(one, e))
-        return self.select(self.compare("<", x, self.splat(0.0)), self.multiply(e, above), above)
+        """e / (1 + e) with e = exp(x), which keeps its accuracy where e underflows."""
+        f = self.format
+        x = self.clip(x, f.lowest, f.sigmoid_is_one)
+        if self._can_scale:
+            value, n, _ = self._exp(x, 0)
+            e = self._scale(value, n)
+        else:
+            # n is at most 58, so 2^(n + lift) is a normal number for every n.
+            lift = 2 ** (self.format.exponent_bias.bit_length() - 1)
+            value, _, shifted = self._exp(x, f.exponent_bias + lift)
+            e = self.multiply(value, self._power_of_two(shifted))
+            e = self.multiply(e, self.splat(2.0**-lift))
+        return self.divide(e, self.add(e, self.splat(1.0)))
 
     def tanh(self, x: ir.Value) -> ir.Value:
-        """-m / (m + 2) with m = exp(-2|x|) - 1, which is accurate near 0; the sign is x's."""
-        # Beyond |x| = 20 tanh is 1 in both formats, and 2^n stays a normal number.
-        y = self.clip(self.multiply(self.splat(-2.0), self.absolute(x)), -40.0, 0.0)
-        n, minus_one = self._reduced(y)
-        scale = self._power_of_two(n)
-        m = self.fma(scale, minus_one, self.subtract(scale, self.splat(1.0)))
-        size = self.divide(self.subtract(self.splat(-0.0), m), self.add(m, self.splat(2.0)))
-        f = self._function(f"llvm.copysign.{self._suffix}", self.type, [self.type] * 2)
-        return self.builder.call(f, [size, x])
+        """m / (2 - m) with m = 1 - exp(-2|x|), which is accurate near 0; the sign is x's."""
+        f = self.format
+        one, two = self.splat(1.0), self.splat(2.0)
+        y = self.builder.fneg(self.absolute(x))
+        floor = self.splat(-f.tanh_is_one)
+        y = self.select(self.compare(">", floor, y), floor, y)
+        # 2y = n ln2 + 2r. One part of ln2 does: what n ln2 is wrong by, exp(2y) shrinks.
+        n, shifted = self._whole(y, 2.0 / math.log(2.0), f.exponent_bias)
+        r = self.fma(n, self.splat(-math.log(2.0) / 2.0), y)
+        double = self.add(r, r)
+        minus_one = self._exp_minus_one(double, self.multiply(double, double))
+        scale = self._power_of_two(shifted)
+        m = self.fma(self.builder.fneg(scale), minus_one, self.subtract(one, scale))
+        size = self.divide(m, self.subtract(two, m))
+        g = self._function(f"llvm.copysign.{self._suffix}", self.type, [self.type] * 2)
+        return self.builder.call(g, [size, x])
+
+    @property
+    def _can_scale(self) -> bool:
+        """Whether the processor multiplies by 2^n in one instruction."""
+        return vector_bytes() == 64 and bool(llvm.get_host_cpu_features().get("avx512f"))
+
+    def _scale(self, value: ir.Value, n: ir.Value) -> ir.Value:
+        """value * 2^n, n whole; subnormal results are rounded once, NaN stays."""
+        kind, mask = ("ps", ir.IntType(16)) if self.format.bytes == 4 else ("pd", ir.IntType(8))
+        f = self._function(
+            f"llvm.x86.avx512.mask.scalef.{kind}.512",
+            self.type, [self.type, self.type, self.type, mask, INT32],
+        )  # fmt: skip
+        as_set = ir.Constant(INT32, 4)  # round as the processor is set to, which is to nearest
+        return self.builder.call(f, [value, n, value, ir.Constant(mask, -1), as_set])
 
     # -- helpers ----------------------------------------------------------------------------
 
