@@ -33,6 +33,7 @@ class Kernels(NamedTuple):
 
     forward_rows: Any
     forward_alone: Any
+    forward_step: Any
     backward_rows: Any
 
 
@@ -104,7 +105,7 @@ def _compile_cell(cell: Cell, dtype: str) -> Kernels:
 
     stem = re.sub(r"\W", "_", cell.name)[:40]  # a lambda's name would be no file's name everywhere
     module = _load(f"{stem}_{dtype}", text, fingerprint, f"{cell.name} kernels ({dtype})")
-    return Kernels(module.forward_rows, module.forward_alone, module.backward_rows)
+    return Kernels(*[getattr(module, name) for name in Kernels._fields])
 
 
 _AROUND_SIGNATURES = """

@@ -20,7 +20,7 @@ Layouts, all C-contiguous; the kernels address them by flat offsets:
   carry   (B, HP) per state        gradient on its way from step to step
 
 `forward_alone` packs the weights and runs all rows in one call, for work that is not worth a second
-thread.
+thread. `forward_step` runs one step with weights that are packed already.
 """
 
 from __future__ import annotations
@@ -158,6 +158,19 @@ def forward_alone(routines, weight_ih, weight_hh, bias_ih, bias_hh, x, workspace
                  clock, T, B, I, H, HP, depth{states})
 """
 
+_STEP = """
+
+@njit("void(i8[::1], {m}, {f}, {f}, {t}, i8[::1], b1, i8, i8, i8{state_types})",
+      cache={cache}, **COMPILE)
+def forward_step(routines, x, workspace, z, finals, none, reverse, I, H, HP{states}):
+    B = x.shape[0]
+    after_x = NX * HP * I
+    after_h = after_x + NH * HP * H
+    forward_rows(routines, x.reshape(1, B, I), workspace[:after_x], workspace[after_x:after_h],
+                 workspace[after_h:], z, finals, finals, none, False, 1, reverse, False, False,
+                 0, 1, 1, B, 0, 0, B, 0, HP // V, none, 1, none, 1, B, I, H, HP, 2{states})
+"""
+
 _BACKWARD = """
 
 @njit("void(i8[::1], {t}, {f}, {f}, {f}, {f}, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, i8, i8, i8, "
@@ -266,6 +279,11 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
             finals=_finals(states),
             lasts="".join(f", address({_array(s)}, before_{s}), H" for s in states),
             news="".join(f", address({_array(s)}, now_{s}), H" for s in states),
+        )
+        + _STEP.format(
+            **fields,
+            states=_joined(map(_array, states)),
+            state_types=f", {cube}" * len(states),
         )
         + _BACKWARD.format(
             **fields | {"entries_of_all": _entries(states, 16, "first", "first"),
