@@ -238,6 +238,32 @@ def unpack_gradients(routines, sums, x_blocks, h_blocks, U, S, width, H, HP,
                         db_hh[row + j] = sums[panel + (height - 1) * w + column + j]
 
 
+def pack_backward_alone(routines, weight_ih, weight_hh, x_blocks, h_blocks, U, H, HP, width,
+                        needs_x, packed_x, packed_h):  # fmt: skip
+    """Both weights for backward, in one call."""
+    pack_rows(routines, weight_hh, h_blocks, U, H, HP, H, 0, HP, packed_h)
+    if needs_x:
+        pack_rows(routines, weight_ih, x_blocks, U, H, HP, width, 0, width, packed_x)
+
+
+def gradients_alone(routines, dz, z_rows, packed, zeros, one, x, dx, h, h_at, x_blocks, h_blocks, B,
+                    width, H, HP, U, S, lengths, masked, reverse, needs_x, needs_ih, needs_hh,
+                    needs_bias, chunk, clean, sums, dw_ih, dw_hh, db_ih, db_hh):  # fmt: skip
+    """All gradients that follow BPTT, in one call."""
+    nx, nh = x_blocks.shape[0], h_blocks.shape[0]
+    lanes = vector_lanes(dz)
+    if needs_x:
+        input_gradient(routines, dz, z_rows, 0, packed, zeros, U, S, nx, HP, width, dx, 0,
+                       dx.shape[0])  # fmt: skip
+    if needs_ih or needs_hh or needs_bias:
+        panels = (HP // lanes + U - 1) // U
+        weight_gradients(routines, dz, z_rows, 0, x, h, h_at, zeros, one, B, width, H, HP, U, S, nx,
+                         nh, lengths, 0, masked, reverse, needs_ih, needs_hh, needs_bias, True,
+                         chunk, clean, sums, 0, panels * (width + H + 1))  # fmt: skip
+        unpack_gradients(routines, sums, x_blocks, h_blocks, U, S, width, H, HP,
+                         dw_ih, dw_hh, db_ih, db_hh, 0, panels)  # fmt: skip
+
+
 @njit(**COMPILE)
 def padded_columns(columns, lanes):
     """Columns rounded up to whole vectors: the width that packing takes up."""

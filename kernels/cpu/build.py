@@ -46,6 +46,8 @@ class Shared(NamedTuple):
     input_gradient: Any
     weight_gradients: Any
     unpack_gradients: Any
+    pack_backward_alone: Any
+    gradients_alone: Any
 
 
 def compiling_cell(fingerprint: str) -> Cell:
@@ -121,6 +123,11 @@ weight_gradients = njit("void(i8[::1], {f}, i8, i8, {m}, {m}, i8, {f}, {f}, i8, 
                         cache={cache}, **COMPILE)(weight_gradients)
 unpack_gradients = njit("void(i8[::1], {f}, i8[::1], i8[::1], i8, i8, i8, i8, i8, {m}, {m}, {f}, "
                         "{f}, i8, i8)", cache={cache}, **COMPILE)(unpack_gradients)
+pack_backward_alone = njit("void(i8[::1], {m}, {m}, i8[::1], i8[::1], i8, i8, i8, i8, b1, {f}, "
+                           "{f})", cache={cache}, **COMPILE)(pack_backward_alone)
+gradients_alone = njit("void(i8[::1], {f}, i8, {f}, {f}, {f}, {m}, {m}, {m}, i8, i8[::1], i8[::1], "
+                       "i8, i8, i8, i8, i8, i8, i8[::1], b1, b1, b1, b1, b1, b1, i8, {f}, {f}, "
+                       "{m}, {m}, {f}, {f})", cache={cache}, **COMPILE)(gradients_alone)
 """
 
 
@@ -144,11 +151,7 @@ def _compile_shared(dtype: str) -> Shared:
     called = (routines.product, routines.transpose, routines.untranspose, routines.copy)
     return Shared(
         np.array([each.address for each in called], dtype=np.int64),
-        around.pack_forward,
-        around.pack_rows,
-        around.input_gradient,
-        around.weight_gradients,
-        around.unpack_gradients,
+        *[getattr(around, name) for name in Shared._fields[1:]],
     )
 
 

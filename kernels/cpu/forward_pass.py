@@ -59,11 +59,9 @@ def forward(
     finals = np.empty((len(buffers), B, H), dtype)
     workspace = forward_workspace(plan, sizes, dtype)
     given = [plan.no_bias if w is None else plain(w) for w in weights]
-    checkpoints = [
-        pool.empty((-(-T // interval), B, H), dtype) for _ in (buffers[1:] if interval else ())
-    ]
     operations = 2.0 * T * B * plan.slots * H * (width + H)
-    if threads.parts(B * H, operations) == 1 and not interval:
+    checkpoints = []
+    if not interval and threads.parts(B * H, operations) == 1:
         z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // B))
         z_rows = plan.z_rows(z_steps, B)
         z = pool.empty((z_rows * plan.slots * sizes.HP,), dtype)
@@ -75,6 +73,8 @@ def forward(
     else:
         packed = pack_forward(plan, sizes, given, workspace)
         watch.lap("pack")
+        if interval:
+            checkpoints = [pool.empty((-(-T // interval), B, H), dtype) for _ in buffers[1:]]
         with sliced(plan, sizes, operations) as cut:
             rows = max(each.last - each.first for each in cut)
             z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // rows))
@@ -121,8 +121,8 @@ def forward_workspace(plan: Plan, sizes: Sizes, dtype: np.dtype[Any]) -> Array:
     """Room for packed weights and bias."""
     _, _, width, H, HP = sizes
     layout = plan.layout
-    return pool.empty(
-        ((layout.fed_by_x * width + layout.fed_by_h * H + plan.slots) * HP,), dtype
+    return pool.aligned(
+        (layout.fed_by_x * width + layout.fed_by_h * H + plan.slots) * HP, dtype
     )
 
 

@@ -41,13 +41,21 @@ class _Lease:
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """An array of that shape, its values arbitrary, at the start of a cache line."""
+    """An array of that shape, its values arbitrary; if it is not small, from the start of a line."""
     size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST:
-        memory = np.empty(size + ALIGNMENT, np.uint8)
-        start = -memory.__array_interface__["data"][0] % ALIGNMENT
-        return memory[start : start + size].view(dtype).reshape(shape)
+        return np.empty(shape, dtype)
     return np.asarray(_Lease(_take(_rounded(size)), shape, dtype.str))
+
+
+def aligned(count: int, dtype: np.dtype[Any]) -> Any:
+    """So many elements, their values arbitrary, from the start of a cache line however few."""
+    size = count * dtype.itemsize
+    if size >= SMALLEST:
+        return empty((count,), dtype)
+    array = np.empty(count + ALIGNMENT // dtype.itemsize, dtype)
+    start = -array.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
+    return array[start : start + count]
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
