@@ -1,11 +1,15 @@
 """What every kernel set offers, and the records it takes and gives.
 
-A kernel set is a module with two functions:
+A kernel set is a module with two functions,
 
     forward(cell, x, state, weights, *, lengths=None, keep="nothing", reverse=False)
         -> output, state, tape
     backward(cell, doutput, dstate, tape, *, needs)
         -> Gradients
+
+and, for steps one at a time, a class
+
+    Stream(cell, state, weights)    .step(x (B, I)) -> h (B, H)   .state   .pack(weights)
 
 Dimensions: T time steps, B batch (>= 1), I input size, H hidden size, S slots of the cell.
 

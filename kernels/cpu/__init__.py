@@ -12,9 +12,11 @@ from __future__ import annotations
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cpu.backward_pass import backward
 from minirnn.kernels.cpu.forward_pass import forward
+from minirnn.kernels.cpu.stream import CpuStream as Stream
 from minirnn.kernels.cpu.threads import get_num_threads, set_num_threads
 
 __all__ = [
+    "Stream",
     "backward",
     "forward",
     "generated_source",

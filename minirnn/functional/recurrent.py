@@ -20,6 +20,7 @@ def recurrent(
     lengths: Array | None = None,
     reverse: bool = False,
     keep: Keep | None = None,
+    recompute: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...], Tape | None]:
     """Run a cell over `x (T, B, I)` from `state`, one (B, H) tensor per state of the cell.
 
@@ -29,6 +30,7 @@ def recurrent(
     reverse   run from T-1 down to 0
     keep      what to keep inside, see `minirnn.kernels.contract`; None keeps what a backward will
               need, and nothing where none can come
+    recompute  where `keep` is None: keep checkpoints only, and rebuild the gates in backward
 
     Returns the output (T, B, H), the last states, and the kernel's tape (None if nothing was kept);
     with keep="record" its gradients are there once backward has run.
@@ -39,7 +41,9 @@ def recurrent(
     tensors = (x, *state, *present)
     wants = [tensor.requires_grad for tensor in tensors]
     if keep is None:
-        keep = "tape" if True in wants and is_grad_enabled() else "nothing"
+        keep = "nothing"
+        if True in wants and is_grad_enabled():
+            keep = "checkpoints" if recompute else "tape"
     kernels = _kernels.get(type(x.data)) or _kernels_of(x)
     arrays = Weights(*[None if w is None else w.data for w in weights])
     initial = [s.data for s in state]

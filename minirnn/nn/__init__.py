@@ -8,6 +8,7 @@ from minirnn.nn.module import Module
 from minirnn.nn.recurrent import GRU, LSTM, RNN, Recurrent
 from minirnn.nn.sequence_model import SequenceModel
 from minirnn.nn.sequential import Sequential
+from minirnn.nn.stream import Stream
 
 __all__ = [
     "GRU",
@@ -19,4 +20,5 @@ __all__ = [
     "Recurrent",
     "SequenceModel",
     "Sequential",
+    "Stream",
 ]

@@ -25,6 +25,7 @@ from minirnn.nn import states
 from minirnn.nn.arguments import boolean, drop_probability, float_dtype, generator, positive_int
 from minirnn.nn.linear import uniform_parameter
 from minirnn.nn.module import Module
+from minirnn.nn.stream import Stream
 from minirnn.tensor import Tensor, as_tensor
 
 DIRECTIONS = (False, True)  # of time: forward, reverse
@@ -46,7 +47,9 @@ class Recurrent(Module):
     batch_first    x and output are (B, T, ...) at this layer's door, as views; states never are
     dropout        probability of dropping each output of every layer but the last, in training
     bidirectional  a second set of parameters runs from T-1 to 0; outputs are joined (T, B, 2*H)
-    recompute      only False
+    recompute      True keeps about H numbers per step and sequence for backward instead of 6 H (LSTM),
+                   and builds the gates again there: the same gradients for a third more time. While
+                   recording, everything is kept all the same
     dtype          "float32" or "float64", of the parameters and of every input
     device         "cpu"
     rng            None, a seed, or a numpy Generator: for the parameters, then for dropout
@@ -79,8 +82,7 @@ class Recurrent(Module):
         self.batch_first = boolean("batch_first", batch_first)
         self.dropout = drop_probability("dropout", dropout)
         self.bidirectional = boolean("bidirectional", bidirectional)
-        if boolean("recompute", recompute):
-            raise ArgumentError("recompute", "True", "False", "Recomputation is not built yet")
+        self.recompute = boolean("recompute", recompute)
         self.dtype = float_dtype(dtype)
         self.device = check_device(device)
         self.rng = generator(rng)
@@ -157,8 +159,9 @@ class Recurrent(Module):
                 weights = self._weights(names)
                 start = initial[len(finals)]
                 output, final, tape = recurrent(
-                    self.cell, x, start, weights, lengths=lengths, reverse=reverse, keep=keep
-                )
+                    self.cell, x, start, weights,
+                    lengths=lengths, reverse=reverse, keep=keep, recompute=self.recompute,
+                )  # fmt: skip
                 outputs.append(output)
                 finals.append(final)
                 if recordings and tape is not None:
@@ -173,6 +176,14 @@ class Recurrent(Module):
         else:
             last = tuple([stack(levels) for levels in zip(*finals, strict=True)])
         return x, last[0] if len(last) == 1 else last
+
+    def stream(self, batch: int = 1, state: Any = None) -> Stream:
+        """Run step by step as samples arrive, with the parameters of now: see `minirnn.nn.Stream`.
+
+        Raises: ArgumentError if the layer is bidirectional; ShapeError or DTypeError for a state
+        that does not fit.
+        """
+        return Stream(self, batch, state)
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         batch_axis = 0 if self.batch_first else 1
@@ -227,7 +238,7 @@ class Recurrent(Module):
         cell = "" if type(self) in (RNN, GRU, LSTM) else f"{self.cell.name!r}, "
         text = f"{cell}{self.input_size}, {self.hidden_size}"
         plain = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
-        plain |= {"bidirectional": False}
+        plain |= {"bidirectional": False, "recompute": False}
         for name, default in plain.items():
             value = getattr(self, name)
             text += "" if value == default else f", {name}={value}"

@@ -1,0 +1,111 @@
+"""`Stream`: a recurrent layer step by step, for samples that arrive one at a time.
+
+B streams side by side (most often 1), I input size, H hidden size, L layers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.kernels import kernel_set
+from minirnn.kernels.contract import Array, Weights
+from minirnn.nn import states
+from minirnn.nn.arguments import positive_int
+
+if TYPE_CHECKING:
+    from minirnn.nn.recurrent import Recurrent
+
+
+class Stream:
+    """A layer's state, advanced by one step a call, without a tape; made by `layer.stream()`.
+
+        stream = layer.stream()
+        for sample in source:           # sample (1, I)
+            h = stream.step(sample)     # (1, H)
+
+    The weights are packed when the stream is made, and a step takes no memory: it costs a few
+    microseconds, where a layer's call packs weights and builds a tape. The results are those of the
+    layer, bit for bit. In evaluation mode or not, nothing is dropped out between layers.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self, layer: Recurrent, batch: int = 1, state: Any = None) -> None:
+        """Begin at `state` (L, B, H), or a tuple of them (LSTM: (h, c)); None is zeros.
+
+        Raises: ArgumentError, ShapeError or DTypeError that names the argument.
+        """
+        if layer.bidirectional:
+            wanted = "a layer of one direction: the other needs the end of the sequence first"
+            raise ArgumentError("layer", repr(layer), wanted)
+        self._layer = layer
+        self.batch = positive_int("batch", batch)
+        self._shape = (self.batch, layer.input_size)
+        weights = self._weights()
+        kernels = kernel_set(layer.device)
+        levels = self._levels(state)
+        self._steps = [
+            kernels.Stream(layer.cell, start, level)
+            for start, level in zip(levels, weights, strict=True)
+        ]
+
+    def step(self, x: Array) -> Array:
+        """Advance by x (B, I), an array of the layer's dtype.
+
+        Returns the last layer's h (B, H): memory of the stream, which the step after the next
+        writes over. Copy what is to stay.
+
+        Raises: ShapeError or DTypeError; the stream stands where it stood.
+        """
+        if not (isinstance(x, np.ndarray) and x.flags.c_contiguous and x.flags.writeable):
+            x = np.array(x, order="C") if isinstance(x, np.ndarray) else self._refuse(x)
+        if x.shape != self._shape:
+            raise ShapeError("x", f"shape {x.shape}", f"{self._shape}, which is (B, I)")
+        if x.dtype != self._layer.dtype:
+            raise DTypeError("x", x.dtype.name, self._layer.dtype.name)
+        for level in self._steps:
+            x = level.step(x)
+        return x
+
+    @property
+    def state(self) -> Any:
+        """The states (L, B, H) after the last step, copies, as the layer's call returns them.
+
+        Assign to go on from others, or None to begin again at zeros.
+        """
+        stacked = tuple(map(np.stack, zip(*[s.state for s in self._steps], strict=True)))
+        return stacked[0] if len(stacked) == 1 else stacked
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        for level, start in zip(self._steps, self._levels(state), strict=True):
+            level.state = start
+
+    def refresh(self) -> None:
+        """Take up the layer's parameters of now; the states stay."""
+        for level, weights in zip(self._steps, self._weights(), strict=True):
+            level.pack(weights)
+
+    def _weights(self) -> list[Weights]:
+        layer = self._layer
+        return [
+            Weights(*[None if w is None else w.data for w in layer.weights(number)])
+            for number in range(layer.num_layers)
+        ]
+
+    def _levels(self, state: Any) -> list[tuple[Array, ...]]:
+        layer = self._layer
+        shape = (layer.num_layers, self.batch, layer.hidden_size)
+        names = layer.cell.states
+        if state is None:
+            given = states.zero_states(len(names), shape, layer.dtype)
+        else:
+            given = states.given_states(state, names, shape, layer.dtype)
+        return list(zip(*[each.data for each in given], strict=True))
+
+    def _refuse(self, x: Any) -> Array:
+        wanted = f"an array {self._shape}, which is (B, I)"
+        raise ArgumentError("x", type(x).__name__, wanted)
