@@ -18,6 +18,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 
 INT32 = ir.IntType(32)
 INT64 = ir.IntType(64)
@@ -25,7 +26,7 @@ INT64 = ir.IntType(64)
 
 @dataclass(frozen=True)
 class Format:
-    """A floating-point format and the numbers that exp needs for it."""
+    """A floating-point format and the numbers that exp, sigmoid and tanh need for it."""
 
     dtype: str
     bytes: int
@@ -36,11 +37,11 @@ class Format:
     ln2_low: float
     lowest: float  # exp underflows to 0 below
     highest: float  # exp overflows to inf above
-    sigmoid_is_one: float  # from here on
+    sigmoid_is_one: float  # in this format from here on; so is tanh
     tanh_is_one: float
-    # T of exp(r) - 1 = r + r² T(r), lowest power first: minimax for the relative error of the left
-    # side on |r| <= ln2 / 2, by Remez' exchange in 50 digits with the weight r² / |exp(r) - 1|,
-    # then rounded. Error with the rounded coefficients: 2^-25.8 in float32, 2^-54.8 in float64.
+    # T in exp(r) - 1 = r + r² T(r), lowest power first: it minimises the largest relative error of
+    # exp(r) - 1 over |r| <= ln2/2. Found by Remez' exchange in 50 digits, with r² / |exp(r) - 1|
+    # for a weight; the error with the rounded coefficients is 2^-25.8 and 2^-54.8.
     polynomial: tuple[float, ...]
 
     @property
@@ -87,6 +88,13 @@ def vector_bytes() -> int:
     return 32 if features.get("avx2") else 16
 
 
+@cache
+def can_scale() -> bool:
+    """Whether Numba compiles for AVX-512, which multiplies 64-byte vectors by 2^n at once."""
+    features = cpu_target.target_context.codegen().magic_tuple()[2]
+    return "+avx512f" in features.split(",")
+
+
 class Vectors:
     """Emits code on vectors of one format into one LLVM builder."""
 
@@ -120,14 +128,19 @@ class Vectors:
 
     def mask(self, remaining: ir.Value) -> ir.Value:
         """Lanes 0 … remaining-1 (an int64; anything from `lanes` on selects all)."""
-        wide = ir.VectorType(INT64, self.lanes)
+        # Lane numbers as wide as the lanes, so that one comparison of vectors does.
+        every = ir.Constant(INT64, self.lanes)
+        few = self.builder.icmp_signed("<", remaining, every)
+        count = self.builder.select(few, remaining, every)
+        if self.format.bytes < 8:
+            count = self.builder.trunc(count, self.format.integer)
         one = self.builder.insert_element(
-            ir.Constant(wide, ir.Undefined), remaining, ir.Constant(INT32, 0)
+            ir.Constant(self.integers, ir.Undefined), count, ir.Constant(INT32, 0)
         )
         zeros = ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
-        every = self.builder.shuffle_vector(one, ir.Constant(wide, ir.Undefined), zeros)
-        lane = ir.Constant(wide, list(range(self.lanes)))
-        return self.builder.icmp_signed("<", lane, every)
+        counts = self.builder.shuffle_vector(one, ir.Constant(self.integers, ir.Undefined), zeros)
+        lane = ir.Constant(self.integers, list(range(self.lanes)))
+        return self.builder.icmp_signed("<", lane, counts)
 
     def at(self, pointer: ir.Value, index: ir.Value) -> ir.Value:
         """Pointer to a vector at element `index` of a pointer to elements."""
@@ -242,113 +255,123 @@ class Vectors:
 
     def clip(self, x: ir.Value, low: float, high: float) -> ir.Value:
         """x held between two bounds."""
-        # `bound > x ? bound : x` keeps NaN, where min and max instructions may lose it.
-        low_v, high_v = self.splat(low), self.splat(high)
-        raised = self.select(self.compare(">", low_v, x), low_v, x)
-        return self.select(self.compare(">", raised, high_v), high_v, raised)
+        return self._at_most(self._at_least(x, low), high)
 
     def relu(self, x: ir.Value) -> ir.Value:
         """max(x, 0)."""
-        zero = self.splat(0.0)
-        return self.select(self.compare(">", zero, x), zero, x)
+        return self._at_least(x, 0.0)
+
+    # `bound > x ? bound : x` is one instruction that keeps NaN.
+
+    def _at_least(self, x: ir.Value, bound: float) -> ir.Value:
+        low = self.splat(bound)
+        return self.select(self.compare(">", low, x), low, x)
+
+    def _at_most(self, x: ir.Value, bound: float) -> ir.Value:
+        high = self.splat(bound)
+        return self.select(self.compare("<", high, x), high, x)
+
+    def _copysign(self, size: ir.Value, sign: ir.Value) -> ir.Value:
+        f = self._function(f"llvm.copysign.{self._suffix}", self.type, [self.type] * 2)
+        return self.builder.call(f, [size, sign])
 
     # -- exp and its relatives --------------------------------------------------------------
     #
-    # x = n ln2 + r with n whole and |r| <= ln2/2, so exp(x) = 2^n (1 + (exp(r) - 1)). n comes from
-    # adding x / ln2 to a number so large that the sum's last bit stands for 1: the sum's low bits
-    # are n, biased by what the number adds, and taking the number away leaves n as a float.
-
-    def _whole(self, x: ir.Value, per_x: float, bias: int) -> tuple[ir.Value, ir.Value]:
-        """n = x per_x rounded to whole, as a float, and a vector whose low bits are n + bias."""
-        large = self.splat(1.5 * 2.0**self.format.mantissa_bits + bias)
-        shifted = self.fma(x, self.splat(per_x), large)
-        return self.subtract(shifted, large), shifted
-
-    def _power_of_two(self, shifted: ir.Value) -> ir.Value:
-        """2^n as a number of the format, if the low bits of `shifted` are n + the exponent bias."""
-        bits = self.builder.bitcast(shifted, self.integers)
-        shift = self.integer(self.format.mantissa_bits)
-        return self.builder.bitcast(self.builder.shl(bits, shift), self.type)
-
-    def _exp_minus_one(self, r: ir.Value, r_squared: ir.Value) -> ir.Value:
-        """exp(r) - 1 for |r| <= ln2/2."""
-        *lower, highest = self.format.polynomial
-        tail = self.splat(highest)
-        for coefficient in reversed(lower):
-            tail = self.fma(tail, r, self.splat(coefficient))
-        return self.fma(r_squared, tail, r)
-
-    def _exp(self, x: ir.Value, bias: int) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """exp(x) = value 2^n for x that is not far outside exp's range: value, n, shifted."""
-        f = self.format
-        n, shifted = self._whole(x, 1.0 / math.log(2.0), bias)
-        r = self.fma(n, self.splat(-f.ln2_high), x)
-        r = self.fma(n, self.splat(-f.ln2_low), r)
-        minus_one = self._exp_minus_one(r, self.multiply(r, r))
-        return self.add(minus_one, self.splat(1.0)), n, shifted
+    # x = n ln2 + r with n whole and |r| <= ln2/2, so exp(x) = 2^n (1 + (exp(r) - 1)).
 
     def exp(self, x: ir.Value) -> ir.Value:
-        """exp(x): subnormal results are right, overflow is inf, NaN stays."""
+        """exp(x) to 1.5 ulp: subnormal results are right, overflow is inf, NaN stays."""
         f = self.format
-        value, n, shifted = self._exp(self.clip(x, f.lowest, f.highest), 0)
+        mantissa, n, shifted = self._exp_parts(self.clip(x, f.lowest, f.highest), 0)
         if self._can_scale:
-            return self._scale(value, n)
+            return self._scale(mantissa, n)
         # 2^n in two factors, because n itself may lie outside the format's exponents.
-        large = self.builder.bitcast(self.splat(1.5 * 2.0**f.mantissa_bits), self.integers)
-        whole = self.builder.sub(self.builder.bitcast(shifted, self.integers), large)
+        whole = self.builder.sub(self._bits_of(shifted), self._bits_of(self._counter(0)))
         half = self.builder.ashr(whole, self.integer(1))
         for part in (half, self.builder.sub(whole, half)):
             biased = self.builder.add(part, self.integer(f.exponent_bias))
-            value = self.multiply(value, self._power_of_two(biased))
-        return value
+            mantissa = self.multiply(mantissa, self._power_of_two(biased))
+        return mantissa
 
     def sigmoid(self, x: ir.Value) -> ir.Value:
-        """e / (1 + e) with e = exp(x), which keeps its accuracy where e underflows."""
+        """e / (1 + e) with e = exp(x), to 3 ulp even where e is subnormal."""
         f = self.format
         x = self.clip(x, f.lowest, f.sigmoid_is_one)
         if self._can_scale:
-            value, n, _ = self._exp(x, 0)
-            e = self._scale(value, n)
+            e = self._scale(*self._exp_parts(x, 0)[:2])
         else:
-            # n is at most 58, so 2^(n + lift) is a normal number for every n.
-            lift = 2 ** (self.format.exponent_bias.bit_length() - 1)
-            value, _, shifted = self._exp(x, f.exponent_bias + lift)
-            e = self.multiply(value, self._power_of_two(shifted))
+            # n reaches much further down than up, so 2^n times 2^lift is always a normal number.
+            lift = (f.exponent_bias + 1) // 2
+            mantissa, _, shifted = self._exp_parts(x, f.exponent_bias + lift)
+            e = self.multiply(mantissa, self._power_of_two(self._bits_of(shifted)))
             e = self.multiply(e, self.splat(2.0**-lift))
         return self.divide(e, self.add(e, self.splat(1.0)))
 
     def tanh(self, x: ir.Value) -> ir.Value:
-        """m / (2 - m) with m = 1 - exp(-2|x|), which is accurate near 0; the sign is x's."""
+        """m / (2 - m) with m = 1 - exp(-2|x|), to 3 ulp even near 0; odd, bit for bit."""
         f = self.format
-        one, two = self.splat(1.0), self.splat(2.0)
-        y = self.builder.fneg(self.absolute(x))
-        floor = self.splat(-f.tanh_is_one)
-        y = self.select(self.compare(">", floor, y), floor, y)
-        # 2y = n ln2 + 2r. One part of ln2 does: what n ln2 is wrong by, exp(2y) shrinks.
+        y = self._at_least(self.builder.fneg(self.absolute(x)), -f.tanh_is_one)
+        # 2y = n ln2 + 2r. One part of ln2 does: exp(2y) is small where n makes its error large.
         n, shifted = self._whole(y, 2.0 / math.log(2.0), f.exponent_bias)
         r = self.fma(n, self.splat(-math.log(2.0) / 2.0), y)
-        double = self.add(r, r)
-        minus_one = self._exp_minus_one(double, self.multiply(double, double))
-        scale = self._power_of_two(shifted)
-        m = self.fma(self.builder.fneg(scale), minus_one, self.subtract(one, scale))
-        size = self.divide(m, self.subtract(two, m))
-        g = self._function(f"llvm.copysign.{self._suffix}", self.type, [self.type] * 2)
-        return self.builder.call(g, [size, x])
+        minus_one = self._exp_minus_one(self.add(r, r))
+        scale = self._power_of_two(self._bits_of(shifted))
+        m = self.subtract(self.splat(1.0), scale)
+        m = self.fma(self.builder.fneg(scale), minus_one, m)
+        return self._copysign(self.divide(m, self.subtract(self.splat(2.0), m)), x)
+
+    def _exp_parts(self, x: ir.Value, bias: int) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """exp(x) = mantissa 2^n: the mantissa, n, and bits that end in n + bias."""
+        f = self.format
+        n, shifted = self._whole(x, 1.0 / math.log(2.0), bias)
+        r = self.fma(n, self.splat(-f.ln2_high), x)
+        r = self.fma(n, self.splat(-f.ln2_low), r)
+        return self.add(self._exp_minus_one(r), self.splat(1.0)), n, shifted
+
+    def _exp_minus_one(self, r: ir.Value) -> ir.Value:
+        """exp(r) - 1 for |r| <= ln2/2."""
+        # Even and odd powers apart: two short chains of operations instead of a long one.
+        square = self.multiply(r, r)
+        even, odd = (self._horner(self.format.polynomial[k::2], square) for k in (0, 1))
+        return self.fma(square, self.fma(odd, r, even), r)
+
+    def _horner(self, coefficients: tuple[float, ...], x: ir.Value) -> ir.Value:
+        value: ir.Value = self.splat(coefficients[-1])
+        for c in coefficients[-2::-1]:
+            value = self.fma(value, x, self.splat(c))
+        return value
+
+    def _counter(self, bias: int) -> ir.Constant:
+        """A number so large that its last bit stands for 1, and its low bits are `bias`."""
+        return self.splat(1.5 * 2.0**self.format.mantissa_bits + bias)
+
+    def _whole(self, x: ir.Value, per_x: float, bias: int) -> tuple[ir.Value, ir.Value]:
+        """n = x per_x rounded to whole, as a number, and a vector whose low bits are n + bias."""
+        counter = self._counter(bias)
+        shifted = self.fma(x, self.splat(per_x), counter)
+        return self.subtract(shifted, counter), shifted
+
+    def _bits_of(self, x: ir.Value) -> ir.Value:
+        return self.builder.bitcast(x, self.integers)
+
+    def _power_of_two(self, biased: ir.Value) -> ir.Value:
+        """2^n from integers whose low bits are n + the exponent's bias, for a normal 2^n."""
+        exponent = self.builder.shl(biased, self.integer(self.format.mantissa_bits))
+        return self.builder.bitcast(exponent, self.type)
 
     @property
     def _can_scale(self) -> bool:
-        """Whether the processor multiplies by 2^n in one instruction."""
-        return vector_bytes() == 64 and bool(llvm.get_host_cpu_features().get("avx512f"))
+        return self.lanes * self.format.bytes == 64 and can_scale()
 
-    def _scale(self, value: ir.Value, n: ir.Value) -> ir.Value:
-        """value * 2^n, n whole; subnormal results are rounded once, NaN stays."""
+    def _scale(self, x: ir.Value, n: ir.Value) -> ir.Value:
+        """x 2^n, n whole: a subnormal result is rounded once, NaN stays."""
         kind, mask = ("ps", ir.IntType(16)) if self.format.bytes == 4 else ("pd", ir.IntType(8))
         f = self._function(
             f"llvm.x86.avx512.mask.scalef.{kind}.512",
             self.type, [self.type, self.type, self.type, mask, INT32],
         )  # fmt: skip
-        as_set = ir.Constant(INT32, 4)  # round as the processor is set to, which is to nearest
-        return self.builder.call(f, [value, n, value, ir.Constant(mask, -1), as_set])
+        as_set = ir.Constant(INT32, 4)  # round as the processor is set to: to nearest
+        return self.builder.call(f, [x, n, x, ir.Constant(mask, -1), as_set])
 
     # -- helpers ----------------------------------------------------------------------------
 
