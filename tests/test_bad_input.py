@@ -74,7 +74,7 @@ TABLE = [
     ("an unknown nonlinearity", mr.ArgumentError, "nonlinearity",
      lambda: mr.RNN(3, 5, nonlinearity="softplus")),
     ("an unknown cell", mr.ArgumentError, "cell", lambda: mr.Recurrent("qrnn", 3, 5)),
-    ("recomputation", mr.ArgumentError, "recompute", lambda: lstm(recompute=True)),
+    ("recomputation as a number", mr.ArgumentError, "recompute", lambda: lstm(recompute=1)),
     # states and lengths
     ("a state of the wrong shape", mr.ShapeError, "state", lambda: mr.GRU(3, 5)(X, array(1, 3, 5))),
     ("a state without its layer axis", mr.ShapeError, "state",
