@@ -47,9 +47,9 @@ class Recurrent(Module):
     batch_first    x and output are (B, T, ...) at this layer's door, as views; states never are
     dropout        probability of dropping each output of every layer but the last, in training
     bidirectional  a second set of parameters runs from T-1 to 0; outputs are joined (T, B, 2*H)
-    recompute      True keeps about H numbers per step and sequence for backward instead of 6 H (LSTM),
-                   and builds the gates again there: the same gradients for a third more time. While
-                   recording, everything is kept all the same
+    recompute      True keeps about H numbers per step and sequence for backward, where an LSTM
+                   keeps 6 H otherwise, and computes the gates again there: the same gradients, for
+                   the operations of one more forward pass. A recording keeps everything all the same
     dtype          "float32" or "float64", of the parameters and of every input
     device         "cpu"
     rng            None, a seed, or a numpy Generator: for the parameters, then for dropout

@@ -11,7 +11,7 @@ import numpy as np
 
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.kernels import kernel_set
-from minirnn.kernels.contract import Array, Weights
+from minirnn.kernels.contract import Array, Weights, check_call
 from minirnn.nn import states
 from minirnn.nn.arguments import positive_int
 
@@ -65,7 +65,7 @@ class Stream:
         if x.shape != self._shape:
             raise ShapeError("x", f"shape {x.shape}", f"{self._shape}, which is (B, I)")
         if x.dtype != self._layer.dtype:
-            raise DTypeError("x", x.dtype.name, self._layer.dtype.name)
+            raise DTypeError("x", str(x.dtype), self._layer.dtype.name)
         for level in self._steps:
             x = level.step(x)
         return x
@@ -85,8 +85,18 @@ class Stream:
             level.state = start
 
     def refresh(self) -> None:
-        """Take up the layer's parameters of now; the states stay."""
-        for level, weights in zip(self._steps, self._weights(), strict=True):
+        """Take up the layer's parameters of now; the states stay.
+
+        Raises: ShapeError or DTypeError for a parameter that was replaced by one that does not fit;
+        the stream keeps the ones it had.
+        """
+        layer, all_weights = self._layer, self._weights()
+        width = layer.input_size
+        for level, weights in zip(self._steps, all_weights, strict=True):
+            x = np.empty((1, self.batch, width), layer.dtype)
+            check_call(layer.cell, x, level.state, weights, None, "nothing")
+            width = layer.hidden_size
+        for level, weights in zip(self._steps, all_weights, strict=True):
             level.pack(weights)
 
     def _weights(self) -> list[Weights]:
