@@ -49,7 +49,7 @@ class Recurrent(Module):
     bidirectional  a second set of parameters runs from T-1 to 0; outputs are joined (T, B, 2*H)
     recompute      True keeps about H numbers per step and sequence for backward, where an LSTM
                    keeps 6 H otherwise, and computes the gates again there: the same gradients, for
-                   the operations of one more forward pass. A recording keeps everything all the same
+                   the operations of one more forward pass. A recording keeps everything anyway
     dtype          "float32" or "float64", of the parameters and of every input
     device         "cpu"
     rng            None, a seed, or a numpy Generator: for the parameters, then for dropout
