@@ -121,9 +121,7 @@ def forward_workspace(plan: Plan, sizes: Sizes, dtype: np.dtype[Any]) -> Array:
     """Room for packed weights and bias."""
     _, _, width, H, HP = sizes
     layout = plan.layout
-    return pool.aligned(
-        (layout.fed_by_x * width + layout.fed_by_h * H + plan.slots) * HP, dtype
-    )
+    return pool.aligned((layout.fed_by_x * width + layout.fed_by_h * H + plan.slots) * HP, dtype)
 
 
 def pack_forward(
