@@ -178,10 +178,14 @@ def weight_gradients(routines, dz, z_rows, z_at, x, h, h_at, zeros, one, B, widt
             w = S * u * lanes
             if done + rows < total:  # meanwhile bring the next rows of x and h, share by share
                 part = number - first // height
-                bring(address(x, low_next * width) + part * share * width // (width + H),
-                      share * width // (width + H))
-                bring(address(h, h_at + low_next * H) + part * share * H // (width + H),
-                      share * H // (width + H))
+                bring(
+                    address(x, low_next * width) + part * share * width // (width + H),
+                    share * width // (width + H),
+                )
+                bring(
+                    address(h, h_at + low_next * H) + part * share * H // (width + H),
+                    share * H // (width + H),
+                )
             for part in range(3):
                 if not (needs_ih, needs_hh, needs_bias)[part]:
                     continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -12,7 +12,7 @@ from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Gradients, Needs
 from minirnn.kernels.cpu import forward_pass, pool, threads
 from minirnn.kernels.cpu.clock import Watch
-from minirnn.kernels.cpu.plan import Plan, Slice, plan_of, run_slices, sliced
+from minirnn.kernels.cpu.plan import Slice, plan_of, run_slices, sliced
 from minirnn.kernels.cpu.tape import CpuTape
 
 # Rows of x, h and dz that the weight gradients take at a time: they stay in the cache while every
@@ -53,7 +53,7 @@ def backward(
             work.rebuild_and_go_back(first, min(T, first + tape.interval))
     else:
         # Some steps at a time: their dz is still in the cache when the products come to it.
-        steps = forward_pass.rebuilt_steps(work.plan, tape.sizes)
+        steps = forward_pass.cached_steps(work.plan, tape.sizes)
         for first in reversed(range(0, T, steps)):
             last = min(T, first + steps)
             low = T - last if tape.reverse else first
@@ -262,12 +262,10 @@ class _Backward:
             packed_h = self._pack_h(cut)
             run_slices(bptt, cut)
         self.watch.lap()
-        if self.dx is not None:
-            self._input_gradient(part)
-        if any(self.wants):
-            self._weight_gradients(part)
+        if self.dx is not None or any(self.wants):
+            self._products(part)
 
-    def _operations(self, steps: int, x: bool, h: bool) -> float:
+    def _operations(self, steps: int, x: float, h: float) -> float:
         _, B, width, H, _ = self.tape.sizes
         return 2.0 * steps * B * self.plan.slots * H * (width * x + H * h)
 
@@ -295,16 +293,44 @@ class _Backward:
             packed,
         )  # fmt: skip
 
-    def _input_gradient(self, part: _Part) -> None:
+    def _products(self, part: _Part) -> None:
+        """dx, and the sums over time and batch: each thread takes a share of either."""
         plan = self.plan
         _, B, width, H, HP = self.tape.sizes
+        input_gradient, weight_gradients = self._input_gradient(part), self._weight_gradients(part)
+        panels = -(-HP // (plan.lanes * plan.layout.vectors))
+        rows, sums = part.steps * B, panels * (width + H + 1)
+        wants_x, wants_h, _ = self.wants
+        count = threads.parts(
+            max(rows, sums),
+            self._operations(part.steps, x=bool(input_gradient) + wants_x, h=wants_h),
+        )
+        times = [self.watch.ticks() for _ in range(count)]
+
+        def share(i: int) -> None:
+            started = self.watch.now()
+            if input_gradient is not None:
+                input_gradient(rows * i // count, rows * (i + 1) // count)
+            between = self.watch.now()
+            if weight_gradients is not None:
+                weight_gradients(sums * i // count, sums * (i + 1) // count)
+            self.watch.count(times[i], between - started, self.watch.now() - between)
+
+        threads.run_each(share, count)
+        self.watch.lap()
+
+    def _input_gradient(self, part: _Part) -> Callable[[int, int], None] | None:
+        """What computes some rows of dx."""
+        plan = self.plan
+        _, B, width, H, HP = self.tape.sizes
+        if self.dx is None:
+            return None
         if self.packed_x is None:
             columns = -(-width // plan.lanes) * plan.lanes
             self.packed_x = pool.empty((plan.layout.fed_by_x * HP * columns,), self.dtype)
             self._pack_rows(self.weights[0], plan.x_blocks, width, 0, width, self.packed_x)
             self.watch.lap("pack")
         packed = self.packed_x
-        assert self.dx is not None
         dx = self.dx[part.low : part.low + part.steps].reshape(-1, width)
 
         def rows(first: int, last: int) -> None:
@@ -314,38 +340,35 @@ class _Backward:
                 first, last,
             )  # fmt: skip
 
-        threads.run(rows, part.steps * B, self._operations(part.steps, True, False))
-        self.watch.lap("input gradient")
+        return rows
 
-    def _weight_gradients(self, part: _Part) -> None:
+    def _weight_gradients(self, part: _Part) -> Callable[[int, int], None] | None:
+        """What computes some rows of the sums."""
         tape, plan = self.tape, self.plan
-        T, B, width, H, HP = tape.sizes
-        height = width + H + 1
+        _, B, width, H, HP = tape.sizes
+        if not any(self.wants):
+            return None
         fresh = self.sums is None
         if self.sums is None:
-            self.sums = pool.empty((height * plan.slots * HP,), self.dtype)
+            self.sums = pool.empty(((width + H + 1) * plan.slots * HP,), self.dtype)
         sums = self.sums
-        total = part.steps * B
         x = tape.x[part.low : part.low + part.steps].reshape(-1, width)
         h = tape.states[0].reshape(-1, H)
         h_at = (part.low + (1 if tape.reverse else 0)) * B * H
-        chunk = min(CHUNK_ROWS, total)
-        panels = -(-HP // (plan.lanes * plan.layout.vectors))
+        chunk = min(CHUNK_ROWS, part.steps * B)
 
-        def some(first: int, last: int) -> None:
+        def rows(first: int, last: int) -> None:
+            if first == last:
+                return
             clean = np.empty(chunk * (width + H) if self.masked else 0, self.dtype)
             plan.shared.weight_gradients(
                 plan.routines, part.dz, part.z_rows, (part.low - part.z_from) * B, x, h, h_at,
-                self.zeros, plan.one, B, width, H, HP,
-                plan.layout.vectors, plan.slots, plan.layout.fed_by_x, plan.layout.fed_by_h,
-                self.lengths, part.low, self.masked, tape.reverse, *self.wants, fresh, chunk,
-                clean, sums, first, last,
+                self.zeros, plan.one, B, width, H, HP, plan.layout.vectors, plan.slots,
+                plan.layout.fed_by_x, plan.layout.fed_by_h, self.lengths, part.low, self.masked,
+                tape.reverse, *self.wants, fresh, chunk, clean, sums, first, last,
             )  # fmt: skip
 
-        x_wanted, h_wanted, _ = self.wants
-        operations = self._operations(part.steps, x_wanted, h_wanted)
-        threads.run(some, panels * height, operations + 2.0 * total * plan.slots * H)
-        self.watch.lap("weight gradients")
+        return rows
 
     def gradients(self) -> Gradients:
         """All that was asked for."""

@@ -15,8 +15,8 @@ from minirnn.kernels.cpu.plan import Plan, Sizes, plan_of, run_slices, sliced
 from minirnn.kernels.cpu.tape import CpuTape
 
 CHUNK_ROWS = 192  # as in `sequence`, whose text is not loaded here
-# Gates that backward rebuilds at a time take about so many bytes: they should stay in a cache.
-REBUILT_BYTES = 1 << 22
+# Gates that backward goes through at a time take about so many bytes: they should stay in a cache.
+CACHED_BYTES = 1 << 22
 REBUILT_STEPS = 8, 256  # at least, so that checkpoints are few; at most
 
 _NO_LENGTHS = np.zeros(1, dtype=np.int64)
@@ -110,20 +110,22 @@ def forward(
     return output, last_state, tape
 
 
+def cached_steps(plan: Plan, sizes: Sizes) -> int:
+    """How many steps' gates fit a cache."""
+    step_bytes = sizes.B * plan.slots * sizes.HP * plan.one.itemsize
+    return max(1, min(sizes.T, max(REBUILT_STEPS[0], CACHED_BYTES // step_bytes)))
+
+
 def rebuilt_steps(plan: Plan, sizes: Sizes) -> int:
     """How many steps' gates backward rebuilds at a time, which is as far apart checkpoints are."""
-    step_bytes = sizes.B * plan.slots * sizes.HP * plan.one.itemsize
-    least, most = REBUILT_STEPS
-    return max(1, min(sizes.T, max(least, min(most, REBUILT_BYTES // step_bytes))))
+    return min(REBUILT_STEPS[1], cached_steps(plan, sizes))
 
 
 def forward_workspace(plan: Plan, sizes: Sizes, dtype: np.dtype[Any]) -> Array:
     """Room for packed weights and bias."""
     _, _, width, H, HP = sizes
     layout = plan.layout
-    return pool.aligned(
-        (layout.fed_by_x * width + layout.fed_by_h * H + plan.slots) * HP, dtype
-    )
+    return pool.aligned((layout.fed_by_x * width + layout.fed_by_h * H + plan.slots) * HP, dtype)
 
 
 def pack_forward(

@@ -82,7 +82,7 @@ class Slice(NamedTuple):
 # cache, or beyond it; measured. And what a meeting of a team costs, in multiply-adds of vectors.
 ROWS_IN_CACHE, ROWS_BEYOND = 3, 8
 CACHE_BYTES = 1 << 20
-MEETING = 3000
+MEETING = 600
 
 
 @contextmanager

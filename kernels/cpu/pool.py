@@ -1,13 +1,18 @@
 """Buffers that are used again: a training step needs the same arrays as the one before.
 
-Fresh memory costs a page fault for every 4 KB, which is more than a small network's arithmetic. A
-buffer belongs to the arrays that look into it; when the last of them is gone it returns here by
-itself, whoever held it. Buffers begin on a cache line, so that no vector straddles two.
+Fresh memory costs a page fault for every 4 KB, which is more than a small network's arithmetic.
+Buffers begin on a cache line, so that no vector straddles two.
+
+The pool keeps the memory that it hands out. An array made from it, and every view of that, holds a
+reference to the memory; so when the pool's own is the last one left, the memory is idle, whoever
+had it, and serves the next array of about its size.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import sys
 import threading
 from typing import Any
 
@@ -15,47 +20,27 @@ import numpy as np
 
 ALIGNMENT = 64  # bytes of a cache line, and of the widest vector
 SMALLEST = 1 << 15  # bytes; below, the system's allocator is quicker
-LARGEST_IDLE = 1 << 29  # bytes that may lie idle in all
+MOST = 1 << 29  # bytes that are kept in all; what goes beyond belongs to its arrays alone
+
+_Memory = tuple["np.ndarray[Any, Any]", int]  # bytes, and where in them a cache line begins
 
 _lock = threading.Lock()
-_idle: dict[int, list[np.ndarray[Any, Any]]] = {}
-_idle_bytes = 0
-
-
-class _Lease:
-    """Owns a buffer on behalf of the arrays made from it; gives it back when they are gone."""
-
-    __slots__ = ("__array_interface__", "_memory")
-
-    def __init__(self, memory: np.ndarray[Any, Any], shape: tuple[int, ...], kind: str) -> None:
-        self._memory = memory
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": kind,
-            "data": (_aligned(memory), False),
-        }
-
-    def __del__(self) -> None:
-        _give_back(self._memory)
+_kept: dict[int, list[_Memory]] = {}
+_kept_bytes = 0
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """An array of that shape, its values arbitrary; if it is not small, from the start of a line."""
+    """An array of that shape, its values arbitrary; unless small, from the start of a line."""
     size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(_take(_rounded(size)), shape, dtype.str))
+    return np.ndarray(shape, dtype, *_take(size))
 
 
 def aligned(count: int, dtype: np.dtype[Any]) -> Any:
     """So many elements, their values arbitrary, from the start of a cache line however few."""
     size = count * dtype.itemsize
-    if size >= SMALLEST:
-        return empty((count,), dtype)
-    array = np.empty(count + ALIGNMENT // dtype.itemsize, dtype)
-    start = -array.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
-    return array[start : start + count]
+    return np.ndarray((count,), dtype, *(_take(size) if size >= SMALLEST else _allocated(size)))
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -67,48 +52,60 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
 
 def idle_bytes() -> int:
     """Bytes that wait to be used again."""
-    return _idle_bytes
+    with _lock:
+        return sum(size for size, kept in _kept.items() for memory in kept if _is_idle(memory))
 
 
 def release() -> None:
     """Give the memory that lies idle back to the system."""
-    global _idle_bytes
     with _lock:
-        _idle.clear()
-        _idle_bytes = 0
+        _drop_idle()
 
 
-def _aligned(memory: np.ndarray[Any, Any]) -> int:
-    start: int = memory.__array_interface__["data"][0]
-    return start + -start % ALIGNMENT
-
-
-def _rounded(size: int) -> int:
-    """The size of the buffer for so many bytes: eight sizes for each doubling."""
+def _take(size: int) -> _Memory:
+    global _kept_bytes
+    # Eight sizes for each doubling, so that lengths that vary a little find one another's memory.
     step = 1 << max(12, size.bit_length() - 4)
-    return -(-size // step) * step
-
-
-def _take(size: int) -> np.ndarray[Any, Any]:
-    global _idle_bytes
+    size = -(-size // step) * step
     with _lock:
-        waiting = _idle.get(size)
-        if waiting:
-            _idle_bytes -= size
-            return waiting.pop()
-    return np.empty(size + ALIGNMENT, np.uint8)
+        for memory in _kept.get(size, ()):
+            if _is_idle(memory):
+                return memory
+        memory = _allocated(size)
+        if _kept_bytes + size > MOST:
+            _drop_idle()
+        if _kept_bytes + size <= MOST:
+            _kept.setdefault(size, []).append(memory)
+            _kept_bytes += size
+        return memory
 
 
-def _give_back(memory: np.ndarray[Any, Any]) -> None:
-    # Garbage collection may run this in any thread at any moment, also in one that is inside here:
-    # then the memory goes back to the system instead.
-    global _idle_bytes
-    size = memory.nbytes - ALIGNMENT
-    if _lock is None or not _lock.acquire(blocking=False):
-        return
-    try:
-        if _idle_bytes + size <= LARGEST_IDLE:
-            _idle.setdefault(size, []).append(memory)
-            _idle_bytes += size
-    finally:
-        _lock.release()
+# References to idle memory: that of its tuple and that of getrefcount's argument.
+_REFERENCES_WHEN_IDLE = 2
+
+
+def _is_idle(memory: _Memory) -> bool:
+    return sys.getrefcount(memory[0]) <= _REFERENCES_WHEN_IDLE
+
+
+def _drop_idle() -> None:
+    global _kept_bytes
+    for size in list(_kept):
+        _kept[size] = [memory for memory in _kept[size] if not _is_idle(memory)]
+        if not _kept[size]:
+            del _kept[size]
+    _kept_bytes = sum(size * len(memories) for size, memories in _kept.items())
+
+
+def _allocated(size: int) -> _Memory:
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    return memory, -memory.__array_interface__["data"][0] % ALIGNMENT
+
+
+def _forget_lock() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)

@@ -100,6 +100,7 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
         for i in range(n):
             t = low + n - 1 - i if reverse else low + i
             before, now = (t + 1, t) if reverse else (t, t + 1)
+{entries}
             uneven = masked and t >= shortest
             for v in range(v0, v1, U):
                 u = min(U, HP // V - v)
@@ -112,14 +113,13 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
                          address(packed_h, v * NH * V * H), 0, to, w, to, w,
                          rows, NH * u * V, H, 1, 0)
                 if not uneven:
-{entries_of_all}
                     forward_panel(rows, u, H - unit, w, address(z, at), w{lasts}{news})
                     continue
                 for b in range(first, last):
-{entries_of_one}
                     if t < lengths[b]:
+                        row = (b - first) * H
                         forward_panel(1, u, H - unit, w, address(z, at + (b - first) * w), w
-                                      {lasts}{news})
+                                      {lasts_of_row}{news_of_row})
                         continue
                     for j in range(unit, min(H, unit + u * V)):
 {copies}
@@ -188,6 +188,7 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
     for step in range(last_step - 1, first_step - 1, -1):
         t = T - 1 - step if reverse else step
         before, now = (t + 1, t) if reverse else (t, t + 1)
+{entries}
         uneven = masked and t >= shortest
         share = rows * H * z.itemsize
         if has_doutput:
@@ -202,7 +203,7 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
                 outside = address(doutput, (t * B + first) * H + unit)
             if not uneven:
                 total = (t * B + first) * H + unit if records else first * H + unit
-{entries_of_all}
+                carried = first * HP + unit
                 backward_panel(rows, u, H - unit, w, address(z, at), w, address(dz, at), w,
                                outside, outside_row{places})
                 continue
@@ -215,9 +216,9 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
                 total = (t * B + b) * H + unit if records else b * H + unit
                 if has_doutput:
                     outside = address(doutput, (t * B + b) * H + unit)
-{entries_of_one}
+                carried, row = b * HP + unit, (b - first) * H
                 backward_panel(1, u, H - unit, w, address(z, one), w, address(dz, one), w,
-                               outside, 0{places})
+                               outside, 0{places_of_row})
         if team > 1:
             met += team
             meet(address(gate, 0), met)
@@ -266,8 +267,6 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
         "x_blocks": list(layout.x_blocks),
         "h_blocks": list(layout.h_blocks),
         "chunk_rows": CHUNK_ROWS,
-        "entries_of_all": _entries(states, 20, "first"),
-        "entries_of_one": _entries(states, 20, "b"),
     }
     return (
         _HEADER.format(**fields)
@@ -277,8 +276,11 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
             state_types=f", {cube}" * len(states),
             copies=_copies(states),
             finals=_finals(states),
-            lasts="".join(f", address({_array(s)}, before_{s}), H" for s in states),
-            news="".join(f", address({_array(s)}, now_{s}), H" for s in states),
+            entries=_entries(states, 12),
+            lasts=_places(states, "before", "unit"),
+            news=_places(states, "now", "unit"),
+            lasts_of_row=_places(states, "before", "row + unit"),
+            news_of_row=_places(states, "now", "row + unit"),
         )
         + _STEP.format(
             **fields,
@@ -286,18 +288,15 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
             state_types=f", {cube}" * len(states),
         )
         + _BACKWARD.format(
-            **fields | {"entries_of_all": _entries(states, 16, "first", "first"),
-                        "entries_of_one": _entries(states, 16, "b", "b")},
+            **fields,
+            entries=_entries(states, 8),
             brought=_brought(cell),
             gradients=_joined(f"{_array(s)}, carry_{s}, total_{s}" for s in states),
             gradient_types=f", {cube}, {matrix}, {cube}" * len(states),
-            places="".join(
-                f", address({_array(s)}, before_{s}), H, address({_array(s)}, now_{s}), H"
-                f", address(carry_{s}, carried), HP, address(total_{s}, total), H"
-                for s in states
-            ),
+            places=_gradient_places(states, "unit"),
+            places_of_row=_gradient_places(states, "row + unit"),
         )
-    )  # fmt: skip
+    )
 
 
 def _array(state: str) -> str:
@@ -309,14 +308,27 @@ def _joined(names: Iterable[str]) -> str:
     return "".join(f", {name}" for name in names)
 
 
-def _entries(states: tuple[str, ...], indent: int, row: str, carried: str = "") -> str:
-    """Where the units of a state's row before and after the step begin."""
-    lines = [f"{' ' * indent}carried = {carried} * HP + unit"] if carried else []
+def _entries(states: tuple[str, ...], indent: int) -> str:
+    """Where the rows of each state before and after the step begin."""
+    lines = []
     for s in states:
         for when in ("before", "now"):
-            entry = when if s == "h" else f"{when} % depth"
-            lines.append(f"{' ' * indent}{when}_{s} = ({entry} * B + {row}) * H + unit")
+            entry = when if s == "h" else f"({when} % depth)"
+            lines.append(f"{' ' * indent}{when}_{s} = ({entry} * B + first) * H")
     return "\n".join(lines)
+
+
+def _places(states: tuple[str, ...], when: str, offset: str) -> str:
+    return "".join(f", address({_array(s)}, {when}_{s} + {offset}), H" for s in states)
+
+
+def _gradient_places(states: tuple[str, ...], offset: str) -> str:
+    return "".join(
+        _places((s,), "before", offset)
+        + _places((s,), "now", offset)
+        + f", address(carry_{s}, carried), HP, address(total_{s}, total), H"
+        for s in states
+    )
 
 
 def _brought(cell: Cell) -> str:
@@ -327,9 +339,7 @@ def _brought(cell: Cell) -> str:
     lines = []
     for s in cell.states:
         if {("last", s), ("state", s)} & leaves:
-            entry = "before" if s == "h" else "before % depth"
-            place = f"(({entry}) * B + first) * H"
-            lines.append(f"        bring(address({_array(s)}, {place}), share)")
+            lines.append(f"        bring(address({_array(s)}, before_{s}), share)")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from typing import Any
 
 from minirnn.errors import ArgumentError
@@ -20,8 +20,8 @@ OPEN = 1 << 62  # a gate that nobody waits at
 
 _lock = threading.Lock()
 _team = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
+_jobs: SimpleQueue[Any] = SimpleQueue()
+_workers = 0
 
 
 def cores() -> int:
@@ -70,34 +70,40 @@ def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
 def run_each(work: Callable[[int], None], count: int, gate: Any = None) -> None:
     """Call `work(0)` … `work(count - 1)`, each in a thread, the first in the caller's.
 
-    Returns when all are done, also if one fails; then raises that one's exception. With a `gate`
-    they may wait for one another, if a team was reserved: until gate[0], an int64, has counted
-    enough of them. If one fails it is set so high that the others go on.
+    Returns when all are done, also if one fails or the caller is interrupted; then raises that. With
+    a `gate` they may wait for one another, if a team was reserved: until gate[0], an int64, has
+    counted enough of them. If one fails it is set so high that the others go on.
     """
+    if count == 1:
+        work(0)
+        return
+    jobs, done = _staffed(count - 1), SimpleQueue[BaseException | None]()
+    for i in range(1, count):
+        jobs.put((work, i, gate, done))
+    failure = _attempt(work, 0, gate)
+    for _ in range(1, count):
+        failure = failure or _answer(done)
+    if failure is not None:
+        raise failure
 
-    def guarded(i: int) -> None:
-        try:
-            work(i)
-        except BaseException:
-            if gate is not None:
-                gate[0] = OPEN
-            raise
 
-    futures: list[Future[None]] = []
+def _attempt(work: Callable[[int], None], i: int, gate: Any) -> BaseException | None:
     try:
-        if count > 1:
-            pool = _executor(count - 1)
-            for i in range(1, count):
-                futures.append(pool.submit(guarded, i))
-        guarded(0)
-    except BaseException:
+        work(i)
+    except BaseException as failure:
         if gate is not None:
             gate[0] = OPEN
-        raise
-    finally:
-        wait(futures)
-    for future in futures:
-        future.result()
+        return failure
+    return None
+
+
+def _answer(done: SimpleQueue[BaseException | None]) -> BaseException | None:
+    interruption: BaseException | None = None
+    while True:
+        try:
+            return done.get() or interruption
+        except KeyboardInterrupt as interrupted:
+            interruption = interrupted  # but the work goes on in the caller's arrays: wait for it
 
 
 def reserve_team() -> bool:
@@ -110,20 +116,31 @@ def release_team() -> None:
     _team.release()
 
 
-def _executor(size: int) -> ThreadPoolExecutor:
-    global _pool, _pool_size
+def _staffed(workers: int) -> SimpleQueue[Any]:
+    """The queue of jobs, with at least so many threads that serve it."""
+    global _workers
     with _lock:
-        if _pool is None or _pool_size < size:
-            # An older, smaller pool finishes what it was given and goes when nobody holds it.
-            _pool = ThreadPoolExecutor(size, thread_name_prefix="minirnn")
-            _pool_size = size
-        return _pool
+        while _workers < workers:
+            name = f"minirnn-{_workers + 1}"
+            threading.Thread(target=_serve, args=(_jobs,), name=name, daemon=True).start()
+            _workers += 1
+        return _jobs
 
 
-def _forget_pool() -> None:
-    global _pool, _pool_size, _lock, _team
-    _pool, _pool_size, _lock, _team = None, 0, threading.Lock(), threading.Lock()
+def _serve(jobs: SimpleQueue[Any]) -> None:
+    while True:
+        work, i, gate, done = jobs.get()
+        failure = _attempt(work, i, gate)
+        del work, gate  # an idle thread holds nobody's arrays
+        done.put(failure)
+        del done, failure
+
+
+def _forget_threads() -> None:
+    global _jobs, _workers, _lock, _team
+    _jobs, _workers, _lock, _team = SimpleQueue(), 0, threading.Lock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)  # a child inherits the object, not its threads
+    # A child inherits the objects, not the threads.
+    os.register_at_fork(after_in_child=_forget_threads)
