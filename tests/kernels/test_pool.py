@@ -192,9 +192,17 @@ def test_threads_never_get_the_same_memory() -> None:
     assert not wrong
 
 
-def test_what_a_garbage_collection_frees_while_the_pool_is_locked_is_let_go() -> None:
-    array = pool.empty((LARGE,), FLOAT32)
-    with pool._lock:
-        del array  # would wait for ever if it insisted
+def test_memory_that_goes_while_the_pool_is_locked_is_let_go() -> None:
+    """As when a garbage collection frees an array in a thread that is inside the pool."""
+    arrays = [pool.empty((LARGE,), FLOAT32)]
+
+    def let_go() -> None:
+        with pool._lock:
+            arrays.clear()  # would wait for ever if it insisted
+
+    thread = threading.Thread(target=let_go, daemon=True)
+    thread.start()
+    thread.join(timeout=0.9)
+    assert not thread.is_alive()
     assert pool.idle_bytes() == 0
     assert pool.empty((LARGE,), FLOAT32).shape == (LARGE,)

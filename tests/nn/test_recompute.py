@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,16 @@ from minirnn.errors import TapeError
 from minirnn.functional.recurrent import recurrent
 from minirnn.kernels import cpu
 from minirnn.kernels.contract import Needs, Weights
-from minirnn.kernels.cpu import forward_pass, threads
+from minirnn.kernels.cpu import forward_pass, pool, threads
 
 KINDS = [mr.RNN, mr.GRU, mr.LSTM]
 T, B, WIDTH, H = 23, 4, 3, 21
 
 
 @pytest.fixture(autouse=True)
-def _checkpoints_close_together(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _checkpoints_close_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every five steps, which do not divide T: as in a sequence of thousands of steps."""
     monkeypatch.setattr(forward_pass, "REBUILT_STEPS", (5, 5))
-    yield
 
 
 @mr.cell(states=("h", "m"), drive="x", new="xh", hold="h")
@@ -181,11 +181,6 @@ def test_little_more_than_h_is_kept(
 
 def test_what_a_tape_says_it_keeps_is_what_it_keeps_alive() -> None:
     """An honest count: memory that is taken for good by a forward pass, told by tracemalloc."""
-    import gc
-    import tracemalloc
-
-    from minirnn.kernels.cpu import pool
-
     layer = mr.LSTM(WIDTH, 64, recompute=True, rng=0)
     x = noise(1500, B, WIDTH)
     tape_of(layer, x, recompute=True)

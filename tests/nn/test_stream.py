@@ -11,6 +11,8 @@ import pytest
 
 import minirnn as mr
 from minirnn.errors import ArgumentError, DTypeError, MinirnnError, ShapeError
+from minirnn.kernels import cpu
+from minirnn.kernels.contract import Weights
 
 T, WIDTH, H = 9, 3, 21
 
@@ -167,6 +169,17 @@ def test_new_weights_show_after_a_refresh() -> None:
     fresh = stream.step(x[4])
     assert not np.array_equal(fresh, old)
     assert same_bits(fresh, layer(x[4:5], state)[0].data[0])
+
+
+def test_the_kernels_own_stream_hands_out_copies_of_its_state() -> None:
+    layer = made("lstm")
+    weights = Weights(*[w.data for w in layer.weights()])
+    stream = cpu.Stream(layer.cell, [noise(1, H), noise(1, H, seed=2)], weights)
+    state = stream.state
+    values = [s.copy() for s in state]
+    for _ in range(2):
+        stream.step(ONE)
+    assert same_bits(state, tuple(values))
 
 
 def test_streams_of_one_layer_do_not_meet() -> None:
