@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,15 +150,28 @@ def test_a_training_step_takes_no_more_memory_than_the_one_before() -> None:
     assert {step() for _ in range(5)} == {first}
 
 
-def test_no_more_than_a_bound_lies_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "LARGEST_IDLE", 10 * pool.SMALLEST)
+def test_no_more_than_a_bound_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "MOST", 10 * pool.SMALLEST)
     made = [pool.empty((LARGE,), FLOAT32) for _ in range(30)]
-    del made
-    assert 0 < pool.idle_bytes() <= 10 * pool.SMALLEST
+    for i, array in enumerate(made):
+        array.fill(i)
+    assert all((array == i).all() for i, array in enumerate(made))
+    del made, array
+    assert pool.idle_bytes() == 10 * pool.SMALLEST
     too_large = pool.empty((20 * LARGE,), FLOAT32)
-    idle = pool.idle_bytes()
     del too_large
-    assert pool.idle_bytes() == idle
+    assert pool.idle_bytes() <= 10 * pool.SMALLEST
+
+
+def test_what_lies_idle_makes_room_for_other_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "MOST", 10 * pool.SMALLEST)
+    made = [pool.empty((LARGE,), FLOAT32) for _ in range(9)]
+    del made
+    larger = pool.empty((4 * LARGE,), FLOAT32)
+    before = place(larger)
+    assert pool.idle_bytes() == 0
+    del larger
+    assert place(pool.empty((4 * LARGE,), FLOAT32)) == before
 
 
 def test_idle_memory_can_be_given_back() -> None:
@@ -192,17 +209,45 @@ def test_threads_never_get_the_same_memory() -> None:
     assert not wrong
 
 
-def test_memory_that_goes_while_the_pool_is_locked_is_let_go() -> None:
-    """As when a garbage collection frees an array in a thread that is inside the pool."""
+def test_memory_is_taken_before_another_thread_can_look() -> None:
+    """What `_take` returns holds a reference of its own, made while the pool is still locked."""
+    array = pool.empty((LARGE,), FLOAT32)
+    before = place(array)
+    del array
+    used_before = pool._take(pool.SMALLEST)
+    assert pool.idle_bytes() == 0, "another thread would be given the same memory"
+    new = pool._take(pool.SMALLEST)
+    assert pool.idle_bytes() == 0, "another thread would be given the same memory"
+    assert not np.shares_memory(used_before[0], new[0])
+    assert place(used_before[0]) <= before < place(used_before[0]) + pool.ALIGNMENT
+
+
+def test_an_array_may_go_while_the_pool_is_locked() -> None:
+    """As when a garbage collection frees it in a thread that is inside the pool."""
     arrays = [pool.empty((LARGE,), FLOAT32)]
 
     def let_go() -> None:
         with pool._lock:
-            arrays.clear()  # would wait for ever if it insisted
+            arrays.clear()  # would wait for ever if that took the lock
 
     thread = threading.Thread(target=let_go, daemon=True)
     thread.start()
-    thread.join(timeout=0.9)
+    thread.join(timeout=5.0)
     assert not thread.is_alive()
-    assert pool.idle_bytes() == 0
     assert pool.empty((LARGE,), FLOAT32).shape == (LARGE,)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_while_the_pool_is_locked_has_a_pool() -> None:
+    code = (
+        "import os, numpy as np\n"
+        "from minirnn.kernels.cpu import pool\n"
+        "with pool._lock:\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        pool.empty((pool.SMALLEST,), np.dtype(np.float32))\n"
+        "        os._exit(7)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(mr.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)

@@ -1,0 +1,76 @@
+"""Work that is cut into parts: who is waited for, and what a failure of one part means."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from minirnn.kernels.cpu import threads
+
+
+@pytest.mark.parametrize("failing", [(0,), (1,), (2,), (0, 1), (0, 1, 2)])
+def test_a_call_returns_when_all_parts_are_done_also_if_one_fails(failing: tuple[int, ...]) -> None:
+    done: list[int] = []
+
+    def work(i: int) -> None:
+        if i not in failing:
+            time.sleep(0.1)
+            done.append(i)
+            return
+        if i:
+            time.sleep(0.05)
+        raise ValueError(f"part {i}")
+
+    with pytest.raises(ValueError, match="part") as caught:
+        threads.run_each(work, 3)
+    assert sorted(done) == sorted({0, 1, 2} - set(failing))
+    assert int(str(caught.value).split()[1]) in failing
+
+
+def test_parts_run_side_by_side_the_first_in_the_callers_thread() -> None:
+    barrier = threading.Barrier(4)
+    where: dict[int, str] = {}
+
+    def work(i: int) -> None:
+        barrier.wait(timeout=30)
+        where[i] = threading.current_thread().name
+
+    threads.run_each(work, 4)
+    assert where[0] == threading.current_thread().name
+    assert len(set(where.values())) == 4
+
+
+def test_a_part_that_fails_opens_the_gate_for_those_that_wait() -> None:
+    gate = np.zeros(1, np.int64)
+    given_up: list[int] = []
+
+    def work(i: int) -> None:
+        if i == 0:
+            raise ValueError("first")
+        limit = time.monotonic() + 30
+        while gate[0] < 3 and time.monotonic() < limit:
+            time.sleep(0.001)
+        if gate[0] < 3:
+            given_up.append(i)
+
+    with pytest.raises(ValueError, match="first"):
+        threads.run_each(work, 3, gate)
+    assert not given_up
+    assert gate[0] == threads.OPEN
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_slices_cover_everything_once(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_threads", count)
+    lock, seen = threading.Lock(), []
+
+    def work(first: int, last: int) -> None:
+        with lock:
+            seen.append((first, last))
+
+    threads.run(work, 11, 1e12)
+    assert len(seen) == count
+    assert [i for first, last in sorted(seen) for i in range(first, last)] == list(range(11))
