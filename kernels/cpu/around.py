@@ -119,7 +119,8 @@ def input_gradient(routines, dz, z_rows, z_at, packed, zeros, U, S, nx, HP, widt
         if full > 0:
             w = S * U * lanes
             call(routines[PRODUCT], address(dz, row * w), w, 1, w * z_rows, address(packed, 0), 0,
-                 start, start_row, to, width, rows, width, nx * U * lanes, full // U, ahead)  # fmt: skip
+                 start, start_row, to, width, rows, width, nx * U * lanes, full // U,
+                 ahead)  # fmt: skip
             start, start_row = to, width
         if full < vectors:
             u = vectors - full
@@ -141,16 +142,17 @@ def _without_padding(source, at, width, B, lengths, t_from, first, rows, clean, 
             clean[target + j] = flat[row + j] if t_from + t < lengths[b] else 0
 
 
-def weight_gradients(routines, dz, z_rows, z_at, x, h, h_at, zeros, one, B, width, H, HP, U, S, nx, nh, lengths,
-                     t_from, masked, reverse, needs_ih, needs_hh, needs_bias, fresh, chunk, clean,
-                     sums, first, last):  # fmt: skip
+def weight_gradients(routines, dz, z_rows, z_at, x, h, h_at, zeros, one, B, width, H, HP, U, S, nx,
+                     nh, lengths, t_from, masked, reverse, needs_ih, needs_hh, needs_bias, fresh,
+                     chunk, clean, sums, first, last):  # fmt: skip
     """Sums over time and batch of x^T dz, h_(t-1)^T dz and dz; add to `sums` if not `fresh`.
 
     `sums` has I + H + 1 rows a panel: what x, h and the biases contribute. The work is cut by those
-    rows, panel after panel: first … last-1 are done here. x (rows, I) begins at time t_from, its dz at
-    row z_at of the z_rows in a panel, its h_(t-1) at h_at in h. The sum runs against the order of the steps, from the last one on, so that it can
-    be taken up chunk by chunk; it is the same bits whoever computes which rows. Where `masked`,
-    what stands in the padding is left out: it may be anything. `clean` has room for that.
+    rows, panel after panel: first … last-1 are done here. x (rows, I) begins at time t_from, its dz
+    at row z_at of the z_rows in a panel, its h_(t-1) at h_at in h. The sum runs against the order
+    of the steps, from the last one on, so that it can be taken up chunk by chunk; it is the same
+    bits whoever computes which rows. Where `masked`, what stands in the padding is left out: it may
+    be anything. `clean` has room for that.
     """
     lanes = vector_lanes(dz)
     vectors, total = HP // lanes, x.shape[0]

@@ -11,17 +11,18 @@ from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Gradients, Needs
 from minirnn.kernels.cpu import forward_pass, pool, threads
+from minirnn.kernels.cpu.backward_alone import backward_alone
 from minirnn.kernels.cpu.clock import Watch
-from minirnn.kernels.cpu.plan import Slice, plan_of, run_slices, sliced
+from minirnn.kernels.cpu.plan import (
+    GRADIENT_ROWS,
+    NO_LENGTHS,
+    Slice,
+    plain,
+    plan_of,
+    run_slices,
+    sliced,
+)
 from minirnn.kernels.cpu.tape import CpuTape
-
-# Rows of x, h and dz that the weight gradients take at a time: they stay in the cache while every
-# row of the weights passes over them.
-CHUNK_ROWS = 256
-# What one thread does alone goes through all steps at once, while they fit a cache.
-MOST_STEPS_ALONE = 1 << 20
-
-_NO_LENGTHS = np.zeros(1, dtype=np.int64)
 
 
 def backward(
@@ -45,8 +46,8 @@ def backward(
     _check_gradients(cell, doutput, dstates, (T, B, H), dtype)
     tape.begin_backward()
     operations = 2.0 * T * B * len(cell.slots) * H * (width + H)
-    if 0 < T <= MOST_STEPS_ALONE and not tape.interval and threads.parts(B * H, operations) == 1:
-        return _backward_alone(tape, needs, doutput, dstates)
+    if T > 0 and not tape.interval and threads.parts(B * H, operations) == 1:
+        return backward_alone(tape, needs, doutput, dstates)
     work = _Backward(tape, needs, doutput, dstates)
     if tape.interval:
         for first in reversed(range(0, T, tape.interval)):
@@ -62,83 +63,8 @@ def backward(
         tape.dz, tape.totals = work.dz, work.totals
         tape.doutput, tape.dstate_h = doutput, dstates[0]
     else:  # the buffers can go now, whoever still holds the tape
-        tape.z, tape.x, tape.states = plan_of(cell, dtype).no_bias, work.nothing, ()
+        tape.forget()
     return work.gradients()
-
-
-def _backward_alone(
-    tape: CpuTape, needs: Needs, doutput: Array | None, dstates: tuple[Array | None, ...]
-) -> Gradients:
-    """Work that is not worth a second thread: the same as `_Backward`, in as few calls as can be."""
-    watch = Watch("backward")
-    cell, weights, sizes = tape.cell, tape.weights, tape.sizes
-    T, B, width, H, HP = sizes
-    dtype = tape.x.dtype
-    plan = plan_of(cell, dtype)
-    layout, slots, U = plan.layout, plan.slots, plan.layout.vectors
-    records, masked, lengths = tape.keep == "record", tape.lengths is not None, tape.lengths
-    if lengths is None:
-        lengths = _NO_LENGTHS
-    zeros = np.zeros(max(width, HP, slots * U * plan.lanes), dtype)
-    nothing = zeros.reshape(1, 1, -1)
-    dz = pool.empty(tape.z.shape, dtype) if records else tape.z
-    empty = pool.zeros if masked else pool.empty
-    totals, carries, per_state = [], [], []
-    for s, gradient in zip(tape.states, dstates, strict=True):
-        carry = np.zeros((B, HP), dtype)
-        if gradient is not None:
-            carry[:, :H] = gradient
-        total = empty((T if records else 1, B, H), dtype)
-        carries.append(carry)
-        totals.append(total)
-        per_state += [s, carry, total]
-    columns = -(-width // plan.lanes) * plan.lanes if needs.x else 0
-    after_h = layout.fed_by_h * HP * HP
-    scratch = pool.aligned(after_h + layout.fed_by_x * HP * columns, dtype)
-    packed_h, packed_x = scratch[:after_h], scratch[after_h:]
-    weight_ih, weight_hh = forward_pass.plain(weights.weight_ih), forward_pass.plain(weights[1])
-    plan.shared.pack_backward_alone(
-        plan.routines, weight_ih, weight_hh, plan.x_blocks, plan.h_blocks, U, H, HP, width, needs.x,
-        packed_x, packed_h,
-    )  # fmt: skip
-    watch.lap("pack")
-    has_doutput = doutput is not None
-    plan.kernels.backward_rows(
-        plan.routines, forward_pass.plain(doutput) if has_doutput else nothing, zeros, tape.z, dz,
-        packed_h, lengths, masked, int(lengths.min()) if masked else T, tape.reverse, records,
-        has_doutput, 0, T, tape.z_rows, 0, 0, B, 0, HP // plan.lanes, lengths, 1, watch.ticks(),
-        T, B, H, HP, T + 1, *per_state,
-    )  # fmt: skip
-    watch.lap()
-    dx = pool.empty((T, B, width), dtype) if needs.x else None
-    wanted = [
-        np.empty(w.shape, dtype) if need and w is not None else None
-        for w, need in zip(weights, needs[2:], strict=True)
-    ]
-    none = (plan.no_weight, plan.no_weight, plan.no_bias, plan.no_bias)
-    targets = [n if w is None else w for w, n in zip(wanted, none, strict=True)]
-    wants = tuple([w is not None for w in wanted])
-    wants_bias = wants[2] or wants[3]
-    rows = T * B
-    chunk = min(CHUNK_ROWS, rows)
-    sums = pool.aligned((width + H + 1) * slots * HP if any(wants) else 0, dtype)
-    clean = np.empty(chunk * (width + H), dtype) if masked else plan.no_bias
-    plan.shared.gradients_alone(
-        plan.routines, dz, tape.z_rows, packed_x, zeros, plan.one, tape.x.reshape(rows, width),
-        plan.no_weight if dx is None else dx.reshape(rows, width), tape.states[0].reshape(-1, H),
-        B * H if tape.reverse else 0, plan.x_blocks, plan.h_blocks, B, width, H, HP, U, slots,
-        lengths, masked, tape.reverse, needs.x, wants[0], wants[1], wants_bias, chunk, clean, sums,
-        *targets,
-    )  # fmt: skip
-    watch.lap("weight gradients")
-    if records:
-        tape.dz, tape.totals = dz, tuple(totals)
-        tape.doutput, tape.dstate_h = doutput, dstates[0]
-    else:
-        tape.z, tape.x, tape.states = plan.no_bias, nothing, ()
-    state = tuple([carry[:, :H].copy() for carry in carries]) if needs.state else None
-    watch.stop()
-    return Gradients(dx, state, *wanted)
 
 
 class _Part(NamedTuple):
@@ -176,14 +102,14 @@ class _Backward:
         self.plan = plan = plan_of(tape.cell, dtype)
         self.records = tape.keep == "record"
         self.masked = tape.lengths is not None
-        self.lengths = _NO_LENGTHS if tape.lengths is None else tape.lengths
+        self.lengths = NO_LENGTHS if tape.lengths is None else tape.lengths
         self.shortest = int(self.lengths.min()) if self.masked else T
-        self.weights = [plan.no_bias if w is None else forward_pass.plain(w) for w in tape.weights]
+        self.weights = [plan.no_bias if w is None else plain(w) for w in tape.weights]
         # A row of zeros: where no gradient arrives, and what sums begin with.
         row = plan.slots * plan.layout.vectors * plan.lanes
         self.zeros = np.zeros(max(width, HP, row), dtype)
         self.nothing = self.zeros[None, None]
-        self.doutput = None if doutput is None else forward_pass.plain(doutput)
+        self.doutput = None if doutput is None else plain(doutput)
         self.dz = pool.empty(tape.z.shape, dtype) if self.records else tape.z
         empty = pool.zeros if self.masked else pool.empty
         self.totals = tuple(
@@ -197,7 +123,7 @@ class _Backward:
             self.carries.append(carry)
         self.dx = pool.empty((T, B, width), dtype) if needs.x else None
         self.packed_x: Array | None = None
-        self.packed_h: tuple[list[Slice], Array] | None = None
+        self.packed_h: tuple[list[tuple[int, int]], Array] | None = None
         self.packed: tuple[Array, ...] | None = None
         wants_bias = needs.bias_ih and tape.weights.bias_ih is not None
         wants_bias |= needs.bias_hh and tape.weights.bias_hh is not None
@@ -231,8 +157,8 @@ class _Backward:
             assert self.packed is not None
             plan.kernels.forward_rows(
                 plan.routines, tape.x, *self.packed, z, tape.states[0], finals, self.lengths,
-                self.masked, self.shortest, tape.reverse, True, True, first, last, steps, z_rows, low,
-                *part, gate, 1, self.watch.ticks("rebuild"), *tape.sizes, depth, *states,
+                self.masked, self.shortest, tape.reverse, True, True, first, last, steps, z_rows,
+                low, *part, gate, 1, self.watch.ticks("rebuild"), *tape.sizes, depth, *states,
             )  # fmt: skip
 
         with sliced(plan, tape.sizes, self._operations(steps, True, True)) as cut:
@@ -243,7 +169,7 @@ class _Backward:
     def go_back(self, part: _Part) -> None:
         """Backpropagation through some steps, then their share of dx and of the weights'."""
         tape, plan = self.tape, self.plan
-        T, B, width, H, HP = tape.sizes
+        T, B, _, H, HP = tape.sizes
         depth = part.states[-1].shape[0] if len(part.states) > 1 else T + 1
         per_state = [
             a for each in zip(part.states, self.carries, self.totals, strict=True) for a in each
@@ -322,7 +248,7 @@ class _Backward:
     def _input_gradient(self, part: _Part) -> Callable[[int, int], None] | None:
         """What computes some rows of dx."""
         plan = self.plan
-        _, B, width, H, HP = self.tape.sizes
+        _, B, width, _, HP = self.tape.sizes
         if self.dx is None:
             return None
         if self.packed_x is None:
@@ -355,7 +281,7 @@ class _Backward:
         x = tape.x[part.low : part.low + part.steps].reshape(-1, width)
         h = tape.states[0].reshape(-1, H)
         h_at = (part.low + (1 if tape.reverse else 0)) * B * H
-        chunk = min(CHUNK_ROWS, part.steps * B)
+        chunk = min(GRADIENT_ROWS, part.steps * B)
 
         def rows(first: int, last: int) -> None:
             if first == last:
@@ -372,7 +298,7 @@ class _Backward:
 
     def gradients(self) -> Gradients:
         """All that was asked for."""
-        T, _, width, H, HP = self.tape.sizes
+        _, _, width, H, HP = self.tape.sizes
         plan, needs = self.plan, self.needs
         wanted = [
             pool.empty(w.shape, self.dtype) if need and w is not None else None

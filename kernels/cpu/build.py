@@ -118,8 +118,8 @@ pack_rows = njit("void(i8[::1], {m}, i8[::1], i8, i8, i8, i8, i8, i8, {f})",
                  cache={cache}, **COMPILE)(pack_rows)
 input_gradient = njit("void(i8[::1], {f}, i8, i8, {f}, {f}, i8, i8, i8, i8, i8, {m}, i8, i8)",
                       cache={cache}, **COMPILE)(input_gradient)
-weight_gradients = njit("void(i8[::1], {f}, i8, i8, {m}, {m}, i8, {f}, {f}, i8, i8, i8, i8, i8, i8, i8, "
-                        "i8, i8[::1], i8, b1, b1, b1, b1, b1, b1, i8, {f}, {f}, i8, i8)",
+weight_gradients = njit("void(i8[::1], {f}, i8, i8, {m}, {m}, i8, {f}, {f}, i8, i8, i8, i8, i8, "
+                        "i8, i8, i8, i8[::1], i8, b1, b1, b1, b1, b1, b1, i8, {f}, {f}, i8, i8)",
                         cache={cache}, **COMPILE)(weight_gradients)
 unpack_gradients = njit("void(i8[::1], {f}, i8[::1], i8[::1], i8, i8, i8, i8, i8, {m}, {m}, {f}, "
                         "{f}, i8, i8)", cache={cache}, **COMPILE)(unpack_gradients)

@@ -11,15 +11,13 @@ from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Weights, check_call
 from minirnn.kernels.cpu import pool, threads
 from minirnn.kernels.cpu.clock import Watch
-from minirnn.kernels.cpu.plan import Plan, Sizes, plan_of, run_slices, sliced
+from minirnn.kernels.cpu.plan import NO_LENGTHS, Plan, Sizes, plain, plan_of, run_slices, sliced
 from minirnn.kernels.cpu.tape import CpuTape
 
 CHUNK_ROWS = 192  # as in `sequence`, whose text is not loaded here
 # Gates that backward goes through at a time take about so many bytes: they should stay in a cache.
 CACHED_BYTES = 1 << 22
 REBUILT_STEPS = 8, 256  # at least, so that checkpoints are few; at most
-
-_NO_LENGTHS = np.zeros(1, dtype=np.int64)
 
 
 def forward(
@@ -41,7 +39,7 @@ def forward(
     sizes = Sizes(T, B, width, H, -(-H // lanes) * lanes)
     x = plain(x)
     masked = lengths is not None
-    flat_lengths = np.ascontiguousarray(lengths, dtype=np.int64) if masked else _NO_LENGTHS
+    flat_lengths = np.ascontiguousarray(lengths, dtype=np.int64) if masked else NO_LENGTHS
     shortest = int(flat_lengths.min()) if masked else T
 
     keeps = keep in ("tape", "record")
@@ -104,15 +102,15 @@ def forward(
         return output, last_state, None
     tape = CpuTape(
         cell, keep, reverse, sizes, x, weights, flat_lengths if masked else None,
-        z if keeps else plan.no_bias, z_rows, (h, *checkpoints) if interval else tuple(buffers), lanes,
-        interval,
+        z if keeps else plan.no_bias, z_rows, (h, *checkpoints) if interval else tuple(buffers),
+        lanes, interval,
     )  # fmt: skip
     return output, last_state, tape
 
 
 def cached_steps(plan: Plan, sizes: Sizes) -> int:
     """How many steps' gates fit a cache."""
-    step_bytes = sizes.B * plan.slots * sizes.HP * plan.one.itemsize
+    step_bytes: int = sizes.B * plan.slots * sizes.HP * plan.one.itemsize
     return max(1, min(sizes.T, max(REBUILT_STEPS[0], CACHED_BYTES // step_bytes)))
 
 
@@ -141,8 +139,3 @@ def pack_forward(
         H, HP, width, *packed,
     )  # fmt: skip
     return packed
-
-
-def plain(array: Array) -> Array:
-    """The array as the kernels take it: C-contiguous, aligned, writable; copied if it is not."""
-    return array if array.flags.carray else np.array(array, order="C")

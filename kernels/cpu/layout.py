@@ -2,7 +2,7 @@
 
 A panel holds all slots of a few units, for every step and sequence:
 
-  z  (panels, rows, width)    rows = T * B, and perhaps a few more; width = slots * units of the panel
+  z  (panels, rows, width)    rows = T * B, and perhaps a few more; width = slots * units of a panel
 
 In a row of a panel, slot after slot has its vectors of units; the slots come in the order fed by x
 alone, by both, by h alone. So what a product with x fills is the first part of a row and what a

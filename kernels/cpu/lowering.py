@@ -1,9 +1,9 @@
 """A cell's equations and their derivative, lowered to vector code for a panel of units.
 
 `panel_intrinsics(cell)` gives two functions to call from Numba, `forward_panel` and
-`backward_panel`. Both run over some sequences at one step, a vector of units at a time. Gates are emitted in the
-order in which the cell writes them, then the states; a product that feeds one sum becomes a fused
-multiply-add here, by rule, so every lane of every size rounds alike.
+`backward_panel`. Both run over some sequences at one step, a vector of units at a time. Gates are
+emitted in the order in which the cell writes them, then the states; a product that feeds one sum
+becomes a fused multiply-add here, by rule, so every lane of every size rounds alike.
 """
 
 from __future__ import annotations
@@ -100,13 +100,13 @@ def _emit_fused(v: Vectors, e: Expression, product: Expression, done: Values) ->
 class _Panel:
     """A function that loops over the rows of a panel and the vectors of units in it.
 
-    Its first arguments are int64: `rows`, `vectors` of units in the panel, `units` that are left
-    from the panel's first one on (fewer than the vectors hold: the last is incomplete), `width` of
-    a row of slots. Then come the arrays, each an address and the distance between its rows.
+    Its arguments are int64: `rows`, `vectors` of units in the panel, `units` that are left from the
+    panel's first one on (fewer than the vectors hold: the last is incomplete); then the arrays,
+    each an address and the distance between its rows.
     """
 
     def __init__(self, module: ir.Module, name: str, dtype: str, arrays: list[str]) -> None:
-        kind = ir.FunctionType(ir.VoidType(), [INT64] * (4 + 2 * len(arrays)))
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * (3 + 2 * len(arrays)))
         self.function = cgutils.get_or_insert_function(module, kind, name)
         self.is_new = self.function.is_declaration
         self.dtype = dtype
@@ -118,9 +118,9 @@ class _Panel:
         f.linkage = "internal"
         f.attributes.add("noinline")
         builder = ir.IRBuilder(f.append_basic_block("entry"))
-        rows, vectors, units, width = f.args[:4]
+        rows, vectors, units = f.args[:3]
         element = FORMATS[self.dtype].type.as_pointer()
-        given = f.args[4:]
+        given = f.args[3:]
         base = {
             name: (builder.inttoptr(given[2 * n], element), given[2 * n + 1])
             for n, name in enumerate(self.arrays)
@@ -235,7 +235,7 @@ def backward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
 def panel_intrinsics(cell: Cell, dtype: str) -> tuple[Any, Any]:
     """`forward_panel` and `backward_panel` of a cell, to call from Numba; see `_Panel`.
 
-    Arguments: rows, vectors, units, width, then an address and a row distance for each array of
+    Arguments: rows, vectors, units, then an address and a row distance for each array of
     `forward_function` and `backward_function`.
     """
 

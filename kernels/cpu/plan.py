@@ -15,6 +15,17 @@ from minirnn.kernels.contract import Array
 from minirnn.kernels.cpu import threads
 from minirnn.kernels.cpu.layout import Layout, layout_of, panel_rows
 
+# Rows of x, h and dz that the weight gradients take at a time: they stay in the cache while every
+# row of the weights passes over them.
+GRADIENT_ROWS = 256
+
+NO_LENGTHS = np.zeros(1, dtype=np.int64)
+
+
+def plain(array: Array) -> Array:
+    """The array as the kernels take it: C-contiguous, aligned, writable; copied if it is not."""
+    return array if array.flags.carray else np.array(array, order="C")
+
 
 class Plan(NamedTuple):
     """What depends only on the cell and the dtype."""
@@ -64,7 +75,7 @@ class Sizes(NamedTuple):
 
     T: int
     B: int
-    I: int
+    width: int  # I
     H: int
     HP: int
 

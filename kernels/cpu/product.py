@@ -90,7 +90,8 @@ call: Any = intrinsic(_call)
 
 # -- tiles --------------------------------------------------------------------------------------
 
-# What a tile is given, see `routines`; `partial` lanes are real in the one vector of a tile for the last columns.
+# What a tile is given, see `routines`; of the one vector of a tile for the last columns `partial`
+# lanes are real.
 _TILE = ("rows", "a", "a_row", "a_k", "a_block", "b", "b_row", "start", "start_row", "c", "c_row",
          "depth", "blocks", "ahead", "partial")  # fmt: skip
 

@@ -35,8 +35,8 @@ def _product(a, a_row, a_k, a_block, b, b_row, start, start_row, c, c_row, rows,
 
     A[i, block, k] is at a + i a_row + block a_block + k a_k, start[i, j] at start + i start_row + j
     (a start_row of 0 repeats one row), C[i, j] at c + i c_row + j. B has blocks * depth rows, each
-    `b_row` apart, or packed in panels where b_row is 0. While the last panel of columns is computed,
-    what lies `ahead` bytes from the elements of A is brought to the cache, if `ahead` is not 0.
+    `b_row` apart, or packed in panels where b_row is 0. While the last panel of columns is
+    computed, what lies `ahead` bytes from A is brought to the cache, if `ahead` is not 0.
     """
     at_once = max(1, K_BLOCK // max(1, depth))
     for first in range(0, blocks, at_once):
@@ -84,20 +84,24 @@ def _product(a, a_row, a_k, a_block, b, b_row, start, start_row, c, c_row, rows,
 @cfunc(FIFTEEN, cache=CACHE, error_model="numpy")
 def product(a, a_row, a_k, a_block, b, b_row, start, start_row, c, c_row, rows, columns,
             depth, blocks, ahead):  # fmt: skip
+    """See `_product`."""
     _product(a, a_row, a_k, a_block, b, b_row, start, start_row, c, c_row, rows, columns,
              depth, blocks, ahead)  # fmt: skip
 
 
 @cfunc(SIX, cache=CACHE, error_model="numpy")
 def transpose(rows, depth, source, step, packed, width):
+    """See `packing.transpose_function`."""
     _transpose(rows, depth, source, step, packed, width)
 
 
 @cfunc(SIX, cache=CACHE, error_model="numpy")
 def untranspose(rows, depth, packed, width, target, step):
+    """See `packing.untranspose_function`."""
     _untranspose(rows, depth, packed, width, target, step)
 
 
 @cfunc(SIX, cache=CACHE, error_model="numpy")
 def copy(columns, rows, source, step, packed, width):
+    """See `packing.copy_function`."""
     _copy(columns, rows, source, step, packed, width)

@@ -113,12 +113,12 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
                          address(packed_h, v * NH * V * H), 0, to, w, to, w,
                          rows, NH * u * V, H, 1, 0)
                 if not uneven:
-                    forward_panel(rows, u, H - unit, w, address(z, at), w{lasts}{news})
+                    forward_panel(rows, u, H - unit, address(z, at), w{lasts}{news})
                     continue
                 for b in range(first, last):
                     if t < lengths[b]:
                         row = (b - first) * H
-                        forward_panel(1, u, H - unit, w, address(z, at + (b - first) * w), w
+                        forward_panel(1, u, H - unit, address(z, at + (b - first) * w), w
                                       {lasts_of_row}{news_of_row})
                         continue
                     for j in range(unit, min(H, unit + u * V)):
@@ -154,8 +154,8 @@ def forward_alone(routines, weight_ih, weight_hh, bias_ih, bias_hh, x, workspace
     if clock.shape[0] > 0:
         clock[2] += ticks() - started
     forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
-                 shortest, reverse, keeps, False, 0, T, z_steps, z_rows, 0, 0, B, 0, HP // V, lengths, 1,
-                 clock, T, B, I, H, HP, depth{states})
+                 shortest, reverse, keeps, False, 0, T, z_steps, z_rows, 0, 0, B, 0, HP // V,
+                 lengths, 1, clock, T, B, I, H, HP, depth{states})
 """
 
 _STEP = """
@@ -204,7 +204,7 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
             if not uneven:
                 total = (t * B + first) * H + unit if records else first * H + unit
                 carried = first * HP + unit
-                backward_panel(rows, u, H - unit, w, address(z, at), w, address(dz, at), w,
+                backward_panel(rows, u, H - unit, address(z, at), w, address(dz, at), w,
                                outside, outside_row{places})
                 continue
             for b in range(first, last):
@@ -217,7 +217,7 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
                 if has_doutput:
                     outside = address(doutput, (t * B + b) * H + unit)
                 carried, row = b * HP + unit, (b - first) * H
-                backward_panel(1, u, H - unit, w, address(z, one), w, address(dz, one), w,
+                backward_panel(1, u, H - unit, address(z, one), w, address(dz, one), w,
                                outside, 0{places_of_row})
         if team > 1:
             met += team

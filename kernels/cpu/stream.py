@@ -10,8 +10,8 @@ import numpy as np
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Weights, check_call
 from minirnn.kernels.cpu import pool
-from minirnn.kernels.cpu.forward_pass import forward_workspace, pack_forward, plain
-from minirnn.kernels.cpu.plan import Sizes, plan_of
+from minirnn.kernels.cpu.forward_pass import forward_workspace, pack_forward
+from minirnn.kernels.cpu.plan import Sizes, plain, plan_of
 
 _NONE = np.empty(0, np.int64)
 

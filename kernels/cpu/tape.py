@@ -53,6 +53,10 @@ class CpuTape:
             raise TapeError("this tape has served its backward: it is good for one")
         self.used = True
 
+    def forget(self) -> None:
+        """Let the buffers go, whoever still holds the tape."""
+        self.z, self.x, self.states = self.z[:0], self.x[:0], ()
+
     def record(self) -> Record:
         """Unpack to (T, B, H) arrays. Raises: TraceError if kept as "tape"."""
         if self.keep != "record":

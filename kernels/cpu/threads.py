@@ -70,9 +70,9 @@ def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
 def run_each(work: Callable[[int], None], count: int, gate: Any = None) -> None:
     """Call `work(0)` … `work(count - 1)`, each in a thread, the first in the caller's.
 
-    Returns when all are done, also if one fails or the caller is interrupted; then raises that. With
-    a `gate` they may wait for one another, if a team was reserved: until gate[0], an int64, has
-    counted enough of them. If one fails it is set so high that the others go on.
+    Returns when all are done, also if one fails or the caller is interrupted; then raises that.
+    With a `gate` they may wait for one another, if a team was reserved: until gate[0], an int64,
+    has counted enough of them. If one fails it is set so high that the others go on.
     """
     if count == 1:
         work(0)
@@ -90,7 +90,7 @@ def run_each(work: Callable[[int], None], count: int, gate: Any = None) -> None:
 def _attempt(work: Callable[[int], None], i: int, gate: Any) -> BaseException | None:
     try:
         work(i)
-    except BaseException as failure:
+    except BaseException as failure:  # noqa: BLE001 (raised again in the thread that waits)
         if gate is not None:
             gate[0] = OPEN
         return failure

@@ -197,16 +197,22 @@ def test_a_copy_of_the_cells_without_a_mutation_passes(kind: str, copy_of: Any) 
 # The CPU's sequence loop: its generated text is mutated on its way to the compiler.
 
 LOOP_MUTANTS = {
-    "gates-swapped": ("lstm", r"X_BLOCKS, H_BLOCKS = np.array\(\[0, 1", "X_BLOCKS, H_BLOCKS = np.array([1, 0"),
-    "product-in-the-wrong-slots": ("gru", r"address\(z, at \+ \(S - NH\) \* u \* V\)\n", "address(z, at)\n"),
-    "gate-gradient-forgotten": ("lstm", r"columns,\n( +)NH \* U \* V, full", r"columns,\n\1(NH - 1) * U * V, full"),
+    "gates-swapped": ("lstm", r"H_BLOCKS = np.array\(\[0, 1", "H_BLOCKS = np.array([1, 0"),
+    "product-in-the-wrong-slots": (
+        "gru", r"address\(z, at \+ \(S - NH\) \* u \* V\)\n", "address(z, at)\n",
+    ),
+    "gate-gradient-forgotten": (
+        "lstm", r"columns,\n( +)NH \* U \* V, full", r"columns,\n\1(NH - 1) * U * V, full",
+    ),
     "bias-dropped": ("rnn", r"bias_ih, bias_hh, X_BLOCKS", "bias_ih[:0], bias_hh, X_BLOCKS"),
     "step-mistaken": ("rnn", r"\* I\), I, 1, 0,", "* I), 0, 1, 0,"),
     "state-step-shifted": (
         "gru", r"(?s)(def backward_rows.*)before, now = \(t \+ 1, t\)", r"\1before, now = (t, t)",
     ),
     "length-off-by-one": ("rnn", r"t < lengths\[b\]", "t <= lengths[b]"),
-    "state-gradient-forgotten": ("rnn", r"(?s)(def backward_rows.*)if full < vectors", r"\1if full < 0"),
+    "state-gradient-forgotten": (
+        "rnn", r"(?s)(def backward_rows.*)if full < vectors", r"\1if full < 0",
+    ),
     "cell-state-gradient-forgotten": (
         "lstm", r"( +)total = \(t \* B \+ b\).*", r"\g<0>\n\1carry_c[b] = 0",
     ),
