@@ -9,6 +9,7 @@ While nothing measures, a kernel looks at one number per phase and reads no cloc
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -44,6 +45,15 @@ class Times:
     backward: dict[str, float] = field(default_factory=dict)
     kernel: dict[str, float] = field(default_factory=lambda: {"forward": 0.0, "backward": 0.0})
     calls: int = 0
+
+
+def _forget_lock() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def forward(
     shortest = int(flat_lengths.min()) if masked else T
 
     keeps = keep in ("tape", "record")
-    interval = rebuilt_steps(plan, sizes) if keep == "checkpoints" else 0
+    interval = rebuilt_steps(plan, sizes) if keep == "checkpoints" and T else 0
     depth = T + 1 if keeps else 2
     initial = T if reverse else 0
     buffers = []

@@ -68,24 +68,29 @@ def _take(size: int) -> _Memory:
     step = 1 << max(12, size.bit_length() - 4)
     size = -(-size // step) * step
     with _lock:
-        for memory in _kept.get(size, ()):
-            if _is_idle(memory):
-                return memory
-        memory = _allocated(size)
+        for kept in _kept.get(size, ()):
+            if _is_idle(kept):
+                # Not the tuple: while nobody else refers to the bytes, they are anybody's.
+                return kept[0], kept[1]
         if _kept_bytes + size > MOST:
             _drop_idle()
+        memory, start = _allocated(size)
         if _kept_bytes + size <= MOST:
-            _kept.setdefault(size, []).append(memory)
+            _kept.setdefault(size, []).append((memory, start))
             _kept_bytes += size
-        return memory
+        return memory, start
 
 
-# References to idle memory: that of its tuple and that of getrefcount's argument.
-_REFERENCES_WHEN_IDLE = 2
+def _references(memory: _Memory) -> int:
+    return sys.getrefcount(memory[0])
+
+
+# What idle memory is referred to by: its tuple, and what this interpreter needs to count.
+_WHEN_IDLE = _references((np.empty(1, np.uint8), 0))
 
 
 def _is_idle(memory: _Memory) -> bool:
-    return sys.getrefcount(memory[0]) <= _REFERENCES_WHEN_IDLE
+    return _references(memory) == _WHEN_IDLE
 
 
 def _drop_idle() -> None:

@@ -82,7 +82,8 @@ def run_each(work: Callable[[int], None], count: int, gate: Any = None) -> None:
         jobs.put((work, i, gate, done))
     failure = _attempt(work, 0, gate)
     for _ in range(1, count):
-        failure = failure or _answer(done)
+        answer = _answer(done)
+        failure = failure or answer
     if failure is not None:
         raise failure
 
