@@ -24,6 +24,7 @@ class Call:
     steps     the sequences' own steps in all: T * B where all are full
     weights   elements of both weights and both biases
     kept      bytes of the tape that forward left; 0 where nothing was kept
+    rebuilds  whether that tape has no gates, so that backward computes them once more
     needs     what backward was asked for; None where it never came
     arrives   whether a gradient arrived at the output, and not only at the last states
     """
@@ -37,6 +38,7 @@ class Call:
     itemsize: int
     weights: int
     kept: int
+    rebuilds: bool = False
     needs: Needs | None = None
     arrives: bool = False
 
@@ -66,6 +68,7 @@ def noted() -> Iterator[list[Call]]:
                 itemsize=x.dtype.itemsize,
                 weights=sum(w.size for w in weights if w is not None),
                 kept=0 if tape is None else int(tape.nbytes),
+                rebuilds=tape is not None and tape.keep == "checkpoints",
             )  # fmt: skip
             calls.append(call)
             tapes.append((tape, call))

@@ -126,10 +126,9 @@ def _profile(
     peak = replace(peak, gflops=max(peak.gflops, fma_peak(dtype)))
 
     steps, T = taken.trainings, subject.sizes[0]
-    rebuilds = any(step.backward.phases.get("rebuild", 0.0) > 0.0 for step in steps)
     infer_counts = added(forward_work(call, keeps=False) for call in calls)
     forward_counts = added(forward_work(call, keeps=True) for call in calls)
-    backward_counts = added(backward_work(call, rebuilds=rebuilds) for call in calls)
+    backward_counts = added(backward_work(call) for call in calls)
     counts = added([forward_counts, backward_counts])
     inference = pass_of("inference", taken.inferences, infer_counts, T, peak)
     training = pass_of("training", [s.forward + s.backward for s in steps], counts, T, peak)

@@ -10,7 +10,8 @@ activations and sums over a gate are some tens of operations a unit where produc
       input product    2 N Gi H I     x, W
       recurrent loop   2 N Gh H H     U                                       y, or the tape
     backward
-      pack                            U; W if dx is wanted                    the same, packed
+      pack                            U; W if dx is wanted; weights again     the same, packed
+                                      if gates are rebuilt
       rebuild          both products  x, h, weights
       recurrent loop   2 N Gh H H     tape, dy, U                             dz  (N S H)
       input gradient   2 N Gi H I     dz (N Gi H), W                          dx
@@ -18,7 +19,8 @@ activations and sums over a gate are some tens of operations a unit where produc
                      + 2 N Gh H H     h                                       dU
 
 Each array counts once a phase. What lives no longer than a chunk of the loop is left out, since it
-need never leave the cache: the bytes are the least that a phase by itself can do with.
+need never leave the cache (where gates are rebuilt, they and dz): the bytes are the least that a
+phase by itself can do with.
 """
 
 from __future__ import annotations
@@ -51,27 +53,26 @@ def forward_work(call: Call, *, keeps: bool) -> Counts:
     }
 
 
-def backward_work(call: Call, *, rebuilds: bool) -> Counts:
-    """What the backward pass of a call takes; nothing, if there was none.
-
-    `rebuilds` says whether the gates are computed once more.
-    """
+def backward_work(call: Call) -> Counts:
+    """What the backward pass of a call takes; nothing, if there was none."""
     needs = call.needs
     if needs is None:
         return {}
     N, H, item = call.steps, call.H, call.itemsize
     W, U = _weights(call)
-    dz = N * len(call.cell.slots) * H
+    slots, input_slots = len(call.cell.slots), len(call.cell.input_slots)
+    dz, dz_of_x = (0, 0) if call.rebuilds else (N * slots * H, N * input_slots * H)
     arriving = N * H if call.arrives else 0
+    packed = U + (W if needs.x else 0) + (call.weights if call.rebuilds else 0)
     counts = {
-        "pack": Work(0, 2 * (U + (W if needs.x else 0)) * item),
+        "pack": Work(0, 2 * packed * item),
         "recurrent loop": Work(2 * N * U, call.kept + (arriving + U + dz) * item),
     }
-    if rebuilds:
+    if call.rebuilds:
         read = N * (call.I + H) + call.weights
         counts["rebuild"] = Work(2 * N * (W + U), read * item)
     if needs.x:
-        moved = N * len(call.cell.input_slots) * H + W + N * call.I
+        moved = dz_of_x + W + N * call.I
         counts["input gradient"] = Work(2 * N * W, moved * item)
     if any(needs[2:]):
         flop, moved = 0, dz
@@ -79,7 +80,7 @@ def backward_work(call: Call, *, rebuilds: bool) -> Counts:
             flop, moved = flop + 2 * N * W, moved + N * call.I + W
         if needs.weight_hh:
             flop, moved = flop + 2 * N * U, moved + N * H + U
-        moved += len(call.cell.input_slots) * H if needs.bias_ih else 0
+        moved += input_slots * H if needs.bias_ih else 0
         moved += len(call.cell.hidden_slots) * H if needs.bias_hh else 0
         counts["weight gradients"] = Work(flop, moved * item)
     return counts

@@ -162,7 +162,7 @@ def _wider_layer(layer: Recurrent) -> Recurrent:
         batch_first=layer.batch_first,
         dropout=layer.dropout if layer.num_layers > 1 else 0.0,
         bidirectional=layer.bidirectional,
-        recompute=getattr(layer, "recompute", False),
+        recompute=layer.recompute,
         dtype=layer.dtype,
         rng=0,
     )

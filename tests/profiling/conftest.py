@@ -1,16 +1,4 @@
-import importlib.util
-
-import kernel_clock
 import pytest
-
-
-@pytest.fixture(autouse=True, scope="session")
-def clock():
-    """The kernels' clock; a stand-in where they have none."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        if importlib.util.find_spec("minirnn.kernels.cpu.clock") is None:
-            kernel_clock.install(monkeypatch)
-        yield
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Operations and bytes, against loops that multiply and add one number at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,9 +45,10 @@ def flops(counts):
 
 @pytest.mark.parametrize("cell", BLOCKS)
 @pytest.mark.parametrize("lengths", [None, (3, 0, 1, 2)])
-def test_operations_are_those_of_the_loops(cell, lengths):
+@pytest.mark.parametrize("recompute", [False, True])
+def test_operations_are_those_of_the_loops(cell, lengths, recompute):
     T, B, I, H = 3, 4, 5, 2  # noqa: E741
-    layer = mr.Recurrent(cell, I, H, rng=0)
+    layer = mr.Recurrent(cell, I, H, recompute=recompute, rng=0)
     x = mr.Tensor(np.ones((T, B, I), np.float32), requires_grad=True)
     taken = None if lengths is None else np.array(lengths)
     (call,) = one_call(layer, x, lengths=taken)
@@ -55,9 +58,9 @@ def test_operations_are_those_of_the_loops(cell, lengths):
         "input product": by_hand["Wx"],
         "recurrent loop": by_hand["Uh"],
     }
-    assert flops(backward_work(call, rebuilds=True)) == {
+    rebuilt = {"rebuild": by_hand["Wx"] + by_hand["Uh"]} if recompute else {}
+    assert flops(backward_work(call)) == rebuilt | {
         "pack": 0,
-        "rebuild": by_hand["Wx"] + by_hand["Uh"],
         "recurrent loop": by_hand["dz U"],
         "input gradient": by_hand["dz W"],
         "weight gradients": by_hand["dz x"] + by_hand["dz h"],
@@ -68,22 +71,36 @@ def test_what_is_not_needed_is_not_counted():
     layer = mr.LSTM(5, 2, rng=0)
     x = np.ones((3, 4, 5), np.float32)
     (call,) = one_call(layer, x)
-    assert "input gradient" not in backward_work(call, rebuilds=False)
-    assert "rebuild" not in backward_work(call, rebuilds=False)
+    assert "input gradient" not in backward_work(call)
     for name, left in (("weight_ih_l0", "dz h"), ("weight_hh_l0", "dz x")):
         frozen = mr.LSTM(5, 2, rng=0)
         getattr(frozen, name).requires_grad = False
         (call,) = one_call(frozen, x)
-        counted = backward_work(call, rebuilds=False)["weight gradients"].flop
+        counted = backward_work(call)["weight gradients"].flop
         assert counted == products("lstm", (3,) * 4, 5, 2)[left]
     for parameter in layer.parameters():
         parameter.requires_grad = False
     (call,) = one_call(layer, mr.Tensor(x, requires_grad=True))
-    assert "weight gradients" not in backward_work(call, rebuilds=False)
+    assert "weight gradients" not in backward_work(call)
     with noted() as calls, mr.no_grad():
         layer(x)
-    assert backward_work(calls[0], rebuilds=False) == {}
+    assert backward_work(calls[0]) == {}
     assert calls[0].kept == 0
+
+
+def test_gates_are_rebuilt_where_the_tape_has_none_and_not_in_the_layer_beside():
+    plain, again = mr.LSTM(5, 6, rng=0), mr.LSTM(6, 4, recompute=True, rng=0)
+    x = np.ones((3, 4, 5), np.float32)
+    with noted() as calls:
+        output, _ = again(plain(x)[0])
+        output.backward(np.ones_like(output.numpy()))
+    assert [call.rebuilds for call in calls] == [False, True]
+    total = added(backward_work(call) for call in calls)
+    by_hand = products("lstm", (3,) * 4, 6, 4)
+    assert total["rebuild"].flop == by_hand["Wx"] + by_hand["Uh"]
+    with mr.record():  # everything is kept anyway
+        (call,) = one_call(again, np.ones((3, 4, 6), np.float32))
+    assert not call.rebuilds
 
 
 def test_layers_and_directions_are_calls_of_their_own():
@@ -107,7 +124,7 @@ def test_a_gradient_that_arrives_at_the_last_state_alone_is_not_read_step_by_ste
         layer(x)[1].backward(np.ones((1, 4, 2), np.float32))
     (last,) = calls
     assert (whole.arrives, last.arrives) == (True, False)
-    read = [backward_work(call, rebuilds=False)["recurrent loop"].nbytes for call in (whole, last)]
+    read = [backward_work(call)["recurrent loop"].nbytes for call in (whole, last)]
     assert read[0] - read[1] == 4 * 3 * 4 * 2
 
 
@@ -119,6 +136,7 @@ def test_bytes_are_the_arrays_that_a_phase_reads_and_writes(cell):
     call = Call(mr.Recurrent(cell, I, H).cell,
                 T, B, I, H, steps=T * B, itemsize=8, weights=W + U + biases, kept=1000,
                 needs=Needs(), arrives=True)  # fmt: skip
+    again = replace(call, rebuilds=True)
     x, y, dz = T * B * I, T * B * H, T * B * S * H
     forward = {phase: work.nbytes for phase, work in forward_work(call, keeps=True).items()}
     assert forward == {
@@ -128,13 +146,21 @@ def test_bytes_are_the_arrays_that_a_phase_reads_and_writes(cell):
     }
     nothing_kept = forward_work(call, keeps=False)["recurrent loop"].nbytes
     assert nothing_kept == 8 * (U + y)
-    backward = {phase: work.nbytes for phase, work in backward_work(call, rebuilds=True).items()}
+    backward = {phase: work.nbytes for phase, work in backward_work(call).items()}
     assert backward == {
         "pack": 8 * 2 * (W + U),
-        "rebuild": 8 * (x + y + W + U + biases),
         "recurrent loop": 1000 + 8 * (y + U + dz),
         "input gradient": 8 * (T * B * G * H + W + x),
         "weight gradients": 8 * (dz + x + y + W + U + biases),
+    }
+    # Gates that are rebuilt, and their dz, live no longer than a chunk of steps.
+    rebuilding = {phase: work.nbytes for phase, work in backward_work(again).items()}
+    assert rebuilding == {
+        "pack": 8 * 2 * (2 * (W + U) + biases),
+        "rebuild": 8 * (x + y + W + U + biases),
+        "recurrent loop": 1000 + 8 * (y + U),
+        "input gradient": 8 * (W + x),
+        "weight gradients": 8 * (x + y + W + U + biases),
     }
 
 
