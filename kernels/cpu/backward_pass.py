@@ -234,13 +234,12 @@ class _Backward:
         times = [self.watch.ticks() for _ in range(count)]
 
         def share(i: int) -> None:
-            started = self.watch.now()
             if input_gradient is not None:
-                input_gradient(rows * i // count, rows * (i + 1) // count)
-            between = self.watch.now()
+                with self.watch.counting(times[i], "input gradient"):
+                    input_gradient(rows * i // count, rows * (i + 1) // count)
             if weight_gradients is not None:
-                weight_gradients(sums * i // count, sums * (i + 1) // count)
-            self.watch.count(times[i], between - started, self.watch.now() - between)
+                with self.watch.counting(times[i], "weight gradients"):
+                    weight_gradients(sums * i // count, sums * (i + 1) // count)
 
         threads.run_each(share, count)
         self.watch.lap()
