@@ -11,7 +11,7 @@ Compiled once per dtype from a copy of this text, with signatures that `build` a
 from numba import njit
 
 from minirnn.kernels.cpu.product import COMPILE, address, call, panel_vectors, vector_lanes
-from minirnn.kernels.cpu.waiting import bring
+from minirnn.kernels.cpu.waiting import bring, ticks
 
 PRODUCT, TRANSPOSE, UNTRANSPOSE, COPY = 0, 1, 2, 3  # in the array of addresses
 
@@ -254,20 +254,30 @@ def pack_backward_alone(routines, weight_ih, weight_hh, x_blocks, h_blocks, U, H
 
 def gradients_alone(routines, dz, z_rows, packed, zeros, one, x, dx, h, h_at, x_blocks, h_blocks, B,
                     width, H, HP, U, S, lengths, masked, reverse, needs_x, needs_ih, needs_hh,
-                    needs_bias, chunk, clean, sums, dw_ih, dw_hh, db_ih, db_hh):  # fmt: skip
-    """All gradients that follow BPTT, in one call."""
+                    needs_bias, chunk, clean, sums, dw_ih, dw_hh, db_ih, db_hh, clock):  # fmt: skip
+    """All gradients that follow BPTT, in one call; `clock` counts as `clock.Watch.ticks` says."""
+    timed = clock.shape[0] > 0
+    started = ticks() if timed else 0
     nx, nh = x_blocks.shape[0], h_blocks.shape[0]
     lanes = vector_lanes(dz)
     if needs_x:
         input_gradient(routines, dz, z_rows, 0, packed, zeros, U, S, nx, HP, width, dx, 0,
                        dx.shape[0])  # fmt: skip
+        if timed:
+            clock[3] += ticks() - started
+            started = ticks()
     if needs_ih or needs_hh or needs_bias:
         panels = (HP // lanes + U - 1) // U
         weight_gradients(routines, dz, z_rows, 0, x, h, h_at, zeros, one, B, width, H, HP, U, S, nx,
                          nh, lengths, 0, masked, reverse, needs_ih, needs_hh, needs_bias, True,
                          chunk, clean, sums, 0, panels * (width + H + 1))  # fmt: skip
+        if timed:
+            clock[4] += ticks() - started
+            started = ticks()
         unpack_gradients(routines, sums, x_blocks, h_blocks, U, S, width, H, HP,
                          dw_ih, dw_hh, db_ih, db_hh, 0, panels)  # fmt: skip
+        if timed:
+            clock[2] += ticks() - started
 
 
 @njit(**COMPILE)

@@ -73,9 +73,9 @@ def backward_alone(
         plan.no_weight if dx is None else dx.reshape(rows, width), tape.states[0].reshape(-1, H),
         B * H if tape.reverse else 0, plan.x_blocks, plan.h_blocks, B, width, H, HP, U, slots,
         lengths, masked, tape.reverse, needs.x, wants[0], wants[1], wants_bias, chunk, clean, sums,
-        *targets,
+        *targets, watch.ticks(),
     )  # fmt: skip
-    watch.lap("weight gradients")
+    watch.lap()
     if records:
         tape.dz, tape.totals = dz, tuple(totals)
         tape.doutput, tape.dstate_h = doutput, dstates[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -65,6 +66,9 @@ def backward(
     else:  # the buffers can go now, whoever still holds the tape
         tape.forget()
     return work.gradients()
+
+
+PIECES = 4  # of the products over time and batch, for each thread
 
 
 class _Part(NamedTuple):
@@ -233,14 +237,18 @@ class _Backward:
         )
         times = [self.watch.ticks() for _ in range(count)]
 
+        # More pieces than threads: one that starts late, or is held up, takes fewer.
+        pieces = PIECES * count if count > 1 else 1
+        taken = itertools.count()
+
         def share(i: int) -> None:
-            started = self.watch.now()
-            if input_gradient is not None:
-                input_gradient(rows * i // count, rows * (i + 1) // count)
-            between = self.watch.now()
-            if weight_gradients is not None:
-                weight_gradients(sums * i // count, sums * (i + 1) // count)
-            self.watch.count(times[i], between - started, self.watch.now() - between)
+            while (piece := next(taken)) < pieces:
+                if input_gradient is not None:
+                    with self.watch.counting(times[i], "input gradient"):
+                        input_gradient(rows * piece // pieces, rows * (piece + 1) // pieces)
+                if weight_gradients is not None:
+                    with self.watch.counting(times[i], "weight gradients"):
+                        weight_gradients(sums * piece // pieces, sums * (piece + 1) // pieces)
 
         threads.run_each(share, count)
         self.watch.lap()

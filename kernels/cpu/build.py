@@ -127,7 +127,7 @@ pack_backward_alone = njit("void(i8[::1], {m}, {m}, i8[::1], i8[::1], i8, i8, i8
                            "{f})", cache={cache}, **COMPILE)(pack_backward_alone)
 gradients_alone = njit("void(i8[::1], {f}, i8, {f}, {f}, {f}, {m}, {m}, {m}, i8, i8[::1], i8[::1], "
                        "i8, i8, i8, i8, i8, i8, i8[::1], b1, b1, b1, b1, b1, b1, i8, {f}, {f}, "
-                       "{m}, {m}, {f}, {f})", cache={cache}, **COMPILE)(gradients_alone)
+                       "{m}, {m}, {f}, {f}, i8[::1])", cache={cache}, **COMPILE)(gradients_alone)
 """
 
 

@@ -28,9 +28,7 @@ PHASES = (
     "rebuild",  # of the gates, where they were not kept
 )
 # What the compiled loops add up, by position in their array.
-IN_LOOPS = ("input product", "recurrent loop", "pack")
-# What `Watch.count` adds to such an array, behind those.
-COUNTED = ("input gradient", "weight gradients")
+IN_LOOPS = ("input product", "recurrent loop", "pack", "input gradient", "weight gradients")
 
 _lock = threading.Lock()
 _measuring: list[Times] = []
@@ -87,7 +85,7 @@ class Watch:
         """The array that a compiled loop shall count in; all of it as one phase if named."""
         if not self._on:
             return _OFF
-        array = np.zeros(len(IN_LOOPS) + len(COUNTED), np.int64)
+        array = np.zeros(len(IN_LOOPS), np.int64)
         self._parts.append((array, loop_as))
         return array
 
@@ -103,7 +101,7 @@ class Watch:
         # The ticks tell the shares; what a tick is worth cancels out. Threads count side by side.
         shares: dict[str, int] = {}
         for array, loop_as in self._parts:
-            for name, count in zip(IN_LOOPS + COUNTED, array, strict=True):
+            for name, count in zip(IN_LOOPS, array, strict=True):
                 name = loop_as or name
                 shares[name] = shares.get(name, 0) + int(count)
         self._parts.clear()
@@ -112,14 +110,15 @@ class Watch:
             if count:
                 self._phases[name] = self._phases.get(name, 0.0) + took * count / whole
 
-    def now(self) -> int:
-        """Nanoseconds, of a thread's own share of work; 0 unless somebody measures."""
-        return time.perf_counter_ns() if self._on else 0
-
-    def count(self, array: Any, *took: int) -> None:
-        """Add what a thread took for each of `COUNTED` to its array."""
-        if self._on:
-            array[len(IN_LOOPS) :] += took
+    @contextmanager
+    def counting(self, array: Any, phase: str) -> Iterator[None]:
+        """Count what one thread does inside as a phase of its array, in nanoseconds."""
+        if not self._on:
+            yield
+            return
+        started = time.perf_counter_ns()
+        yield
+        array[IN_LOOPS.index(phase)] += time.perf_counter_ns() - started
 
     def stop(self) -> None:
         """Add this call to whoever measures."""

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cells.vocabulary import Expression, in_order
 from minirnn.kernels.cpu.layout import layout_of
-from minirnn.kernels.cpu.vector import FORMATS, INT64, Vectors
+from minirnn.kernels.cpu.vector import FORMATS, INT64, Vectors, vector_bytes
 
 Values = dict[Expression, Any]
 
@@ -133,8 +133,10 @@ class _Panel:
             cgutils.for_range_slice(builder, zero, vectors, one) as (vector, _),
         ):
             unit = builder.mul(vector, lanes)
-            mask = v.mask(builder.sub(units, unit))
-            emit(v, _Place(v, base, row, builder.mul(vectors, lanes), unit, mask))
+            left = builder.sub(units, unit)
+            whole = builder.icmp_signed(">=", left, lanes)
+            place = _Place(v, base, row, builder.mul(vectors, lanes), unit, v.mask(left), whole)
+            emit(v, place)
         builder.ret_void()
 
 
@@ -147,7 +149,8 @@ class _Place:
     row: Any
     slot_size: Any
     unit: Any
-    mask: Any
+    mask: Any  # of the lanes that hold a unit
+    whole: Any  # whether all do
 
     def of(self, array: str, slot: int = 0) -> Any:
         """Pointer to the vector of an array; of a row of slots, the vector of a slot."""
@@ -157,6 +160,21 @@ class _Place:
         if slot:
             offset = builder.add(offset, builder.mul(ir.Constant(INT64, slot), self.slot_size))
         return self.v.at(pointer, offset)
+
+    def store(self, values: dict[str, Any]) -> None:
+        """Store a vector to each array, the lanes that hold a unit."""
+        targets = [(value, self.of(array)) for array, value in values.items()]
+        if vector_bytes() == 64:  # under a mask at full speed
+            for value, pointer in targets:
+                self.v.store_masked(value, pointer, self.mask)
+            return
+        with self.v.builder.if_else(self.whole) as (all_lanes, some_lanes):
+            with all_lanes:
+                for value, pointer in targets:
+                    self.v.store(value, pointer)
+            with some_lanes:
+                for value, pointer in targets:
+                    self.v.store_masked(value, pointer, self.mask)
 
 
 def forward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
@@ -179,8 +197,7 @@ def forward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
         stored, states = done[: len(cell.stored)], done[len(cell.stored) :]
         for slot, value in zip(cell.stored, stored, strict=True):
             v.store(value, place.of("z", slot_at(slot)))
-        for name, value in zip(cell.states, states, strict=True):
-            v.store_masked(value, place.of(f"new.{name}"), place.mask)
+        place.store({f"new.{name}": s for name, s in zip(cell.states, states, strict=True)})
 
     if panel.is_new:
         panel.define(emit)
@@ -221,11 +238,11 @@ def backward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
         for slot in d.slots:
             real = v.select(place.mask, next(done), v.splat(0.0))
             v.store(real, place.of("dz", slot_at(slot)))
-        for name in d.states:
-            v.store_masked(next(done), place.of(f"total.{name}"), place.mask)
+        totals = {f"total.{name}": next(done) for name in d.states}
         for name in cell.states:
             value = next(done) if name in direct else v.splat(0.0)
             v.store(value, place.of(f"carry.{name}"))
+        place.store(totals)
 
     if panel.is_new:
         panel.define(emit)

@@ -14,8 +14,8 @@ from typing import Any
 
 from minirnn.errors import ArgumentError
 
-# Handing a part to another thread costs some 20 µs; a part should be worth several times that.
-OPERATIONS_WORTH_A_THREAD = 2_000_000
+# An idle thread takes up to 100 µs to begin; a part should be worth about as much.
+OPERATIONS_WORTH_A_THREAD = 5_000_000
 OPEN = 1 << 62  # a gate that nobody waits at
 
 _lock = threading.Lock()

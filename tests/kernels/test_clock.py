@@ -201,7 +201,7 @@ def test_shares_are_of_the_wall_clock_however_many_threads_count() -> None:
     with clock.measured() as times:
         watch = clock.Watch("forward")
         for counts in ((30, 10, 0), (10, 30, 0)):
-            watch.ticks()[:] = counts
+            watch.ticks()[:3] = counts
         watch.ticks("rebuild")[:] = (5, 5, 10)
         time.sleep(0.01)
         watch.lap()
