@@ -118,8 +118,8 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
                 for b in range(first, last):
                     if t < lengths[b]:
                         row = (b - first) * H
-                        forward_panel(1, u, H - unit, address(z, at + (b - first) * w), w
-                                      {lasts_of_row}{news_of_row})
+                        one = at + (b - first) * w
+                        forward_panel(1, u, H - unit, address(z, one), w{lasts_of_row}{news_of_row})
                         continue
                     for j in range(unit, min(H, unit + u * V)):
 {copies}
@@ -277,10 +277,10 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
             copies=_copies(states),
             finals=_finals(states),
             entries=_entries(states, 12),
-            lasts=_places(states, "before", "unit"),
-            news=_places(states, "now", "unit"),
-            lasts_of_row=_places(states, "before", "row + unit"),
-            news_of_row=_places(states, "now", "row + unit"),
+            lasts=_places(states, "before", "unit", 34),
+            news=_places(states, "now", "unit", 34),
+            lasts_of_row=_places(states, "before", "row + unit", 38),
+            news_of_row=_places(states, "now", "row + unit", 38),
         )
         + _STEP.format(
             **fields,
@@ -293,8 +293,8 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
             brought=_brought(cell),
             gradients=_joined(f"{_array(s)}, carry_{s}, total_{s}" for s in states),
             gradient_types=f", {cube}, {matrix}, {cube}" * len(states),
-            places=_gradient_places(states, "unit"),
-            places_of_row=_gradient_places(states, "row + unit"),
+            places=_gradient_places(states, "unit", 31),
+            places_of_row=_gradient_places(states, "row + unit", 31),
         )
     )
 
@@ -318,15 +318,18 @@ def _entries(states: tuple[str, ...], indent: int) -> str:
     return "\n".join(lines)
 
 
-def _places(states: tuple[str, ...], when: str, offset: str) -> str:
-    return "".join(f", address({_array(s)}, {when}_{s} + {offset}), H" for s in states)
+def _places(states: tuple[str, ...], when: str, offset: str, indent: int) -> str:
+    line = ",\n" + " " * indent
+    return "".join(f"{line}address({_array(s)}, {when}_{s} + {offset}), H" for s in states)
 
 
-def _gradient_places(states: tuple[str, ...], offset: str) -> str:
+def _gradient_places(states: tuple[str, ...], offset: str, indent: int) -> str:
+    line = ",\n" + " " * indent
     return "".join(
-        _places((s,), "before", offset)
-        + _places((s,), "now", offset)
-        + f", address(carry_{s}, carried), HP, address(total_{s}, total), H"
+        _places((s,), "before", offset, indent)
+        + _places((s,), "now", offset, indent)
+        + f"{line}address(carry_{s}, carried), HP"
+        + f"{line}address(total_{s}, total), H"
         for s in states
     )
 

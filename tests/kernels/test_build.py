@@ -1,12 +1,14 @@
 """Compiling: said once, kept for the next process, never stale, and possible without a folder."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import minirnn
 from minirnn.kernels import cells
 from minirnn.kernels.cpu import build, generated_source, vector
 
@@ -18,11 +20,13 @@ print(output.data.sum())
 """
 
 
-def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    code: str, folder: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     plain = {k: v for k, v in os.environ.items() if not k.startswith("MINIRNN_")}
     return subprocess.run(
         [sys.executable, "-c", code], env=plain | environment, capture_output=True, text=True,
-        check=True, timeout=300,
+        check=True, timeout=300, cwd=folder,
     )  # fmt: skip
 
 
@@ -65,6 +69,26 @@ def test_an_edit_of_the_package_leads_to_another_file(tmp_path, monkeypatch):
         monkeypatch.setattr(build, "_toolchain", lambda text=toolchain: text)
         build._load("lstm_float32", lambda cached: "text", "", "lstm")
     assert written[0] == written[1] != written[2]
+
+
+def test_an_edited_kernel_never_runs_stale(tmp_path):
+    """One cache, two processes, a changed line of a kernel between them."""
+    package = Path(minirnn.__file__).parent
+    shutil.copytree(package, tmp_path / "minirnn", ignore=shutil.ignore_patterns("__pycache__"))
+    places = {"PYTHONPATH": str(tmp_path), "MINIRNN_CACHE_DIR": str(tmp_path / "cache")}
+    first = run(ONE_CALL, tmp_path, **places)
+    source = tmp_path / "minirnn" / "kernels" / "cpu" / "lowering.py"
+    text = source.read_text(encoding="utf-8")
+    line = "            return v.tanh(a[0])\n"
+    assert text.count(line) == 1
+    source.write_text(text.replace(line, line.replace("a[0]", "v.add(a[0], a[0])")), "utf-8")
+    edited = run(ONE_CALL, tmp_path, **places)
+    assert "compiling rnn kernels" in edited.stderr
+    assert float(edited.stdout) != float(first.stdout)
+    source.write_text(text, "utf-8")
+    again = run(ONE_CALL, tmp_path, **places)
+    assert again.stderr == ""
+    assert again.stdout == first.stdout
 
 
 def test_the_digest_covers_every_source_of_the_package_and_the_vector_width():
