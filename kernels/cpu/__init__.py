@@ -1,8 +1,7 @@
 """The cells on the processor: kernels generated from their equations and compiled by Numba.
 
-The way in is `forward` and `backward` (see `minirnn.kernels.contract`). From there down:
-`sequence` the loop over time, `lowering` the cell's equations as vector code, `product` the matrix
-product, `vector` exp, sigmoid and tanh; `build` compiles, `threads` cuts the work.
+The way in is `forward`, `backward` and `Stream` (see `minirnn.kernels.contract`); kernels/README.md
+tells the files in the order in which to read them.
 
 Numba is imported when a kernel first runs, not when this package is.
 """

@@ -2,8 +2,8 @@
 
 Layouts as in `layout`; T time steps, B batch, I input size, H hidden size, HP padded to whole
 vectors, S slots, of which the first nx are fed by x and the last nh by h; U vectors of units in a
-panel. A panel is told by the first of its vectors, v; w is the width of its rows. `routines` holds
-the addresses of `routines`.
+panel. A panel is told by the first of its vectors, v; w is the width of its rows. The argument
+`routines` holds the addresses of the functions in routines.py.
 
 Compiled once per dtype from a copy of this text, with signatures that `build` adds.
 """

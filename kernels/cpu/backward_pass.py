@@ -47,7 +47,7 @@ def backward(
     _check_gradients(cell, doutput, dstates, (T, B, H), dtype)
     tape.begin_backward()
     operations = 2.0 * T * B * len(cell.slots) * H * (width + H)
-    if T > 0 and not tape.interval and threads.parts(B * H, operations) == 1:
+    if T > 0 and not tape.interval and threads.is_small(operations):
         return backward_alone(tape, needs, doutput, dstates)
     work = _Backward(tape, needs, doutput, dstates)
     if tape.interval:
@@ -157,12 +157,12 @@ class _Backward:
         finals = np.empty((len(states), B, H), self.dtype)
         z, z_rows = self.z, plan.z_rows(tape.interval, B)
 
-        def rebuild(part: Slice, gate: Array, team: int) -> None:
+        def rebuild(part: Slice, barrier: Array, team: int) -> None:
             assert self.packed is not None
             plan.kernels.forward_rows(
                 plan.routines, tape.x, *self.packed, z, tape.states[0], finals, self.lengths,
                 self.masked, self.shortest, tape.reverse, True, True, first, last, steps, z_rows,
-                low, *part, gate, 1, self.watch.ticks("rebuild"), *tape.sizes, depth, *states,
+                low, *part, barrier, 1, self.watch.ticks("rebuild"), *tape.sizes, depth, *states,
             )  # fmt: skip
 
         with sliced(plan, tape.sizes, self._operations(steps, True, True)) as cut:
@@ -180,11 +180,11 @@ class _Backward:
         ]
         doutput = self.nothing if self.doutput is None else self.doutput
 
-        def bptt(rows: Slice, gate: Array, team: int) -> None:
+        def bptt(rows: Slice, barrier: Array, team: int) -> None:
             plan.kernels.backward_rows(
                 plan.routines, doutput, self.zeros, part.z, part.dz, packed_h, self.lengths,
                 self.masked, self.shortest, tape.reverse, self.records, self.doutput is not None,
-                part.first, part.last, part.z_rows, part.z_from, *rows, gate, team,
+                part.first, part.last, part.z_rows, part.z_from, *rows, barrier, team,
                 self.watch.ticks(), T, B, H, HP, depth, *per_state,
             )  # fmt: skip
 

@@ -11,10 +11,10 @@ from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Weights, check_call
 from minirnn.kernels.cpu import pool, threads
 from minirnn.kernels.cpu.clock import Watch
+from minirnn.kernels.cpu.layout import CHUNK_ROWS
 from minirnn.kernels.cpu.plan import NO_LENGTHS, Plan, Sizes, plain, plan_of, run_slices, sliced
 from minirnn.kernels.cpu.tape import CpuTape
 
-CHUNK_ROWS = 192  # as in `sequence`, whose text is not loaded here
 # Gates that backward goes through at a time take about so many bytes: they should stay in a cache.
 CACHED_BYTES = 1 << 22
 REBUILT_STEPS = 8, 256  # at least, so that checkpoints are few; at most
@@ -79,7 +79,7 @@ def forward(
             z_rows = plan.z_rows(z_steps, B)
             z = pool.empty((z_rows * plan.slots * sizes.HP,), dtype)
 
-            def run(part: Any, gate: Array, team: int) -> None:
+            def run(part: Any, barrier: Array, team: int) -> None:
                 ticks = watch.ticks()
                 for step in range(0, T, interval or max(T, 1)):
                     end = min(T, step + interval) if interval else T
@@ -91,7 +91,7 @@ def forward(
                     plan.kernels.forward_rows(
                         plan.routines, x, *packed, z, output, finals, flat_lengths, masked,
                         shortest, reverse, keeps, False, step, end, z_steps, z_rows, 0,
-                        *part, gate, team, ticks, *sizes, depth, *buffers,
+                        *part, barrier, team, ticks, *sizes, depth, *buffers,
                     )  # fmt: skip
 
             run_slices(run, cut)

@@ -23,6 +23,9 @@ from minirnn.kernels.cells.cell import Cell
 
 # A cell of few slots shares a panel among several vectors of units, up to the width of a tile.
 PANEL_VECTORS = 4
+# Rows of z that the input product fills at a time, so that they are in the cache when the recurrent
+# product comes to them.
+CHUNK_ROWS = 192
 
 
 class Layout(NamedTuple):

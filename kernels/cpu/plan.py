@@ -139,7 +139,7 @@ def is_team(cut: list[Slice]) -> bool:
 
 
 def run_slices(work: Callable[[Slice, Array, int], None], cut: list[Slice]) -> None:
-    """Call `work(slice, gate, team)` for all slices at once."""
-    gate = np.zeros(1, np.int64)
+    """Call `work(slice, barrier, team)` for all slices at once."""
+    barrier = np.zeros(1, np.int64)
     team = len(cut) if is_team(cut) else 1
-    threads.run_each(lambda i: work(cut[i], gate, team), len(cut), gate)
+    threads.run_each(lambda i: work(cut[i], barrier, team), len(cut), barrier)

@@ -19,6 +19,16 @@ Layouts, all C-contiguous; the kernels address them by flat offsets:
   finals  (states, B, H)           the last states
   carry   (B, HP) per state        gradient on its way from step to step
 
+What else a call is given:
+  masked, lengths, shortest   whether sequences have lengths of their own, those, the shortest
+  reverse                     time runs from T-1 down
+  keeps                       z is kept for all steps, not for a chunk at a time
+  known                       every h is there already: only gates and other states are rebuilt
+  records                     totals of the state gradients are kept for every step
+  barrier, team               what the members of a team count at, and how many they are
+  clock                       of size 0, or what `clock.IN_LOOPS` counts in
+The arguments of `call(product, …)` are those of `routines._product`.
+
 `forward_alone` packs the weights and runs all rows in one call, for work that is not worth a second
 thread. `forward_step` runs one step with weights that are packed already.
 """
@@ -29,11 +39,7 @@ from collections.abc import Iterable
 
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cells.vocabulary import in_order
-from minirnn.kernels.cpu.layout import layout_of
-
-# Rows of z that the input product fills at a time, so that they are in the cache when the recurrent
-# product comes to them.
-CHUNK_ROWS = 192
+from minirnn.kernels.cpu.layout import CHUNK_ROWS, layout_of
 
 _HEADER = '''\
 """Sequence loop of the cell {name} in {dtype}; written by minirnn.kernels.cpu.sequence."""
@@ -61,9 +67,9 @@ _FORWARD = """
       cache={cache}, **COMPILE)
 def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
                  shortest, reverse, keeps, known, first_step, last_step, z_steps, z_rows, z_from,
-                 first, last, v0, v1, gate, team, clock, T, B, I, H, HP, depth{states}):
+                 first, last, v0, v1, barrier, team, clock, T, B, I, H, HP, depth{states}):
     product, rows, timed = routines[PRODUCT], last - first, clock.shape[0] > 0
-    met = first_step * team  # at the gate, in the steps before
+    met = first_step * team  # at the barrier, in the steps before
     chunk = max(1, min(z_steps, {chunk_rows} // rows))
     for begin in range(first_step, last_step, chunk):
         n = min(chunk, last_step - begin)
@@ -130,7 +136,7 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
                             output[t, b, j] = h[now, b, j]
             if team > 1:
                 met += team
-                meet(address(gate, 0), met)
+                meet(address(barrier, 0), met)
         if timed:
             clock[1] += ticks() - started
     end = T - last_step if reverse else last_step
@@ -178,7 +184,7 @@ _BACKWARD = """
       cache={cache}, **COMPILE)
 def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, shortest, reverse,
                   records, has_doutput, first_step, last_step, z_rows, z_from, first, last, v0, v1,
-                  gate, team, clock, T, B, H, HP, depth{gradients}):
+                  barrier, team, clock, T, B, H, HP, depth{gradients}):
     product, rows, timed, met = routines[PRODUCT], last - first, clock.shape[0] > 0, 0
     started = ticks() if timed else 0
     vectors = HP // V
@@ -221,7 +227,7 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
                                outside, 0{places_of_row})
         if team > 1:
             met += team
-            meet(address(gate, 0), met)
+            meet(address(barrier, 0), met)
         # dh_(t-1) += dz_t U
         to = address(carry_h, first * HP + v0 * V)
         row = (t - z_from) * B + first

@@ -58,7 +58,7 @@ class CpuTape:
         self.z, self.x, self.states = self.z[:0], self.x[:0], ()
 
     def record(self) -> Record:
-        """Unpack to (T, B, H) arrays. Raises: TraceError if kept as "tape"."""
+        """Unpack to (T, B, H) arrays. Raises: TraceError unless kept as "record"."""
         if self.keep != "record":
             raise TraceError(f"a tape kept as {self.keep!r} has no record: keep='record' does")
         cell = self.cell

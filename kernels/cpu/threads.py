@@ -16,7 +16,7 @@ from minirnn.errors import ArgumentError
 
 # An idle thread takes up to 100 µs to begin; a part should be worth about as much.
 OPERATIONS_WORTH_A_THREAD = 5_000_000
-OPEN = 1 << 62  # a gate that nobody waits at
+OPEN = 1 << 62  # a barrier that nobody waits at
 
 _lock = threading.Lock()
 _team = threading.Lock()
@@ -52,9 +52,14 @@ def get_num_threads() -> int:
 
 def parts(size: int, operations: float) -> int:
     """Into how many slices of range(size) that much work is worth cutting."""
-    if operations < 2 * OPERATIONS_WORTH_A_THREAD:  # most often, where microseconds count
+    if is_small(operations):  # most often, where microseconds count
         return 1
     return min(_threads, size, int(operations / OPERATIONS_WORTH_A_THREAD))
+
+
+def is_small(operations: float) -> bool:
+    """Whether so much work is not worth a second thread, however many there may be."""
+    return operations < 2 * OPERATIONS_WORTH_A_THREAD
 
 
 def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
@@ -67,20 +72,20 @@ def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
         run_each(lambda i: work(edges[i], edges[i + 1]), count)
 
 
-def run_each(work: Callable[[int], None], count: int, gate: Any = None) -> None:
+def run_each(work: Callable[[int], None], count: int, barrier: Any = None) -> None:
     """Call `work(0)` … `work(count - 1)`, each in a thread, the first in the caller's.
 
     Returns when all are done, also if one fails or the caller is interrupted; then raises that.
-    With a `gate` they may wait for one another, if a team was reserved: until gate[0], an int64,
-    has counted enough of them. If one fails it is set so high that the others go on.
+    With a `barrier` they may wait for one another, if a team was reserved: until barrier[0], an
+    int64, has counted enough of them. If one fails it is set so high that the others go on.
     """
     if count == 1:
         work(0)
         return
     jobs, done = _staffed(count - 1), SimpleQueue[BaseException | None]()
     for i in range(1, count):
-        jobs.put((work, i, gate, done))
-    failure = _attempt(work, 0, gate)
+        jobs.put((work, i, barrier, done))
+    failure = _attempt(work, 0, barrier)
     for _ in range(1, count):
         answer = _answer(done)
         failure = failure or answer
@@ -88,12 +93,12 @@ def run_each(work: Callable[[int], None], count: int, gate: Any = None) -> None:
         raise failure
 
 
-def _attempt(work: Callable[[int], None], i: int, gate: Any) -> BaseException | None:
+def _attempt(work: Callable[[int], None], i: int, barrier: Any) -> BaseException | None:
     try:
         work(i)
     except BaseException as failure:  # noqa: BLE001 (raised again in the thread that waits)
-        if gate is not None:
-            gate[0] = OPEN
+        if barrier is not None:
+            barrier[0] = OPEN
         return failure
     return None
 
@@ -130,9 +135,9 @@ def _staffed(workers: int) -> SimpleQueue[Any]:
 
 def _serve(jobs: SimpleQueue[Any]) -> None:
     while True:
-        work, i, gate, done = jobs.get()
-        failure = _attempt(work, i, gate)
-        del work, gate  # an idle thread holds nobody's arrays
+        work, i, barrier, done = jobs.get()
+        failure = _attempt(work, i, barrier)
+        del work, barrier  # an idle thread holds nobody's arrays
         done.put(failure)
         del done, failure
 

@@ -15,7 +15,7 @@ from minirnn.kernels.cpu.product import CACHE_LINE, COMPILE
 from minirnn.kernels.cpu.vector import INT64
 
 # So many looks before a thread that waits lets others run: a few microseconds.
-LOOKS = 2000
+LOOKS = 200
 _give_way = types.ExternalFunction(
     "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
 )
@@ -95,14 +95,14 @@ ticks: Any = intrinsic(_ticks)
 
 
 @njit(**COMPILE)
-def meet(gate: Any, expected: Any) -> None:
-    """Wait until `expected` arrivals in all have been counted at the address `gate`, this one too.
+def meet(barrier: Any, expected: Any) -> None:
+    """Wait until `expected` arrivals in all have been counted at an address, this one too.
 
     A thread waits actively: a meeting is a fraction of a microsecond away, once per step.
     """
-    _add_at(gate, 1)
+    _add_at(barrier, 1)
     looks = 0
-    while _look_at(gate) < expected:
+    while _look_at(barrier) < expected:
         _pause_here()
         looks += 1
         if looks > LOOKS:
