@@ -75,10 +75,10 @@ def _shares(e: Expression, g: Expression) -> list[tuple[Expression, Expression]]
         case "tanh", (a,):
             return [(a, g * (1.0 - e * e))]
         case "relu", (a,):  # 0 at 0, as PyTorch has it; a NaN lets the gradient through
-            return [(a, select(constant(0.0) >= e, 0.0, g))]
+            return [(a, g * select(constant(0.0) >= e, 0.0, 1.0))]  # times 0 keeps a NaN in g
         case "clip", (a,):
             low, high = e.payload
-            return [(a, select(constant(low) >= e, 0.0, select(e >= high, 0.0, g)))]
+            return [(a, g * select(constant(low) >= e, 0.0, select(e >= high, 0.0, 1.0)))]
         case "select", (condition, yes, no):
             return [
                 (x, share)

@@ -193,7 +193,7 @@ def _written(folder: Path, name: str, text: str) -> Path | None:
     path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
             handle, scratch = tempfile.mkstemp(dir=folder, prefix=name, suffix=".part")
             with os.fdopen(handle, "w", encoding="utf-8") as f:
                 f.write(text)

@@ -39,7 +39,7 @@ def forward(
     sizes = Sizes(T, B, width, H, -(-H // lanes) * lanes)
     x = plain(x)
     masked = lengths is not None
-    flat_lengths = np.ascontiguousarray(lengths, dtype=np.int64) if masked else NO_LENGTHS
+    flat_lengths = np.array(lengths, dtype=np.int64) if masked else NO_LENGTHS
     shortest = int(flat_lengths.min()) if masked else T
 
     keeps = keep in ("tape", "record")

@@ -67,7 +67,10 @@ def _take(size: int) -> _Memory:
     # Eight sizes for each doubling, so that lengths that vary a little find one another's memory.
     step = 1 << max(12, size.bit_length() - 4)
     size = -(-size // step) * step
-    with _lock:
+    # A signal's handler may run a kernel in a thread that is just here: it does without the pool.
+    if not _lock.acquire(blocking=False):
+        return _allocated(size)
+    try:
         for kept in _kept.get(size, ()):
             if _is_idle(kept):
                 # Not the tuple: while nobody else refers to the bytes, they are anybody's.
@@ -79,6 +82,8 @@ def _take(size: int) -> _Memory:
             _kept.setdefault(size, []).append((memory, start))
             _kept_bytes += size
         return memory, start
+    finally:
+        _lock.release()
 
 
 def _references(memory: _Memory) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from copy import deepcopy
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class CpuStream:
         T, B, width, H = check_call(
             cell, np.empty((1, B, width), dtype), state, weights, None, "nothing"
         )
+        self._cell = cell
         self._plan = plan = plan_of(cell, dtype)
         self._sizes = sizes = Sizes(T, B, width, H, -(-H // plan.lanes) * plan.lanes)
         self._workspace = forward_workspace(plan, sizes, dtype)
@@ -58,8 +60,15 @@ class CpuStream:
 
     def pack(self, weights: Weights) -> None:
         """Take up weights of the same shapes and dtype."""
+        self._weights = weights
         given: list[Any] = [self._plan.no_bias if w is None else plain(w) for w in weights]
         pack_forward(self._plan, self._sizes, given, self._workspace)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CpuStream:
+        return CpuStream(self._cell, self.state, deepcopy(self._weights, memo))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a stream cannot be pickled: make one of the layer where it is to run")
 
     def step(self, x: Array) -> Array:
         """Advance by x (B, I), C-contiguous and of the weights' dtype.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from minirnn.errors import ArgumentError
@@ -20,7 +21,7 @@ OPEN = 1 << 62  # a barrier that nobody waits at
 
 _lock = threading.Lock()
 _team = threading.Lock()
-_jobs: SimpleQueue[Any] = SimpleQueue()
+_jobs: SimpleQueue[_Group] = SimpleQueue()
 _workers = 0
 
 
@@ -75,41 +76,80 @@ def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
 def run_each(work: Callable[[int], None], count: int, barrier: Any = None) -> None:
     """Call `work(0)` … `work(count - 1)`, each in a thread, the first in the caller's.
 
-    Returns when all are done, also if one fails or the caller is interrupted; then raises that.
-    With a `barrier` they may wait for one another, if a team was reserved: until barrier[0], an
-    int64, has counted enough of them. If one fails it is set so high that the others go on.
+    Returns when all that were begun are done, also if one fails or the caller is interrupted; then
+    raises that. With a `barrier` they may wait for one another, if a team was reserved: until
+    barrier[0], an int64, has counted enough of them. If one fails it is set so high that the others
+    go on.
     """
     if count == 1:
         work(0)
         return
-    jobs, done = _staffed(count - 1), SimpleQueue[BaseException | None]()
-    for i in range(1, count):
-        jobs.put((work, i, barrier, done))
-    failure = _attempt(work, 0, barrier)
-    for _ in range(1, count):
-        answer = _answer(done)
-        failure = failure or answer
+    group = _Group(work, count, barrier)
+    failure: BaseException | None = None
+    try:
+        jobs = _staffed(count - 1)
+        for _ in range(1, count):
+            jobs.put(group)
+        work(0)
+    except BaseException as problem:  # noqa: BLE001 (raised again below)
+        failure = problem
+        group.abandon()
+    failure = group.wait() or failure
     if failure is not None:
         raise failure
 
 
-def _attempt(work: Callable[[int], None], i: int, barrier: Any) -> BaseException | None:
-    try:
-        work(i)
-    except BaseException as failure:  # noqa: BLE001 (raised again in the thread that waits)
-        if barrier is not None:
-            barrier[0] = OPEN
-        return failure
-    return None
+class _Group:
+    """The parts of a piece of work that other threads take.
 
+    What has been begun and done stands in counters under a lock; the queue only wakes the caller.
+    So an interruption, which may come between any two of the caller's instructions, loses nothing.
+    """
 
-def _answer(done: SimpleQueue[BaseException | None]) -> BaseException | None:
-    interruption: BaseException | None = None
-    while True:
+    def __init__(self, work: Callable[[int], None], count: int, barrier: Any) -> None:
+        self._work, self._barrier = work, barrier
+        self._lock = threading.Lock()
+        self._begun, self._done, self._most = 0, 0, count - 1
+        self._failure: BaseException | None = None
+        self._wake: SimpleQueue[None] = SimpleQueue()
+
+    def serve(self) -> None:
+        """Do the next part, if there is one left."""
+        with self._lock:
+            if self._begun >= self._most:
+                return
+            self._begun += 1
+            number = self._begun
+        failure: BaseException | None = None
         try:
-            return done.get() or interruption
-        except KeyboardInterrupt as interrupted:
-            interruption = interrupted  # but the work goes on in the caller's arrays: wait for it
+            self._work(number)
+        except BaseException as problem:  # noqa: BLE001 (raised again in the thread that waits)
+            failure = problem
+            self.abandon()
+        with self._lock:
+            self._done += 1
+            self._failure = self._failure or failure
+        self._wake.put(None)
+
+    def abandon(self) -> None:
+        """Begin no further part, and let nobody wait for one."""
+        with self._lock:
+            self._most = self._begun
+            if self._barrier is not None:
+                self._barrier[0] = OPEN
+
+    def wait(self) -> BaseException | None:
+        """Return when all parts that were begun are done: what failed or interrupted, if any."""
+        interruption: BaseException | None = None
+        while True:
+            try:
+                while self._done < self._most:
+                    with suppress(Empty):
+                        self._wake.get(timeout=1.0)  # a lost word is missed for so long at most
+                return self._failure or interruption
+            except BaseException as problem:  # noqa: BLE001 (raised again by `run_each`)
+                interruption = interruption or problem
+                self.abandon()
 
 
 def reserve_team() -> bool:
@@ -122,7 +162,7 @@ def release_team() -> None:
     _team.release()
 
 
-def _staffed(workers: int) -> SimpleQueue[Any]:
+def _staffed(workers: int) -> SimpleQueue[_Group]:
     """The queue of jobs, with at least so many threads that serve it."""
     global _workers
     with _lock:
@@ -133,13 +173,11 @@ def _staffed(workers: int) -> SimpleQueue[Any]:
         return _jobs
 
 
-def _serve(jobs: SimpleQueue[Any]) -> None:
+def _serve(jobs: SimpleQueue[_Group]) -> None:
     while True:
-        work, i, barrier, done = jobs.get()
-        failure = _attempt(work, i, barrier)
-        del work, barrier  # an idle thread holds nobody's arrays
-        done.put(failure)
-        del done, failure
+        group = jobs.get()
+        group.serve()
+        del group  # an idle thread holds nobody's arrays
 
 
 def _forget_threads() -> None:

@@ -61,6 +61,14 @@ def test_a_damaged_file_of_the_cache_is_made_anew(tmp_path):
         assert all(file.stat().st_size > left for file in files)
 
 
+def test_a_damaged_text_of_the_cache_is_written_anew(tmp_path):
+    first = run(ONE_CALL, MINIRNN_CACHE_DIR=str(tmp_path))
+    for text in tmp_path.glob("*.py"):
+        text.write_text("")
+    again = run(ONE_CALL, MINIRNN_CACHE_DIR=str(tmp_path))
+    assert again.stdout == first.stdout
+
+
 def test_an_edit_of_the_package_leads_to_another_file(tmp_path, monkeypatch):
     monkeypatch.setenv("MINIRNN_CACHE_DIR", str(tmp_path))
     written = []

@@ -15,14 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import (
     CELLS,
+    KINKED,
     Case,
     assert_kernels_match,
+    expected,
     expected_step_by_step,
     random_case,
     run,
 )
 
-from minirnn.kernels import kernel_set
+from minirnn.kernels import cpu, kernel_set
 from minirnn.kernels.contract import Needs, Weights
 from minirnn.testing.reference import assert_matches_reference
 
@@ -255,3 +257,29 @@ def test_saturated_gates_stay_finite_and_exact(kernels: Any, name: str, dtype: s
     arrays = found.arrays(case.cell)
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert_matches_reference(arrays, expected_step_by_step(case, found.record))
+
+
+@pytest.mark.parametrize("name", KINKED)
+def test_a_gradient_that_is_not_a_number_is_not_swallowed(name: str) -> None:
+    """An inactive unit multiplies it by 0, as the reference does; it does not leave it out."""
+    case = random_case(CELLS[name], T=3, B=2, I=4, H=9, dtype="float64")
+    doutput = case.doutput.copy()
+    doutput[1, 0, :] = np.nan
+    case = replace(case, doutput=doutput)
+    found, wanted = run(cpu, case).arrays(case.cell), expected(case).arrays()
+    for array, values in found.items():
+        np.testing.assert_array_equal(np.isnan(values), np.isnan(wanted[array]), array)
+
+
+def test_lengths_may_be_read_only_and_change_after_the_call() -> None:
+    case = random_case(CELLS["gru-tanh"], T=5, B=3, dtype="float32", lengths=(5, 0, 2))
+    whole = run(cpu, case).gradients
+    lengths = case.lengths.astype(np.int64)
+    _, _, tape = cpu.forward(
+        case.cell, case.x, case.state, case.weights, lengths=lengths, keep="tape"
+    )
+    lengths[:] = 1
+    gradients = cpu.backward(case.cell, case.doutput, case.dstate, tape, needs=Needs())
+    np.testing.assert_array_equal(gradients.weight_hh, whole.weight_hh)
+    lengths.flags.writeable = False
+    cpu.forward(case.cell, case.x, case.state, case.weights, lengths=lengths)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import signal
 import threading
 import time
 
@@ -12,10 +14,14 @@ from minirnn.kernels.cpu import threads
 
 
 @pytest.mark.parametrize("failing", [(0,), (1,), (2,), (0, 1), (0, 1, 2)])
-def test_a_call_returns_when_all_parts_are_done_also_if_one_fails(failing: tuple[int, ...]) -> None:
+def test_a_call_returns_when_all_begun_parts_are_done_also_if_one_fails(
+    failing: tuple[int, ...],
+) -> None:
+    together = threading.Barrier(3)
     done: list[int] = []
 
     def work(i: int) -> None:
+        together.wait(timeout=30)
         if i not in failing:
             time.sleep(0.1)
             done.append(i)
@@ -28,6 +34,45 @@ def test_a_call_returns_when_all_parts_are_done_also_if_one_fails(failing: tuple
         threads.run_each(work, 3)
     assert sorted(done) == sorted({0, 1, 2} - set(failing))
     assert int(str(caught.value).split()[1]) in failing
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
+def test_an_interruption_at_any_moment_waits_for_the_others_and_hangs_nobody(
+    error: type[BaseException],
+) -> None:
+    """A signal's handler may raise anything, between any two instructions of the caller."""
+    armed = False
+
+    def handler(*_: object) -> None:
+        if armed:
+            raise error
+
+    working: set[int] = set()
+
+    def work(i: int) -> None:
+        if i:
+            working.add(i)
+            time.sleep(0.0004)
+            working.discard(i)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    rng, interrupted = random.Random(0), 0
+    try:
+        for _ in range(400):
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 8e-4))
+            try:
+                armed = True
+                threads.run_each(work, 3)
+                armed = False
+            except error:
+                armed = False
+                interrupted += 1
+                assert not working
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 20
 
 
 def test_parts_run_side_by_side_the_first_in_the_callers_thread() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -336,3 +338,15 @@ def test_a_parameter_that_no_longer_fits_is_refused_by_refresh(
     with pytest.raises(error):
         stream.refresh()
     assert same_bits(stream.step(ONE), expected)
+
+
+def test_a_copy_goes_its_own_way_and_a_pickle_is_refused() -> None:
+    stream = mr.LSTM(3, 5, num_layers=2, rng=0).stream()
+    x = np.ones((1, 3), np.float32)
+    stream.step(x)
+    other = copy.deepcopy(stream)
+    expected = stream.step(x).copy()
+    stream.step(x)
+    np.testing.assert_array_equal(other.step(x), expected)
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(stream)
