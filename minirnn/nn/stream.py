@@ -28,7 +28,8 @@ class Stream:
 
     The weights are packed when the stream is made, and a step takes no memory for a contiguous x
     (another is copied): it costs a few microseconds, where a layer's call packs weights and builds
-    a tape. The results are those of the layer, bit for bit. In evaluation mode or not, nothing is dropped out between layers.
+    a tape. The results are those of the layer, bit for bit. In evaluation mode or not, nothing is
+    dropped out between layers.
 
     Not for several threads at once.
     """
