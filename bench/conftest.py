@@ -152,21 +152,22 @@ def measure(request: pytest.FixtureRequest) -> Measure:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Where the results are, and each case's other sides beside its first."""
+    """Where the results are, and each case's other sides over its first."""
     if _results not in config.stash or not config.stash[_results].cases:
         return
     results = config.stash[_results]
-    terminalreporter.section("times of the other sides over the first's")
+    terminalreporter.section("times over the first side's (above 1: slower)")
     ran = {key_of(report.nodeid) for report in terminalreporter.stats.get("passed", [])}
     added = sorted(ran & results.cases.keys())
     for key in added:
-        (_, first), *others = results.cases[key].readings.items()
+        sides = results.cases[key].readings
+        first = median(next(iter(sides.values())))
         ratios = [
-            f"{name} {median(readings) / median(first):.2f}"
-            for name, readings in others
+            f"{name} {median(readings) / first:.2f}"
+            for name, readings in sides.items()
             if name != "fma_peak"
         ]
-        terminalreporter.line(f"{key}: {', '.join(ratios) or 'alone'}")
+        terminalreporter.line(f"{key}: {', '.join(ratios)}")
     terminalreporter.line(f"{len(added)} cases added to {results.path}")
     busy = max((results.cases[key].others or 0.0 for key in added), default=0.0)
     if busy > BUSY:

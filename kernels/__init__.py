@@ -32,6 +32,8 @@ def __getattr__(name: str) -> ModuleType:
 def kernel_set(name: str) -> ModuleType:
     """The kernel set of that name: a module with `forward` and `backward` as in `contract`.
 
+    Those that layers run on also have `Stream`; the reference has none.
+
     Raises: DeviceError if there is no such set.
     """
     if name not in _KERNEL_SETS:

@@ -7,7 +7,7 @@ A kernel set is a module with two functions,
     backward(cell, doutput, dstate, tape, *, needs)
         -> Gradients
 
-and, if it serves steps one at a time (the reference does not), a class
+and, if layers run on it (the reference has none), for steps one at a time, a class
 
     Stream(cell, state, weights)    .step(x (B, I)) -> h (B, H)   .state   .pack(weights)
 

@@ -26,9 +26,10 @@ class Stream:
         for sample in source:           # sample (1, I)
             h = stream.step(sample)     # (1, H)
 
-    The weights are packed when the stream is made, and a step takes no memory: it costs a few
-    microseconds, where a layer's call packs weights and builds a tape. The results are those of the
-    layer, bit for bit. In evaluation mode or not, nothing is dropped out between layers.
+    The weights are packed when the stream is made, and a step takes no memory for a contiguous x
+    (another is copied): it costs a few microseconds, where a layer's call packs weights and builds
+    a tape. The results are those of the layer, bit for bit. In evaluation mode or not, nothing is
+    dropped out between layers.
 
     Not for several threads at once.
     """

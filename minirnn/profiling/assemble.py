@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from minirnn.profiling.calls import Call
 from minirnn.profiling.operations import Counts, Work
 from minirnn.profiling.peak import Peak
 from minirnn.profiling.result import Memory, Pass, Phase
-from minirnn.profiling.timing import CALLING, REST, Sample, median, spread
+from minirnn.profiling.timing import CALLING, REST, Sample, divide, spread
 
 ORDER = (  # as a pass goes through them
     "pack",
@@ -22,9 +23,17 @@ ORDER = (  # as a pass goes through them
 )
 
 
-def pass_of(name: str, samples: Sequence[Sample], counts: Counts, T: int, peak: Peak) -> Pass:
-    """A pass over T steps from its samples, and from what was counted of its kernel calls."""
-    seconds, divided = median(samples)
+def pass_of(
+    name: str,
+    plain: Sequence[float],
+    samples: Sequence[Sample],
+    counts: Counts,
+    T: int,
+    peak: Peak,
+) -> Pass:
+    """A pass over T steps: its seconds, its clocked samples, and what its kernel calls count."""
+    seconds = statistics.median(plain)
+    divided = divide(seconds, samples)
     phases = [
         _phase(phase, divided[phase], seconds, counts.get(phase), T, peak)
         for phase in ORDER
@@ -33,8 +42,8 @@ def pass_of(name: str, samples: Sequence[Sample], counts: Counts, T: int, peak: 
     everything = Work(sum(w.flop for w in counts.values()), sum(w.nbytes for w in counts.values()))
     return Pass(
         **vars(_phase(name, seconds, seconds, everything, T, peak)),
-        spread=spread([sample.seconds for sample in samples]),
-        repeats=len(samples),
+        spread=spread(plain),
+        repeats=len(plain),
         phases=tuple(phases),
     )
 

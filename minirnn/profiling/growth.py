@@ -24,7 +24,7 @@ def measure_growth(subject: Subject, repeats: int | None) -> tuple[Growth, ...]:
     for one in everyone:
         warm_up(one)
     turns = [partial(time_plainly, one, training) for one in everyone for training in (False, True)]
-    seconds = [statistics.median(taken) for taken in rounds(turns, repeats, settle=True)]
+    seconds = [statistics.median(taken) for taken in rounds(turns, repeats)]
     inference, training = seconds[0::2], seconds[1::2]
     T, B = subject.sizes
     sizes = {"T": T, "B": B, "H": _hidden_size(subject)}

@@ -25,10 +25,12 @@ from minirnn.profiling.peak import fma_peak, measure_peak
 from minirnn.profiling.result import Comparison, Level, Pass, Profile
 from minirnn.profiling.subject import Subject, untouched
 from minirnn.profiling.timing import (
+    Halves,
     Sample,
     Step,
     rounds,
     spread,
+    time_halves,
     time_inference,
     time_plainly,
     time_training,
@@ -103,12 +105,14 @@ def profile(
 
 
 class _Taken(NamedTuple):
-    """What the rounds gave; the last two are empty without PyTorch."""
+    """What the rounds gave: seconds, of ours also under the clock, of PyTorch if it is there."""
 
-    inferences: list[Sample]
-    trainings: list[Step]
-    torch_inferences: list[float]
-    torch_trainings: list[float]
+    inferences: list[float]
+    trainings: list[Halves]
+    clocked_inferences: list[Sample]
+    clocked_trainings: list[Step]
+    torch_inferences: Sequence[float] = ()
+    torch_trainings: Sequence[float] = ()
 
 
 def _profile(
@@ -125,13 +129,26 @@ def _profile(
     # Once more: the better of two moments is nearer to what the processor can do.
     peak = replace(peak, gflops=max(peak.gflops, fma_peak(dtype)))
 
-    steps, T = taken.trainings, subject.sizes[0]
+    T = subject.sizes[0]
+    halves, steps = taken.trainings, taken.clocked_trainings
     infer_counts = added(forward_work(call, keeps=False) for call in calls)
     forward_counts = added(forward_work(call, keeps=True) for call in calls)
     backward_counts = added(backward_work(call) for call in calls)
     counts = added([forward_counts, backward_counts])
-    inference = pass_of("inference", taken.inferences, infer_counts, T, peak)
-    training = pass_of("training", [s.forward + s.backward for s in steps], counts, T, peak)
+    inference = pass_of(
+        "inference", taken.inferences, taken.clocked_inferences, infer_counts, T, peak
+    )
+    forward = pass_of(
+        "forward", [h.forward for h in halves], [s.forward for s in steps], forward_counts, T, peak
+    )
+    backward = pass_of(
+        "backward", [h.backward for h in halves], [s.backward for s in steps], backward_counts,
+        T, peak,
+    )  # fmt: skip
+    training = pass_of(
+        "training", [sum(h) for h in halves], [s.forward + s.backward for s in steps], counts,
+        T, peak,
+    )  # fmt: skip
     grown = measure_growth(subject, repeats) if grows else ()
     if grows and len(grown) < len(DIMENSIONS):
         notes.append(f"H was not doubled: how to build a wider {subject.name} is not known")
@@ -142,8 +159,8 @@ def _profile(
         steps=T,
         batch=subject.sizes[1],
         inference=inference,
-        forward=pass_of("forward", [s.forward for s in steps], forward_counts, T, peak),
-        backward=pass_of("backward", [s.backward for s in steps], backward_counts, T, peak),
+        forward=forward,
+        backward=backward,
         training=training,
         memory=memory_of(calls),
         peak=peak,
@@ -189,15 +206,18 @@ def _twin(subject: Subject, compare: str, notes: list[str]) -> tuple[Twin | None
 
 
 def _take_turns(subject: Subject, twin: Twin | None, repeats: int | None) -> _Taken:
-    """Time ours and PyTorch's in turns."""
-    turns: list[Any] = [partial(time_inference, subject), partial(time_training, subject)]
+    """Time ours, plainly and under the clock, and PyTorch's in turns."""
+    turns: list[Any] = [
+        partial(time_plainly, subject, training=False),
+        partial(time_halves, subject),
+        partial(time_inference, subject),
+        partial(time_training, subject),
+    ]
     if twin is None:
-        ours, our_steps = rounds(turns, repeats, settle=False)
-        return _Taken(ours, our_steps, [], [])
+        return _Taken(*rounds(turns, repeats))
     turns += [partial(time_plainly, twin, training) for training in (False, True)]
     with twin.threads(get_num_threads()):
-        ours, our_steps, theirs, their_steps = rounds(turns, repeats, settle=True)
-    return _Taken(ours, our_steps, theirs, their_steps)
+        return _Taken(*rounds(turns, repeats))
 
 
 def _comparison(

@@ -43,8 +43,8 @@ class Pass(Phase):
     """A pass over the model, and the phases that make it up.
 
     `seconds` is the median over `repeats`; the phases divide it by their mean shares of the middle
-    half of the repeats, so that they add up to it. `spread` is the distance between the quartiles
-    as a share of the median.
+    half of as many repeats under the kernels' clock, so that they add up to it. `spread` is
+    the distance between the quartiles as a share of the median.
     """
 
     spread: float

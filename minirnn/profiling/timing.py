@@ -17,8 +17,10 @@ ENOUGH_SECONDS = 1.0  # of rounds, once there are LEAST_ROUNDS
 SPOILT_ROUNDS = 50  # that a compiler may interfere with, before we give up
 SETTLED_SECONDS = 0.05  # a turn that takes longer settles the machine by itself
 
-CALLING = "calling"  # inside a kernel call, in no phase: its checks, its arrays, its threads
-REST = "rest"  # outside the kernels: autograd, the loss, the other layers, Python
+# What is left inside a kernel call after its last phase. Arrays are allocated and threads started
+# within the phase that follows: a phase begins where the one before it ends.
+CALLING = "calling"
+REST = "rest"  # around: checks of arguments, autograd, the loss, the other layers, Python
 
 
 class Engine(Protocol):
@@ -39,7 +41,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """One timed pass: its seconds in all, and what the kernels' clock saw of it, by phase.
+    """One pass under the kernels' clock: its seconds in all, and what that saw of it, by phase.
 
     `kernel` is the seconds inside kernel calls.
     """
@@ -106,8 +108,25 @@ def time_training(engine: Engine) -> Step:
     )
 
 
+class Halves(NamedTuple):
+    """Seconds of the two halves of one training step."""
+
+    forward: float
+    backward: float
+
+
+def time_halves(engine: Engine) -> Halves:
+    """Time one training step of any network, with no clock inside."""
+    engine.prepare(training=True)
+    started = time.perf_counter()
+    result = engine.forward()
+    turned = time.perf_counter()
+    engine.backward(result)
+    return Halves(turned - started, time.perf_counter() - turned)
+
+
 def time_plainly(engine: Engine, training: bool) -> float:
-    """Seconds of one inference or training step of any network."""
+    """Seconds of one inference or training step of any network, with no clock inside."""
     engine.prepare(training)
     started = time.perf_counter()
     if training:
@@ -117,14 +136,14 @@ def time_plainly(engine: Engine, training: bool) -> float:
     return time.perf_counter() - started
 
 
-def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None, settle: bool) -> list[Any]:
+def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None) -> list[Any]:
     """Take every turn, round after round; returns for each turn what it gave in every round.
 
     repeats  how many rounds; None is at least 9, and more until a second has passed
-    settle   take a short turn twice, and count the second. Needed where engines alternate: the
-             threads of one may spin for a while after it is done, and its arrays fill the caches
 
-    A round in which anything was compiled (by whatever thread) does not count.
+    A short turn is taken twice and its second time counts, since turns alternate: the threads of
+    one may spin for a while after it is done, and its arrays fill the caches. A round in which
+    anything was compiled (by whatever thread) does not count.
 
     Raises: ArgumentError if something is compiled again and again.
     """
@@ -138,7 +157,7 @@ def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None, settle: bool
             for turn in turns:
                 began = time.perf_counter()
                 result = turn()
-                if settle and time.perf_counter() - began < SETTLED_SECONDS:
+                if time.perf_counter() - began < SETTLED_SECONDS:
                     result = turn()
                 results.append(result)
             if len(compiled) == before:
@@ -164,13 +183,13 @@ def _compilations() -> Iterator[list[Any]]:
         yield recorder.buffer
 
 
-def median(samples: Sequence[Sample]) -> tuple[float, dict[str, float]]:
-    """The median seconds of a pass, and its division among the phases, which add up to it.
+def divide(seconds: float, samples: Sequence[Sample]) -> dict[str, float]:
+    """The seconds of a pass divided among its phases, which add up to it.
 
     A phase gets its mean share of the middle half of the samples, by their seconds: one sample's
-    phases are noise, and medians of phases do not add up.
+    phases are noise, and medians of phases do not add up. The samples' own seconds are not told:
+    the clock that divides them slows small networks down.
     """
-    seconds = statistics.median(sample.seconds for sample in samples)
     ordered = sorted(samples, key=lambda sample: sample.seconds)
     aside = len(ordered) // 4
     middle = ordered[aside : len(ordered) - aside]
@@ -180,7 +199,7 @@ def median(samples: Sequence[Sample]) -> tuple[float, dict[str, float]]:
         whole = sum(parts.values())
         for name, part in parts.items():
             divided[name] = divided.get(name, 0.0) + seconds * part / whole / len(middle)
-    return seconds, divided
+    return divided
 
 
 def spread(seconds: Sequence[float]) -> float:

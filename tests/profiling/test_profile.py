@@ -19,7 +19,7 @@ from minirnn.kernels import kernel_set
 from minirnn.kernels.contract import Weights
 from minirnn.profiling import assemble, growth, measure
 from minirnn.profiling.peak import Peak
-from minirnn.profiling.timing import Sample
+from minirnn.profiling.timing import Halves, Sample, Step
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -80,8 +80,9 @@ def test_operations_of_layers_and_directions_are_summed(lstm):
 def test_a_pass_in_figures():
     peak = Peak(50.0, 4.0, "float32", 2, 32)
     counts = {"recurrent loop": assemble.Work(30_000_000, 2_000_000)}
-    samples = [Sample(4e-3, kernel=3e-3, phases={"recurrent loop": 2e-3})]
-    one = assemble.pass_of("forward", samples, counts, 100, peak)
+    slowed_down = [Sample(8e-3, kernel=6e-3, phases={"recurrent loop": 4e-3})]
+    one = assemble.pass_of("forward", [3e-3, 4e-3, 9e-3], slowed_down, counts, 100, peak)
+    assert (one.repeats, one.spread) == (3, pytest.approx(0.75))
     loop = one["recurrent loop"]
     assert (loop.seconds, loop.share, loop.microseconds_per_step) == pytest.approx((2e-3, 0.5, 20))
     assert (loop.gflops, loop.share_of_peak) == pytest.approx((15.0, 0.3))
@@ -361,3 +362,18 @@ def test_compilation_is_in_no_timing(tmp_path):
     assert seconds > 1.0  # it did compile
     assert told["inference"]["seconds"] < 0.05
     assert told["training"]["seconds"] < 0.05
+
+
+def test_the_clock_gives_shares_and_no_seconds(monkeypatch):
+    loop = {"recurrent loop": 6.0}
+    step = Step(Sample(30.0, 24.0, loop), Sample(60.0, 24.0, loop))
+    monkeypatch.setattr(measure, "time_plainly", lambda _, training: 2.0)
+    monkeypatch.setattr(measure, "time_halves", lambda _: Halves(3.0, 4.0))
+    monkeypatch.setattr(measure, "time_inference", lambda _: Sample(24.0, 12.0, loop))
+    monkeypatch.setattr(measure, "time_training", lambda _: step)
+    profile = mr.profile("rnn", **SMALL)
+    assert (profile.inference.seconds, profile.training.seconds) == (2.0, 7.0)
+    assert (profile.forward.seconds, profile.backward.seconds) == (3.0, 4.0)
+    passes = (profile.inference, profile.forward, profile.backward, profile.training)
+    shares = [one["recurrent loop"].share for one in passes]
+    assert shares == pytest.approx([0.25, 0.2, 0.1, 12 / 90])

@@ -11,7 +11,7 @@ import pytest
 
 import minirnn as mr
 from minirnn.profiling import timing
-from minirnn.profiling.timing import CALLING, REST, Sample, median, rounds, spread
+from minirnn.profiling.timing import CALLING, REST, Sample, divide, rounds, spread
 
 
 def test_a_sample_leaves_nothing_out():
@@ -27,19 +27,18 @@ def test_two_samples_after_each_other():
     )
 
 
-def test_phases_add_up_to_the_median_and_outliers_do_not_move_them():
+def test_phases_add_up_to_the_plain_seconds_and_outliers_do_not_move_them():
     usual = [Sample(t, kernel=0.8 * t, phases={"pack": 0.2 * t}) for t in (1.0, 1.1, 1.2, 1.3, 1.4)]
     held_up = [Sample(50.0, kernel=50.0, phases={"pack": 50.0})]
     preempted = [Sample(0.9, kernel=0.9, phases={"pack": 0.9})]
-    seconds, divided = median([*held_up, *usual, *preempted])
-    assert seconds == 1.2
-    assert math.isclose(sum(divided.values()), seconds)
-    assert divided == pytest.approx({"pack": 0.24, CALLING: 0.72, REST: 0.24})
+    divided = divide(0.6, [*held_up, *usual, *preempted])
+    assert math.isclose(sum(divided.values()), 0.6)
+    assert divided == pytest.approx({"pack": 0.12, CALLING: 0.36, REST: 0.12})
 
 
 def test_shares_are_means_of_the_middle_half():
     samples = [Sample(2.0, 2.0, {"pack": pack}) for pack in (0.2, 0.4)]
-    assert median(samples)[1] == pytest.approx({"pack": 0.3, CALLING: 1.7, REST: 0.0})
+    assert divide(2.0, samples) == pytest.approx({"pack": 0.3, CALLING: 1.7, REST: 0.0})
 
 
 def test_spread_is_the_distance_of_the_quartiles():
@@ -84,7 +83,7 @@ def test_a_sample_holds_what_the_clocks_say(monkeypatch):
         kernel={"forward": 3.0, "backward": 4.0},
     )  # fmt: skip
     monkeypatch.setattr(clock, "measured", lambda: nullcontext(times))
-    now = iter([0.0, 10.0, 100.0, 120.0, 150.0, 200.0, 201.0, 300.0, 302.0])
+    now = iter([0.0, 10.0, 100.0, 120.0, 150.0, 200.0, 201.0, 300.0, 302.0, 400.0, 404.0, 409.0])
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(now))
     engine = Recorded()
     assert timing.time_inference(engine) == Sample(10.0, 3.0, {"input product": 1.0})
@@ -93,14 +92,14 @@ def test_a_sample_holds_what_the_clocks_say(monkeypatch):
     assert backward == Sample(30.0, 4.0, {"weight gradients": 2.0})
     assert timing.time_plainly(engine, training=False) == 1.0
     assert timing.time_plainly(engine, training=True) == 2.0
-    assert engine.asked == [False, "infer", *STEP] * 2
+    assert timing.time_halves(engine) == (4.0, 5.0)
+    assert engine.asked == [*[False, "infer", *STEP] * 2, *STEP]
 
 
-def test_turns_alternate():
+def test_turns_alternate(monkeypatch):
+    monkeypatch.setattr(timing, "SETTLED_SECONDS", 0.0)
     order: list[str] = []
-    first, second = rounds(
-        [lambda: order.append("a") or 1, lambda: order.append("b") or 2], 3, False
-    )
+    first, second = rounds([lambda: order.append("a") or 1, lambda: order.append("b") or 2], 3)
     assert (first, second) == ([1, 1, 1], [2, 2, 2])
     assert order == ["a", "b"] * 3
 
@@ -110,7 +109,7 @@ def test_a_short_turn_settles_and_a_long_one_does_not(monkeypatch):
         now = itertools.count(0.0, seconds)
         monkeypatch.setattr(timing.time, "perf_counter", lambda now=now: next(now))
         counted = itertools.count(1)
-        (taken,) = rounds([lambda counted=counted: next(counted)], 1, settle=True)
+        (taken,) = rounds([lambda counted=counted: next(counted)], 1)
         assert taken == [calls]
 
 
@@ -118,8 +117,8 @@ def test_without_a_number_there_are_nine_rounds_and_more_within_a_second(monkeyp
     for seconds, taken in ((10.0, 9), (0.1, 10), (0.0, 101)):
         now = itertools.count(0.0, seconds)
         monkeypatch.setattr(timing.time, "perf_counter", lambda now=now: next(now))
-        monkeypatch.setattr(timing, "ENOUGH_SECONDS", 1.95)  # two looks at the clock a round
-        (results,) = rounds([lambda: None], None, settle=False)
+        monkeypatch.setattr(timing, "ENOUGH_SECONDS", 2.95)  # three looks at the clock a round
+        (results,) = rounds([lambda: None], None)
         assert len(results) == taken
 
 
@@ -133,7 +132,8 @@ def compile_something():
     return one_more(1)
 
 
-def test_a_round_in_which_something_is_compiled_does_not_count():
+def test_a_round_in_which_something_is_compiled_does_not_count(monkeypatch):
+    monkeypatch.setattr(timing, "SETTLED_SECONDS", 0.0)
     turns = itertools.count()
 
     def turn():
@@ -142,10 +142,10 @@ def test_a_round_in_which_something_is_compiled_does_not_count():
             compile_something()
         return number
 
-    assert rounds([turn], 3, settle=False) == [[1, 3, 4]]
+    assert rounds([turn], 3) == [[1, 3, 4]]
 
 
 def test_what_compiles_at_every_call_is_refused(monkeypatch):
     monkeypatch.setattr(timing, "SPOILT_ROUNDS", 2)
     with pytest.raises(mr.ArgumentError, match="compiles something at every call"):
-        rounds([compile_something], 1, settle=False)
+        rounds([compile_something], 1)
