@@ -14,6 +14,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,20 @@ if TYPE_CHECKING:
     from minirnn.diagnosis import Recipe
 
 HEALTHY, ILL, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+OPTIONS = {  # of `minirnn profile`, by the arguments of `minirnn.profile`
+    "steps": "--steps",
+    "batch": "--batch",
+    "input_size": "--input-size",
+    "hidden_size": "--hidden-size",
+    "num_layers": "--layers",
+    "bidirectional": "--bidirectional",
+    "dtype": "--dtype",
+    "recompute": "--recompute",
+    "device": "--device",
+    "devices": "--device",
+    "threads": "--threads",
+    "compare": "--torch",
+}
 FREE_RUN = 1000  # steps at most, if so many are held out
 
 
@@ -196,8 +211,9 @@ def _add_warmup(commands: Any) -> None:
     parser = commands.add_parser(
         "warmup",
         help="compile the kernels now, so that the first run does not wait",
-        description="Compile the CPU kernels of every built-in cell and keep them on disk, so that "
-        "the first training does not wait for the compiler.",
+        description="Compile the CPU kernels of every built-in cell (with tanh), and the products "
+        "that all cells share, and keep them on disk, so that the first training does not wait for "
+        "the compiler.",
     )
     _add_output_options(parser)
     parser.set_defaults(command=_warmup)
@@ -279,27 +295,30 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _profile(arguments: argparse.Namespace) -> int:
-    from minirnn.diagnosis import Recipe
     from minirnn.profiling import profile
 
-    target: Any = arguments.target
-    if Path(target).suffix.lower() == ".toml":
-        target = Recipe.from_toml(target)
-    result = profile(
-        target,
-        steps=arguments.steps,
-        batch=arguments.batch,
-        input_size=arguments.input_size,
-        hidden_size=arguments.hidden_size,
-        num_layers=arguments.layers,
-        bidirectional=arguments.bidirectional,
-        dtype=arguments.dtype,
-        recompute=arguments.recompute,
-        devices=(arguments.device,),
-        threads=arguments.threads,
-        growth=arguments.growth,
-        compare={None: "auto", True: "torch", False: None}[arguments.torch],
-    )
+    target = _target(arguments.target)
+    try:
+        result = profile(
+            target,
+            steps=arguments.steps,
+            batch=arguments.batch,
+            input_size=arguments.input_size,
+            hidden_size=arguments.hidden_size,
+            num_layers=arguments.layers,
+            bidirectional=arguments.bidirectional,
+            dtype=arguments.dtype,
+            recompute=arguments.recompute,
+            devices=(arguments.device,),
+            threads=arguments.threads,
+            growth=arguments.growth,
+            compare={None: "auto", True: "torch", False: None}[arguments.torch],
+        )
+    except ArgumentError as error:
+        option = OPTIONS.get(error.argument)
+        if option is None:
+            raise
+        raise type(error)(option, error.came, error.wanted, error.hint) from None
     if arguments.json:
         _print_json(result.to_dict())
     else:
@@ -310,20 +329,41 @@ def _profile(arguments: argparse.Namespace) -> int:
     return HEALTHY
 
 
+def _target(text: str) -> Any:
+    """The name of a cell, or the recipe in a file.
+
+    Raises: RecipeError, or ArgumentError for what is neither.
+    """
+    from minirnn.diagnosis import Recipe
+    from minirnn.profiling.build import LAYERS
+
+    suffix = Path(text).suffix.lower()
+    if suffix == ".toml":
+        return Recipe.from_toml(text)
+    if text not in LAYERS:
+        hint = "`minirnn doctor` takes a CSV file" if suffix == ".csv" else ""
+        raise ArgumentError("TARGET", repr(text), "rnn, gru, lstm or a recipe (.toml)", hint)
+    return text
+
+
 def _warmup(arguments: argparse.Namespace) -> int:
     from minirnn.kernels import cells, cpu
+    from minirnn.kernels.cpu import build
 
-    compiled = []
-    built_in = (cells.rnn(), cells.gru(), cells.lstm())
-    for cell in built_in:
+    # What every cell shares goes first: it takes the longest, and would count as the first cell's.
+    parts: list[tuple[str, Callable[[str], object]]] = [("shared", build.shared_of)]
+    for cell in (cells.rnn(), cells.gru(), cells.lstm()):
+        parts.append((cell.name, partial(cpu.warm_up, cell)))
+    compiled: list[dict[str, Any]] = []
+    for name, compile_in in parts:
         for dtype in ("float32", "float64"):
             started = time.perf_counter()
-            cpu.warm_up(cell, dtype)
+            compile_in(dtype)
             seconds = time.perf_counter() - started
-            compiled.append({"cell": cell.name, "dtype": dtype, "seconds": seconds})
+            compiled.append({"kernels": name, "dtype": dtype, "seconds": seconds})
             if not (arguments.json or arguments.quiet):
-                done = f"{len(compiled)}/{2 * len(built_in)}"
-                print(f"{done}  {cell.name:5} {dtype}  {seconds:5.1f} s", flush=True)
+                done = f"{len(compiled)}/{2 * len(parts)}"
+                print(f"{done}  {name:6} {dtype}  {seconds:5.1f} s", flush=True)
     if arguments.json:
         _print_json({"compiled": compiled})
     return HEALTHY

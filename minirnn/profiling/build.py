@@ -47,8 +47,7 @@ def _refuse(given: Mapping[str, Any], beside: str) -> None:
     """Refuse arguments that would do nothing."""
     for name, value in given.items():
         if value is not None:
-            array = hasattr(value, "shape")
-            came = f"a {type(value).__name__} {value.shape}" if array else repr(value)
+            came = f"{one(value)} {value.shape}" if hasattr(value, "shape") else repr(value)
             raise ArgumentError(name, came, f"nothing beside {beside}, which has its own")
 
 
@@ -67,7 +66,7 @@ def _layer(
     if isinstance(target, Cell):
         return Recurrent(target, input_size, hidden_size, rng=0, **options)
     names = ", ".join(map(repr, LAYERS))
-    came = repr(target) if isinstance(target, str) else f"a {type(target).__name__}"
+    came = repr(target) if isinstance(target, str) else one(target)
     raise ArgumentError("target", came, f"{names}, a cell, a layer, a model or a Recipe")
 
 
@@ -83,7 +82,7 @@ def _of_model(
     if inputs is not None:
         _refuse(sizes, "inputs")
         if not isinstance(inputs, (np.ndarray, Tensor)):
-            raise ArgumentError("inputs", f"a {type(inputs).__name__}", "a NumPy array or a Tensor")
+            raise ArgumentError("inputs", one(inputs), "a NumPy array or a Tensor")
         if isinstance(inputs, Tensor):  # another, so that the caller's own keeps its gradient
             inputs = Tensor(inputs.data, inputs.requires_grad)
     else:
@@ -96,7 +95,7 @@ def _of_model(
         return Subject(_name(model), model, inputs, lengths)
     targets = targets.data if isinstance(targets, Tensor) else targets
     if not isinstance(targets, np.ndarray):
-        raise ArgumentError("targets", f"a {type(targets).__name__}", "a NumPy array or a Tensor")
+        raise ArgumentError("targets", one(targets), "a NumPy array or a Tensor")
     if loss is None:
         loss = "cross_entropy" if targets.dtype.kind in "iu" else "mse"
     return Subject(_name(model), model, inputs, lengths, targets, resolve_loss(loss))
@@ -107,7 +106,7 @@ def _drawn(model: Module, *, steps: int = STEPS, batch: int = BATCH, **others: A
     layer = model.recurrent if isinstance(model, SequenceModel) else model
     if not isinstance(layer, Recurrent):
         raise ArgumentError("inputs", "none", f"what this {type(model).__name__} is fed")
-    _refuse(others, f"a {type(model).__name__}")
+    _refuse(others, one(model))
     T, B = positive_int("steps", steps), positive_int("batch", batch)
     leading = (B, T) if layer.batch_first else (T, B)
     noise = np.random.default_rng(0).normal(size=(*leading, layer.input_size))
@@ -122,6 +121,12 @@ def _of_recipe(recipe: Recipe) -> Subject:
     x = np.ascontiguousarray(batch.x.swapaxes(0, 1))
     y = np.ascontiguousarray(batch.y.swapaxes(0, 1)) if batch.per_step else batch.y
     return Subject(_name(model), model, x, batch.lengths, y, resolve_loss(recipe.training.loss))
+
+
+def one(thing: Any) -> str:
+    """ "a GRU", "an LSTM": a thing by its class, as it is read aloud."""
+    name = type(thing).__name__
+    return f"{'an' if name in ('LSTM', 'RNN') or name[0] in 'AEIOaeio' else 'a'} {name}"
 
 
 def _name(model: Module) -> str:

@@ -17,7 +17,7 @@ from minirnn.kernels.cpu.threads import get_num_threads, set_num_threads
 from minirnn.nn.arguments import boolean, positive_int
 from minirnn.profiling.assemble import memory_of, pass_of
 from minirnn.profiling.beside_torch import Twin, is_installed, obstacle
-from minirnn.profiling.build import subject_of
+from minirnn.profiling.build import one, subject_of
 from minirnn.profiling.calls import Call, noted
 from minirnn.profiling.growth import DIMENSIONS, measure_growth
 from minirnn.profiling.operations import added, backward_work, forward_work
@@ -181,7 +181,7 @@ def _calls(subject: Subject) -> list[Call]:
     with noted() as calls:
         subject.backward(subject.forward())
     if not calls:
-        came = f"a {type(subject.model).__name__} that runs no recurrent layer"
+        came = f"{one(subject.model)} that runs no recurrent layer"
         raise ArgumentError("target", came, "a model with a recurrent layer")
     return calls
 

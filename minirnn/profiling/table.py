@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 WIDTH = 100  # more than is needed: nothing is cut off
 COLUMNS = ("ms", "share", "µs/step", "MFLOP", "GFLOP/s", "of peak", "MB", "of read")
+LEGEND = (
+    "\nms: milliseconds; share: of its pass; µs/step: microseconds per time step\n"
+    "MFLOP: millions of operations; GFLOP/s: billions a second; of peak: share of the peak above\n"
+    "MB: millions of bytes; of read: share of the memory rate above; over 100% is served by a cache"
+)
 TITLES = {
     "inference": "inference",
     "forward": "forward",
@@ -28,7 +33,12 @@ def as_tables(profile: Profile) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[Any] = [Text(_head(profile)), _passes(profile), Text(_memory(profile))]
+    parts: list[Any] = [
+        Text(_head(profile)),
+        _passes(profile),
+        Text(LEGEND),
+        Text(_memory(profile)),
+    ]
     if profile.growth:
         parts += [Text(), _growth(profile.growth)]
     if profile.torch is not None:

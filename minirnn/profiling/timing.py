@@ -15,7 +15,8 @@ LEAST_ROUNDS = 9
 MOST_ROUNDS = 101
 ENOUGH_SECONDS = 1.0  # of rounds, once there are LEAST_ROUNDS
 SPOILT_ROUNDS = 50  # that a compiler may interfere with, before we give up
-SETTLED_SECONDS = 0.05  # a turn that takes longer settles the machine by itself
+# Before the time of a turn counts, it runs so often, or as often as it does in so many seconds.
+SETTLING_RUNS, SETTLED_SECONDS = 5, 0.05
 
 # What is left inside a kernel call after its last phase. Arrays are allocated and threads started
 # within the phase that follows: a phase begins where the one before it ends.
@@ -141,8 +142,8 @@ def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None) -> list[Any]
 
     repeats  how many rounds; None is at least 9, and more until a second has passed
 
-    A short turn is taken twice and its second time counts, since turns alternate: the threads of
-    one may spin for a while after it is done, and its arrays fill the caches. A round in which
+    A short turn is taken several times and the last counts, since turns alternate: the threads
+    of one may spin for a while after it is done, and its arrays fill the caches. A round in which
     anything was compiled (by whatever thread) does not count.
 
     Raises: ArgumentError if something is compiled again and again.
@@ -156,9 +157,10 @@ def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None) -> list[Any]
             results = []
             for turn in turns:
                 began = time.perf_counter()
-                result = turn()
-                if time.perf_counter() - began < SETTLED_SECONDS:
+                for _ in range(SETTLING_RUNS):
                     result = turn()
+                    if time.perf_counter() - began > SETTLED_SECONDS:
+                        break
                 results.append(result)
             if len(compiled) == before:
                 taken.append(results)

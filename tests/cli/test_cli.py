@@ -211,13 +211,19 @@ def test_closed_streams_are_written_to_by_nobody(files, monkeypatch):
 
 def test_warmup_names_what_it_compiles(monkeypatch, capsys):
     warmed = []
-    monkeypatch.setattr("minirnn.kernels.cpu.warm_up", lambda *what: warmed.append(what))
+    monkeypatch.setattr("minirnn.kernels.cpu.build.shared_of", warmed.append)
+    monkeypatch.setattr(
+        "minirnn.kernels.cpu.warm_up", lambda cell, dtype: warmed.append((cell.name, dtype))
+    )
     assert cli.main(["warmup"]) == 0
-    assert len(warmed) == 6
+    dtypes = ["float32", "float64"]
+    cells = [(name, dtype) for name in ("rnn", "gru", "lstm") for dtype in dtypes]
+    assert warmed == [*dtypes, *cells]
     out = capsys.readouterr().out
-    assert re.search(r"^6/6  lstm  float64", out, re.MULTILINE)
+    assert re.search(r"^1/8  shared float32", out, re.MULTILINE)
+    assert re.search(r"^8/8  lstm   float64", out, re.MULTILINE)
     assert cli.main(["warmup", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["compiled"]) == 6
+    assert len(json.loads(capsys.readouterr().out)["compiled"]) == 8
 
 
 @pytest.fixture

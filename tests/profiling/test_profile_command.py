@@ -68,9 +68,10 @@ def test_pytorch_is_timed_if_it_is_there(capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["lstm", "--device", "cuda"], "'cuda'; wanted one of 'cpu'"),
-        (["qrnn"], "'rnn', 'gru', 'lstm'"),
-        (["lstm", "--dtype", "int8"], "float32 or float64"),
+        (["lstm", "--device", "cuda"], "--device: got 'cuda'; wanted one of 'cpu'"),
+        (["qrnn"], "TARGET: got 'qrnn'; wanted rnn, gru, lstm or a recipe (.toml)\n"),
+        (["my.csv"], "recipe (.toml). `minirnn doctor` takes a CSV file"),
+        (["lstm", "--dtype", "int8"], "--dtype: got 'int8'; wanted float32 or float64"),
         (["none.toml"], "exists"),
     ],
 )
@@ -86,7 +87,9 @@ def test_bad_input_is_one_clear_line_and_status_2(arguments, told, capsys):
 @pytest.mark.parametrize("option", [["--steps", "3"], ["--dtype", "float64"], ["--bidirectional"]])
 def test_a_recipe_says_its_sizes_itself(option, recipe, capsys):
     assert cli.main(["profile", recipe, *option]) == 2
-    assert "a recipe" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f" {option[0]}: got " in told
+    assert "beside a recipe" in told
 
 
 @pytest.mark.parametrize("arguments", [[], ["lstm", "--steps", "0"], ["lstm", "--threads", "x"]])

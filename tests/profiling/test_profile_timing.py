@@ -97,7 +97,7 @@ def test_a_sample_holds_what_the_clocks_say(monkeypatch):
 
 
 def test_turns_alternate(monkeypatch):
-    monkeypatch.setattr(timing, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(timing, "SETTLING_RUNS", 1)
     order: list[str] = []
     first, second = rounds([lambda: order.append("a") or 1, lambda: order.append("b") or 2], 3)
     assert (first, second) == ([1, 1, 1], [2, 2, 2])
@@ -105,7 +105,7 @@ def test_turns_alternate(monkeypatch):
 
 
 def test_a_short_turn_settles_and_a_long_one_does_not(monkeypatch):
-    for seconds, calls in ((0.01, 2), (0.06, 1)):
+    for seconds, calls in ((0.001, 5), (0.02, 3), (0.06, 1)):
         now = itertools.count(0.0, seconds)
         monkeypatch.setattr(timing.time, "perf_counter", lambda now=now: next(now))
         counted = itertools.count(1)
@@ -133,7 +133,7 @@ def compile_something():
 
 
 def test_a_round_in_which_something_is_compiled_does_not_count(monkeypatch):
-    monkeypatch.setattr(timing, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(timing, "SETTLING_RUNS", 1)
     turns = itertools.count()
 
     def turn():
