@@ -156,7 +156,7 @@ def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None) -> list[Any]
             before = len(compiled)
             results = []
             for turn in turns:
-                began = time.perf_counter()
+                began, result = time.perf_counter(), None
                 for _ in range(SETTLING_RUNS):
                     result = turn()
                     if time.perf_counter() - began > SETTLED_SECONDS:
