@@ -236,8 +236,6 @@ def panel_vectors(columns: Any, lanes: Any) -> Any:
     whole = columns // lanes
     if whole == 0:
         return 1
-    if WIDEST == 3 and whole != 3:  # a tile of two has more rows, and reads B less often
-        return min(whole, 2)
     panels = (whole + WIDEST - 1) // WIDEST
     return (whole + panels - 1) // panels
 
