@@ -21,8 +21,10 @@ from typing import NamedTuple
 
 from minirnn.kernels.cells.cell import Cell
 
-# A cell of few slots shares a panel among several vectors of units, up to the width of a tile.
-PANEL_VECTORS = 4
+# A cell of few slots shares a panel among several vectors of units, up to so many vectors in all:
+# the width of a tile, or, where vectors are narrow, of several, since a product over dz goes panel
+# by panel and each has to be worth beginning.
+PANEL_VECTORS, NARROW_PANEL_VECTORS = 4, 16
 # Rows of z that the input product fills at a time, so that they are in the cache when the recurrent
 # product comes to them.
 CHUNK_ROWS = 192
@@ -46,6 +48,9 @@ class Layout(NamedTuple):
 @cache
 def layout_of(cell: Cell) -> Layout:
     """The layout of a cell; independent of dtype and sizes."""
+    from minirnn.kernels.cpu.vector import vector_bytes  # late: it imports LLVM
+
+    panel = PANEL_VECTORS if vector_bytes() == 64 else NARROW_PANEL_VECTORS
     rank = {"x": 0, "xh": 1, "h": 2}
     order = tuple(sorted(cell.slots, key=lambda s: rank[cell.slots[s]]))  # sorted is stable
     fed_by_x, fed_by_h = len(cell.input_slots), len(cell.hidden_slots)
@@ -53,7 +58,7 @@ def layout_of(cell: Cell) -> Layout:
         order,
         fed_by_x,
         fed_by_h,
-        max(1, PANEL_VECTORS // len(order)),
+        max(1, panel // len(order)),
         tuple(cell.input_slots.index(s) for s in order[:fed_by_x]),
         tuple(cell.hidden_slots.index(s) for s in order[len(order) - fed_by_h :]),
     )
