@@ -63,8 +63,8 @@ def test_standardising_cures_it_and_the_cure_is_proved_by_training(treated: Diag
 
 
 def test_large_inputs_that_the_network_copes_with_are_a_note(tmp_path: Path) -> None:
-    # Of size 15, not of 1000: most gates can still move, and training does the rest.
-    series = write_csv(tmp_path / "copes.csv", 15 + 3 * wave())
+    # Of size 18, not of 1000: most gates can still move, and training does the rest.
+    series = write_csv(tmp_path / "copes.csv", 18 + 3.6 * wave())
     found = examine(recipe(series, {"data.window": 10, "training.epochs": 30}))
     assert found.healthy
     assert {"unscaled-input", "saturated-gates"} <= found.symptoms
