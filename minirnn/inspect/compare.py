@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minirnn.device import array_namespace, beside
 from minirnn.errors import ArgumentError, ShapeError
-from minirnn.inspect.steps import on_host
+from minirnn.inspect.host import fetch
 
 if TYPE_CHECKING:
     from minirnn.inspect.trace import Trace
@@ -66,11 +67,12 @@ def compare(mine: Trace, theirs: Trace) -> TraceComparison:
     others = _arrays(theirs, gradients)
     worst = TraceComparison({}, gradients)
     for name, array in _arrays(mine, gradients).items():
-        a, b = (on_host(values).astype(np.float64) for values in (array, others[name]))
+        a, b = (values.astype(np.float64) for values in (array, beside(others[name], array)))
         relative = _relative(a, b)
-        largest = worst.differences[name] = float(relative.max(initial=0.0))
+        largest = worst.differences[name] = float(relative.max()) if relative.size else 0.0
         if largest > worst.difference:
             t, sequence, unit = at = np.unravel_index(int(relative.argmax()), relative.shape)
+            here, there = fetch(a[at], b[at])
             worst = TraceComparison(
                 worst.differences,
                 gradients,
@@ -78,8 +80,8 @@ def compare(mine: Trace, theirs: Trace) -> TraceComparison:
                 step=int(t),
                 sequence=int(sequence),
                 unit=int(unit),
-                mine=float(a[at]),
-                theirs=float(b[at]),
+                mine=here,
+                theirs=there,
                 difference=largest,
             )
     return worst
@@ -112,10 +114,18 @@ def _arrays(trace: Trace, gradients: bool) -> dict[str, Array]:
 
 def _relative(a: Array, b: Array) -> Array:
     """|a - b| over the largest finite value of both; inf where only one is not finite."""
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    finite = np.isfinite(a) & np.isfinite(b)
-    scale = max(float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) for values in (a, b))
-    difference = np.abs(np.where(finite, a, 0.0) - np.where(finite, b, 0.0))
+    xp = array_namespace(a)
+    same = (a == b) | (xp.isnan(a) & xp.isnan(b))
+    finite = xp.isfinite(a) & xp.isfinite(b)
+    scale = max(map(_largest_finite, (a, b)))
+    difference = xp.abs(xp.where(finite, a, 0.0) - xp.where(finite, b, 0.0))
     if scale > 0.0:
         difference = difference / scale
-    return np.where(same, 0.0, np.where(finite, difference, np.inf))
+    return xp.where(same, 0.0, xp.where(finite, difference, np.inf))
+
+
+def _largest_finite(values: Array) -> float:
+    xp = array_namespace(values)
+    if not values.size:
+        return 0.0
+    return float(xp.where(xp.isfinite(values), xp.abs(values), 0.0).max())

@@ -1,7 +1,7 @@
 """In how many directions a set of states varies: effective rank and participation ratio.
 
 Both take a matrix of N states of H units (any leading axes, joined), or a trace, of which they take
-the hidden states of all valid steps.
+the hidden states of all valid steps. Both are computed where the states lie, in float64.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.inspect.steps import on_host
+from minirnn.device import array_namespace
+from minirnn.inspect.host import fetch
 from minirnn.inspect.values import TraceValues
 
 Array = Any
@@ -25,15 +26,16 @@ def effective_rank(states: Array | TraceValues) -> float:
     EUSIPCO, definition 1). 0 for a matrix of zeros, or an empty one; NaN if a value is not finite.
     """
     matrix = _matrix(states)
-    if not np.isfinite(matrix).all():
+    xp = array_namespace(matrix)
+    largest = _largest(matrix)
+    if not math.isfinite(largest):
         return math.nan
-    largest = np.abs(matrix).max(initial=0.0)
     if largest == 0.0:
         return 0.0
-    singular = np.linalg.svd(matrix / largest, compute_uv=False)
+    singular = xp.linalg.svd(matrix / largest, compute_uv=False)
     p = singular / singular.sum()
     p = p[p > 0.0]  # the limit of p ln p is 0
-    return float(np.exp(-(p * np.log(p)).sum()))
+    return float(xp.exp(-(p * xp.log(p)).sum()))
 
 
 def participation_ratio(states: Array | TraceValues) -> float:
@@ -45,16 +47,15 @@ def participation_ratio(states: Array | TraceValues) -> float:
     a value is not finite.
     """
     matrix = _matrix(states)
-    if not np.isfinite(matrix).all():
+    xp = array_namespace(matrix)
+    largest = _largest(matrix)
+    if not math.isfinite(largest):
         return math.nan
-    if len(matrix) < 2:
-        return 0.0
-    largest = np.abs(matrix).max(initial=0.0)
-    if largest == 0.0:
+    if len(matrix) < 2 or largest == 0.0:
         return 0.0
     matrix = matrix / largest
     centred = matrix - matrix.mean(axis=0)
-    spread = np.abs(centred).max()
+    spread = float(xp.abs(centred).max())
     if spread <= 4.0 * np.finfo(np.float64).eps:
         return 0.0
     centred /= spread
@@ -62,11 +63,18 @@ def participation_ratio(states: Array | TraceValues) -> float:
     # of their squares; the smaller of the two products has the same ones.
     N, H = centred.shape
     covariance = centred.T @ centred if H <= N else centred @ centred.T
-    return float(np.trace(covariance) ** 2 / (covariance**2).sum())
+    trace, squares = fetch(xp.trace(covariance), (covariance**2).sum())
+    return trace**2 / squares
 
 
-def _matrix(states: Array | TraceValues) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _largest(matrix: Array) -> float:
+    """The largest magnitude: 0 of an empty matrix, NaN where a value is."""
+    return float(array_namespace(matrix).abs(matrix).max()) if matrix.size else 0.0
+
+
+def _matrix(states: Array | TraceValues) -> Array:
     if isinstance(states, TraceValues):
-        states = on_host(states.hidden)[states.valid]
-    array = np.asarray(on_host(states), dtype=np.float64)
+        states = states.hidden[states.valid]
+    xp = array_namespace(states) if hasattr(states, "dtype") else np  # lists will do too
+    array = xp.asarray(states, dtype=np.float64)
     return array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)

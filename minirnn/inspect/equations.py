@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from minirnn.device import array_namespace
 from minirnn.inspect.weight_gradients import rows
 from minirnn.kernels.cells.cell import Cell, LocalDerivative
 from minirnn.kernels.contract import Weights
@@ -24,10 +23,11 @@ Array = Any
 
 def state_jacobian(cell: Cell, local: LocalDerivative, weight_hh: Array) -> Array:
     """d state_t / d state_{t-1}, (B, S, S)."""
+    xp = array_namespace(weight_hh)
     B, H = next(iter(local.last.values())).shape
     S = H * len(cell.states)
-    jacobian = np.zeros((B, S, S), dtype=weight_hh.dtype)
-    units = np.arange(H)
+    jacobian = xp.zeros((B, S, S), dtype=weight_hh.dtype)
+    units = xp.arange(H)
     for row, new in enumerate(cell.states):
         above = slice(row * H, (row + 1) * H)
         for slot in cell.hidden_slots:
@@ -41,7 +41,8 @@ def state_jacobian(cell: Cell, local: LocalDerivative, weight_hh: Array) -> Arra
 def input_jacobian(cell: Cell, local: LocalDerivative, weight_ih: Array) -> Array:
     """d state_t / d x_t, (B, S, I)."""
     B, H = next(iter(local.last.values())).shape
-    jacobian = np.zeros((B, H * len(cell.states), weight_ih.shape[1]), dtype=weight_ih.dtype)
+    shape = (B, H * len(cell.states), weight_ih.shape[1])
+    jacobian = array_namespace(weight_ih).zeros(shape, dtype=weight_ih.dtype)
     for row, new in enumerate(cell.states):
         for slot in cell.input_slots:
             block = weight_ih[rows(cell.input_slots, slot, H)]

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.device import array_namespace
 from minirnn.inspect import steps
+from minirnn.inspect.host import fetch
 
 Array = Any
 
@@ -18,16 +20,17 @@ def norm(array: Array, axes: tuple[int, ...]) -> Array:
     Each slice is divided by its largest value first: the square of a gradient of 1e-170, which a
     long sequence has, would be zero.
     """
-    values = np.asarray(array, dtype=np.float64)
+    xp = array_namespace(array)
+    values = xp.asarray(array, dtype=np.float64)
     if values.size == 0:
-        return np.zeros([n for axis, n in enumerate(values.shape) if axis not in axes])
-    largest = np.abs(values).max(axis=axes, keepdims=True)
+        return xp.zeros(tuple(n for axis, n in enumerate(values.shape) if axis not in axes))
+    largest = xp.abs(values).max(axis=axes, keepdims=True)
     # A slice of zeros stays zero; one with an infinity or a NaN becomes that.
-    usable = np.isfinite(largest) & (largest > 0)
-    scale = np.where(usable, largest, 1.0)
-    squares = np.where(usable, values / scale, 0.0) ** 2
-    result = scale * np.sqrt(squares.sum(axis=axes, keepdims=True))
-    return np.where(usable, result, largest).squeeze(axis=axes)
+    usable = xp.isfinite(largest) & (largest > 0)
+    scale = xp.where(usable, largest, 1.0)
+    squares = xp.where(usable, values / scale, 0.0) ** 2
+    result = scale * xp.sqrt(squares.sum(axis=axes, keepdims=True))
+    return xp.where(usable, result, largest).squeeze(axis=axes)
 
 
 def by_distance(gradient: Array, lengths: Array, reverse: bool) -> Array:
@@ -36,17 +39,21 @@ def by_distance(gradient: Array, lengths: Array, reverse: bool) -> Array:
     Entry d is the root mean square, over the sequences with more than d steps, of the norm over
     units; D is the longest length. For sequences of one length it is `gradient_norms` read from
     the last step backwards, divided by sqrt(B).
+
+    `lengths` (B,) is the host's, wherever the gradient lies.
     """
+    xp = array_namespace(gradient)
     T, B = gradient.shape[:2]
     D = int(lengths.max()) if B else 0
     if D == 0:
-        return np.zeros(0)
+        return xp.zeros(0)
     distance = steps.distance(T, lengths, reverse)
-    aligned = np.zeros((D, B))
-    t, b = np.nonzero(distance >= 0)
-    aligned[distance[t, b], b] = norm(gradient, (2,))[t, b]
-    sequences = (lengths[None, :] > np.arange(D)[:, None]).sum(axis=1)
-    return norm(aligned, (1,)) / np.sqrt(sequences)
+    at = np.nonzero(distance >= 0)
+    t, b, d = (xp.asarray(indexes) for indexes in (*at, distance[at]))
+    aligned = xp.zeros((D, B))
+    aligned[d, b] = norm(gradient, (2,))[t, b]
+    sequences = xp.asarray((lengths[None, :] > np.arange(D)[:, None]).sum(axis=1))
+    return norm(aligned, (1,)) / xp.sqrt(sequences)
 
 
 def half_life(norms: Array, tiny: float) -> float:
@@ -57,13 +64,15 @@ def half_life(norms: Array, tiny: float) -> float:
     decay. 0 where a single step has a norm at all: it is gone within one step. NaN where nothing
     can be said: no norm anywhere, fewer than two steps, or a norm that is not finite.
     """
-    if not np.isfinite(norms).all():
+    xp = array_namespace(norms)
+    if not xp.isfinite(norms).all():
         return math.nan
-    at = np.flatnonzero(norms >= tiny)
+    at = xp.flatnonzero(norms >= tiny)
     if len(norms) < 2 or len(at) == 0:
         return math.nan
     if len(at) == 1:
         return 0.0
     from_mean = at - at.mean()
-    slope = -float(from_mean @ np.log(norms[at])) / float(from_mean @ from_mean)
+    fall, spread = fetch(from_mean @ xp.log(norms[at]), from_mean @ from_mean)
+    slope = -fall / spread
     return math.log(2.0) / slope if slope > 0.0 else math.inf

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from minirnn import functional
+from minirnn.device import array_namespace
 from minirnn.errors import ArgumentError, ShapeError, TraceError
+from minirnn.inspect.host import fetch, on_host
 from minirnn.inspect.norms import norm
 from minirnn.inspect.recording import record
 from minirnn.inspect.trace import Trace
@@ -25,13 +27,14 @@ class Probe:
     """One forward and backward pass whose loss saw each sequence's last valid step only.
 
     loss        its value
-    prediction  (N, O), what the loss was taken of, for the N sequences that have a step
+    prediction  (N, O), what the loss was taken of, for the N sequences that have a step; on the
+                device of the model
     traces      of every recurrent layer and direction, with gradients
     parameters  {name: norm of the loss's gradient}, 0 where none arrived
     """
 
     loss: float
-    prediction: np.ndarray[Any, Any]
+    prediction: Array
     traces: tuple[Trace, ...]
     parameters: dict[str, float]
 
@@ -105,10 +108,7 @@ def gradient_probe(
             prediction, target = _at_last_step(model, output, inputs, targets, lengths)
             value = loss(prediction, target)
             value.backward()
-        norms = {
-            name: 0.0 if p.grad is None else float(norm(p.grad, tuple(range(p.grad.ndim))))
-            for name, p in parameters.items()
-        }
+        norms = _norms({name: parameter.grad for name, parameter in parameters.items()})
     finally:
         for name, parameter in parameters.items():
             parameter.grad = gradients[name]
@@ -117,7 +117,14 @@ def gradient_probe(
     traces = tuple(trace for trace in recording.traces if trace.has_gradients)
     if not traces:
         raise ArgumentError("model", repr(model), "a model whose loss passes a recurrent layer")
-    return Probe(value.item(), prediction.numpy(), traces, norms)
+    return Probe(value.item(), prediction.data, traces, norms)
+
+
+def _norms(gradients: dict[str, Array | None]) -> dict[str, float]:
+    """The norm of each gradient, 0 where there is none."""
+    there = {name: g for name, g in gradients.items() if g is not None}
+    norms = fetch(*[norm(g, tuple(range(g.ndim))) for g in there.values()])
+    return dict.fromkeys(gradients, 0.0) | dict(zip(there, norms, strict=True))
 
 
 def _at_last_step(
@@ -135,17 +142,19 @@ def _at_last_step(
     if targets.shape[: len(leading)] != leading:
         wanted = ", ".join(str(size) for size in leading)
         raise ShapeError("targets", f"shape {targets.shape}", f"({wanted}, ...), as the prediction")
-    taken = np.full(B, T) if lengths is None else np.asarray(lengths)
+    taken = np.full(B, T) if lengths is None else on_host(lengths)
     sequences = np.flatnonzero(taken > 0)
     if len(sequences) == 0:
         raise ArgumentError("lengths", "no step in any sequence", "a sequence with a step")
+    xp = array_namespace(output.data)
+    rows = xp.asarray(sequences)
     if every_step:
-        last = taken[sequences] - 1
-        at = (sequences, last) if swapped else (last, sequences)
+        last = xp.asarray(taken[sequences] - 1)
+        at = (rows, last) if swapped else (last, rows)
         return output[at], targets[at]
     if len(sequences) == B:
         return output, targets
-    return output[sequences], targets[sequences]
+    return output[rows], targets[rows]
 
 
 def _predicts_every_step(model: Any, output: Tensor, inputs: Tensor) -> bool:

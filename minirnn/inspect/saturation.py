@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from minirnn.device import array_namespace
 from minirnn.errors import ArgumentError
 from minirnn.inspect.source import activations
-from minirnn.inspect.steps import on_host
 
 if TYPE_CHECKING:
     from minirnn.inspect.trace import Trace
@@ -25,8 +23,8 @@ class GateSaturation:
     left        (H,) share at the low end: sigmoid < 0.1, tanh < -0.9, relu exactly 0 (switched off)
     right       (H,) share at the high end: sigmoid > 0.9, tanh > 0.9; a relu has none, so 0
 
-    NaN where the trace has no valid step. What an end means is the gate's own affair: a forget
-    gate at its right end remembers, and is well.
+    On the trace's device; NaN where the trace has no valid step. What an end means is the gate's
+    own affair: a forget gate at its right end remembers, and is well.
     """
 
     gate: str
@@ -61,19 +59,20 @@ def gate_saturation(
     if not 0.0 < low < high < 1.0:
         raise ArgumentError("low, high", f"{low}, {high}", "0 < low < high < 1")
     result: dict[str, GateSaturation] = {}
-    kinds = activations(trace.cell)
+    kinds, valid = activations(trace.cell), trace.valid
     for gate, array in trace.gates.items():
-        a = on_host(array)[trace.valid]  # (valid steps, H)
+        xp = array_namespace(array)
+        a = array[valid]  # (valid steps, H)
         if kinds[gate] == "sigmoid":
             ends = a < low, a > high
         elif kinds[gate] == "tanh":
             ends = a < -high, a > high
         elif kinds[gate] == "relu":
-            ends = a == 0.0, np.zeros_like(a, dtype=bool)
+            ends = a == 0.0, xp.zeros_like(a, dtype=bool)
         else:
             continue
         left, right = (
-            end.mean(axis=0) if len(end) else np.full(end.shape[1], np.nan) for end in ends
+            end.mean(axis=0) if len(end) else xp.full(end.shape[1], xp.nan) for end in ends
         )
         result[gate] = GateSaturation(gate, kinds[gate], left, right)
     return result

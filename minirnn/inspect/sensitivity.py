@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from minirnn.device import array_namespace
 from minirnn.inspect import steps
 from minirnn.inspect.norms import norm
 
@@ -26,11 +25,12 @@ def input_sensitivity(trace: Trace) -> Array:
     Raises: TraceError if the trace came from a file without its cell's equations.
     """
     T, B, H = trace.shape
-    result = np.zeros((T, B))
-    ends = steps.distance(T, trace.lengths, trace.reverse) == 0
-    moved = {state: np.zeros((B, H, H)) for state in trace.cell.states}  # d h_end / d state_t
+    xp = array_namespace(trace.weights.weight_hh)
+    result = xp.zeros((T, B))
+    ends = xp.asarray(steps.distance(T, trace.lengths, trace.reverse) == 0)
+    moved = {state: xp.zeros((B, H, H)) for state in trace.cell.states}  # d h_end / d state_t
     for t in range(T) if trace.reverse else range(T - 1, -1, -1):
-        moved["h"][ends[t]] = np.eye(H)
+        moved["h"] = xp.where(ends[t][:, None, None], xp.eye(H), moved["h"])
         moved, by_input = trace.carry_back(t, moved)
         result[t] = norm(by_input, (1, 2))
     return result

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
+
+from minirnn.inspect.host import fetch
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Tape, Weights
 
@@ -90,15 +94,17 @@ class TraceSource:
         Optimisers update weights in place and users fill a batch buffer again, so both are copied,
         as are the initial states. Cost: one read and one write of the arrays, and for
         a weight that is unchanged since its last copy (runs without training, both directions of
-        one x, nested recordings) one comparison, the copy being shared.
+        one x, nested recordings) one comparison, the copy being shared. On a GPU the comparisons
+        of one source wait for the device once.
         """
+        given = (*self.state, *self.weights, self.x if self.copy_x else None)
+        *copies, x = snapshots(given)
+        states = len(self.state)
         return replace(
             self,
-            x=snapshot(self.x) if self.copy_x else self.x,
-            state=tuple(snapshot(array) for array in self.state),
-            weights=Weights(
-                *(None if array is None else snapshot(array) for array in self.weights)
-            ),
+            x=self.x if x is None else x,
+            state=tuple(copies[:states]),
+            weights=Weights(*copies[states:]),
         )
 
 
@@ -108,17 +114,34 @@ _copies: WeakValueDictionary[int, Array] = WeakValueDictionary()
 _copies_lock = threading.Lock()
 
 
-def snapshot(array: Array) -> Array:
-    """A read-only copy of `array`; the one made before if that still equals it."""
+def snapshots(arrays: Sequence[Array | None]) -> list[Array | None]:
+    """Read-only copies of arrays of one device; those made before that still equal them."""
     with _copies_lock:
-        copy = _copies.get(id(array))
-    if (
-        copy is not None
+        before = [None if array is None else _copies.get(id(array)) for array in arrays]
+    return [
+        copy if array is None or same else _copied(array)
+        for array, copy, same in zip(arrays, before, _equal(arrays, before), strict=True)
+    ]
+
+
+def _equal(arrays: Sequence[Array | None], copies: Sequence[Array | None]) -> list[bool]:
+    """Whether each array equals its copy, where there are both; from a device in one transfer."""
+    equal: list[Any] = [
+        array is not None
+        and copy is not None
+        and type(array) is type(copy)
         and copy.shape == array.shape
         and copy.dtype == array.dtype
-        and bool((copy == array).all())
-    ):
-        return copy
+        and (copy == array).all()
+        for array, copy in zip(arrays, copies, strict=True)
+    ]
+    there = [k for k, each in enumerate(equal) if not isinstance(each, bool | np.bool_)]
+    for k, value in zip(there, fetch(*[equal[k] for k in there]), strict=True):
+        equal[k] = value != 0.0
+    return list(map(bool, equal))
+
+
+def _copied(array: Array) -> Array:
     copy = array.copy()
     if hasattr(copy, "setflags"):  # arrays of a device cannot be locked
         copy.setflags(write=False)

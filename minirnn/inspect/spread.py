@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minirnn.device import array_namespace
 from minirnn.inspect import steps
+from minirnn.inspect.host import fetch
 
 if TYPE_CHECKING:
     from minirnn.inspect.trace import Trace
@@ -21,7 +23,7 @@ class Spread:
     """The spread of a quantity between the sequences of a batch, in the quantity's own units.
 
     by_step     (T,) standard deviation over the sequences valid at each step, root mean square over
-                units (features); NaN where fewer than two sequences are valid
+                units (features), on the trace's device; NaN where fewer than two are valid
     at_end      the same over each sequence's last step; NaN with fewer than two sequences
     size        root mean square of the quantity itself, over all valid steps; NaN with none
     """
@@ -46,25 +48,29 @@ def spread_between_sequences(trace: Trace, of: str = "hidden") -> Spread:
     Raises: TraceError if the cell has no such state.
     """
     T = trace.shape[0]
-    values = np.asarray(trace.inputs if of == "inputs" else trace.state(of), dtype=np.float64)
-    valid = trace.valid
-    by_step = np.full(T, math.nan)
+    given = trace.inputs if of == "inputs" else trace.state(of)
+    xp = array_namespace(given)
+    values = xp.asarray(given, dtype=np.float64)
+    valid = steps.valid(T, trace.lengths)
+    by_step = xp.full(T, math.nan)
     for t in np.flatnonzero(valid.sum(axis=1) >= 2):
-        by_step[t] = _deviation(values[t, valid[t]])
-    ends = steps.distance(T, trace.lengths, trace.reverse) == 0
-    return Spread(by_step, _deviation(values[ends]), _root_mean_square(values[valid]))
+        by_step[t] = _deviation(values[t, xp.asarray(np.flatnonzero(valid[t]))])
+    ends = xp.asarray(steps.distance(T, trace.lengths, trace.reverse) == 0)
+    at_end, size = fetch(_deviation(values[ends]), _root_mean_square(values[trace.valid]))
+    return Spread(by_step, at_end, size)
 
 
-def _deviation(values: Array) -> float:
+def _deviation(values: Array) -> Array:
     """Of rows (N, F): standard deviation over rows, root mean square over columns."""
     if len(values) < 2:
-        return math.nan
+        return array_namespace(values).full((), math.nan)
     with np.errstate(invalid="ignore"):  # inf - inf
         return _root_mean_square(values - values.mean(axis=0))
 
 
-def _root_mean_square(values: Array) -> float:
+def _root_mean_square(values: Array) -> Array:
+    xp = array_namespace(values)
     if values.size == 0:
-        return math.nan
+        return xp.full((), math.nan)
     with np.errstate(over="ignore"):
-        return float(np.sqrt(np.mean(values**2)))
+        return xp.sqrt(xp.mean(values**2))

@@ -1,17 +1,20 @@
-"""Which steps belong to a sequence, and what came before each, in either direction."""
+"""Which steps belong to a sequence, and what came before each, in either direction.
+
+`lengths` may lie on either device; masks and distances are made where it lies.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from minirnn.device import array_namespace
 
 Array = Any
 
 
 def valid(T: int, lengths: Array) -> Array:
     """(T, B) bool: step t belongs to sequence b, which is t < lengths[b]."""
-    return np.arange(T)[:, None] < lengths[None, :]
+    return array_namespace(lengths).arange(T)[:, None] < lengths[None, :]
 
 
 def distance(T: int, lengths: Array, reverse: bool) -> Array:
@@ -19,9 +22,10 @@ def distance(T: int, lengths: Array, reverse: bool) -> Array:
 
     That is step lengths - 1 going forward and step 0 in reverse; -1 where t is no step of it.
     """
-    t = np.arange(T)[:, None]
-    steps = np.broadcast_to(t, (T, len(lengths))) if reverse else lengths[None, :] - 1 - t
-    return np.where(valid(T, lengths), steps, -1)
+    xp = array_namespace(lengths)
+    t = xp.arange(T)[:, None]
+    steps = xp.broadcast_to(t, (T, len(lengths))) if reverse else lengths[None, :] - 1 - t
+    return xp.where(valid(T, lengths), steps, -1)
 
 
 def previous(states: Array, initial: Array, lengths: Array, reverse: bool) -> Array:
@@ -30,13 +34,14 @@ def previous(states: Array, initial: Array, lengths: Array, reverse: bool) -> Ar
     Going forward the predecessor of t is t-1, in reverse t+1; before its first step a sequence has
     its initial state (B, H).
     """
+    xp = array_namespace(states)
     T = states.shape[0]
-    before = np.zeros_like(states)
+    before = xp.zeros_like(states)
     if T == 0:
         return before
     if reverse:
         before[:-1] = states[1:]
-        taken = np.flatnonzero(lengths > 0)
+        taken = xp.flatnonzero(lengths > 0)
         before[lengths[taken] - 1, taken] = initial[taken]
     else:
         before[1:] = states[:-1]
@@ -52,9 +57,4 @@ def previous_at(t: int, states: Array, initial: Array, lengths: Array, reverse: 
         return initial if t == 0 else states[t - 1]
     if t == T - 1:
         return initial
-    return np.where((lengths == t + 1)[:, None], initial, states[t + 1])
-
-
-def on_host(array: Array) -> np.ndarray[Any, Any]:
-    """The array in the host's memory, which for a NumPy array is itself."""
-    return array.get() if hasattr(array, "get") else np.asarray(array)
+    return array_namespace(states).where((lengths == t + 1)[:, None], initial, states[t + 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from minirnn.inspect.steps import on_host
+from minirnn.inspect.host import fetch
 
 if TYPE_CHECKING:
     from minirnn.inspect.trace import Trace
@@ -21,7 +21,7 @@ def summary(trace: Trace) -> dict[str, Any]:
     valid = trace.valid
     norms = half_lives = None
     if trace.has_gradients:
-        norms = {s: [_number(v) for v in trace.gradient_norms(s)] for s in trace.cell.states}
+        norms = {s: [_number(v) for v in fetch(trace.gradient_norms(s))] for s in trace.cell.states}
         half_lives = {s: _number(trace.half_life(s)) for s in trace.cell.states}
     return {
         "name": trace.name,
@@ -33,8 +33,8 @@ def summary(trace: Trace) -> dict[str, Any]:
         "shape": {"T": T, "B": B, "I": int(trace.weights.weight_ih.shape[1]), "H": H},
         "dtype": trace.dtype.name,
         "lengths": [int(length) for length in trace.lengths],
-        "gates": {name: _range(on_host(array)[valid]) for name, array in trace.gates.items()},
-        "states": {name: _range(on_host(array)[valid]) for name, array in trace.states.items()},
+        "gates": {name: _range(array[valid]) for name, array in trace.gates.items()},
+        "states": {name: _range(array[valid]) for name, array in trace.states.items()},
         "gradient_norms": norms,
         "half_life": half_lives,
     }
@@ -43,11 +43,8 @@ def summary(trace: Trace) -> dict[str, Any]:
 def _range(values: Any) -> dict[str, float | str] | None:
     if values.size == 0:
         return None
-    return {
-        "min": _number(values.min()),
-        "mean": _number(values.mean(dtype="float64")),
-        "max": _number(values.max()),
-    }
+    found = fetch(values.min(), values.mean(dtype="float64"), values.max())
+    return dict(zip(("min", "mean", "max"), map(_number, found), strict=True))
 
 
 def _number(value: float) -> float | str:

@@ -2,7 +2,8 @@
 
 Dimensions: T steps, B sequences, I inputs, H units, S = H times the number of states. All arrays
 are time-major, in the layer's dtype, and indexed by the input's time in either direction.
-Everything is zero outside `valid` and enters no norm.
+Everything is zero outside `valid` and enters no norm. What is computed from a trace on a GPU is
+computed there and stays there, small vectors like `gradient_norms` too; numbers are Python's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from minirnn.errors import ArgumentError, TraceError
 from minirnn.inspect import equations, norms, steps, weight_gradients
 from minirnn.inspect.compare import TraceComparison, compare
+from minirnn.inspect.host import on_host
 from minirnn.inspect.source import CellNames
 from minirnn.inspect.values import STATE_NAMES, TraceValues
 from minirnn.kernels.cells.cell import Cell, LocalDerivative
@@ -62,8 +64,9 @@ class Trace(TraceValues):
         with np.errstate(over="ignore", invalid="ignore"):
             local = self._local_derivative(cell, at)
             result = equations.state_jacobian(cell, local, self.weights.weight_hh)
-        result[self.lengths <= at] = np.eye(result.shape[1], dtype=result.dtype)
-        return result
+        xp = self._xp
+        ended = (self._lengths <= at)[:, None, None]
+        return xp.where(ended, xp.eye(result.shape[1], dtype=result.dtype), result)
 
     def input_jacobian(self, t: int) -> Array:
         """d state_t / d x_t, (B, S, I), zero outside `valid`. Raises: as `jacobian`."""
@@ -71,7 +74,7 @@ class Trace(TraceValues):
         with np.errstate(over="ignore", invalid="ignore"):
             local = self._local_derivative(cell, at)
             result = equations.input_jacobian(cell, local, self.weights.weight_ih)
-        result[self.lengths <= at] = 0
+        result[self._lengths <= at] = 0
         return result
 
     def carry_back(self, t: int, rows: dict[str, Array]) -> tuple[dict[str, Array], Array]:
@@ -87,10 +90,10 @@ class Trace(TraceValues):
         with np.errstate(over="ignore", invalid="ignore"):
             local = self._local_derivative(cell, at)
             before, into_x = equations.carry_back(cell, local, self.weights, rows)
-        on = (self.lengths > at)[:, None, None]
+        on, where = (self._lengths > at)[:, None, None], self._xp.where
         return (
-            {name: np.where(on, before[name], rows[name]) for name in before},
-            np.where(on, into_x, 0),
+            {name: where(on, before[name], rows[name]) for name in before},
+            where(on, into_x, 0),
         )
 
     @property
@@ -128,7 +131,7 @@ class Trace(TraceValues):
         """
         measured = self._norms_by_distance(state)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return np.where(measured[:1] > 0.0, measured / measured[:1], np.nan)
+            return self._xp.where(measured[:1] > 0.0, measured / measured[:1], np.nan)
 
     def half_life(self, state: str = "hidden") -> float:
         """Steps in which the gradient's norm halves, going back from each sequence's last step.
@@ -164,6 +167,9 @@ class Trace(TraceValues):
     def compare(self, other: Trace) -> TraceComparison:
         """Where two traces differ most: gate, step, sequence, unit.
 
+        Run against run, CPU against GPU. It is computed on this trace's device; where `other` is on
+        another, its arrays come over one at a time.
+
         Raises: ArgumentError if the cells have other names, states or slots, or the directions
         differ; ShapeError if the shapes or lengths do.
         """
@@ -172,7 +178,7 @@ class Trace(TraceValues):
     # Into files and other forms.
 
     def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
-        """All that the trace holds, as NumPy arrays by path.
+        """All that the trace holds, as NumPy arrays by path; from a GPU they are copied.
 
         The path of an array is its attribute, and its key after a dot: "gates.forget", "states.h",
         "grad_states.h" (= grad_hidden), "grad_slots.forget", "direct_grad_hidden", "inputs",
@@ -192,7 +198,7 @@ class Trace(TraceValues):
         flat = {
             f"{group}.{key}": a for group, arrays in groups.items() for key, a in arrays.items()
         }
-        return {path: steps.on_host(array) for path, array in {**flat, **single}.items()}
+        return {path: on_host(array) for path, array in {**flat, **single}.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """A summary fit for JSON: what ran, on what shapes, the norms and half-lives."""
@@ -249,7 +255,7 @@ class Trace(TraceValues):
     def _local_derivative(self, cell: Cell, t: int) -> LocalDerivative:
         record = self._forward()
         last = {
-            name: steps.previous_at(t, array, self.initial_state[name], self.lengths, self.reverse)
+            name: steps.previous_at(t, array, self.initial_state[name], self._lengths, self.reverse)
             for name, array in record.states.items()
         }
         stored = {name: array[t] for name, array in record.gates.items()}

@@ -3,6 +3,9 @@
 Dimensions: T steps, B sequences, I inputs, H units, S = H times the number of states. All arrays
 are time-major, in the layer's dtype, and indexed by the input's time in either direction.
 Everything is zero outside `valid` and enters no norm.
+
+All of it lies on the device that the layer ran on, and so does all that is computed from it, but
+for `lengths`, which are the host's like shapes are, and numbers, which are Python's.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minirnn.device import array_namespace, device_of
 from minirnn.errors import TraceError
 from minirnn.inspect import steps
+from minirnn.inspect.host import on_host
 from minirnn.inspect.memory import buffer_sizes, read_only
 from minirnn.inspect.source import CellNames, TraceSource
 from minirnn.kernels.cells.cell import Cell
@@ -34,7 +39,7 @@ class TraceValues:
         cell                the cell whose equations ran
         initial_state       {state: (B, H)}
         weights             `Weights`, as they were when the layer ran
-        lengths             (B,) int64, the steps of each sequence
+        lengths             (B,) int64, the steps of each sequence; a NumPy array on any device
     """
 
     def __init__(self, source: TraceSource, call: int) -> None:
@@ -49,11 +54,12 @@ class TraceValues:
         )
         self.weights: Weights = source.weights
         T, B = source.x.shape[:2]
-        lengths = np.full(B, T) if source.lengths is None else source.lengths
+        lengths = np.full(B, T) if source.lengths is None else on_host(source.lengths)
         self.lengths: np.ndarray[Any, np.dtype[np.int64]] = np.array(lengths, dtype=np.int64)
         self._x: Array = source.x
         self._tape: Tape | None = source.tape
         self._record: Record | None = None
+        self._lengths_there: Array | None = None
 
     # What the layer was given.
 
@@ -80,9 +86,14 @@ class TraceValues:
         return dtype
 
     @property
+    def device(self) -> str:
+        """The device that the layer ran on, "cpu" or "cuda"."""
+        return device_of(self.weights.weight_hh)
+
+    @property
     def valid(self) -> Array:
         """(T, B) bool: the steps that belong to a sequence."""
-        return steps.valid(self.shape[0], self.lengths)
+        return steps.valid(self.shape[0], self._lengths)
 
     @property
     def inputs(self) -> Array:
@@ -222,12 +233,24 @@ class TraceValues:
     def _before(self, state: str) -> Array:
         """(T, B, H): the state that entered each step."""
         after = self._forward().states[state]
-        return steps.previous(after, self.initial_state[state], self.lengths, self.reverse)
+        return steps.previous(after, self.initial_state[state], self._lengths, self.reverse)
 
     def _masked(self, array: Array) -> Array:
         if (self.lengths == self.shape[0]).all():
             return array
-        return np.where(self.valid[:, :, None], array, array.dtype.type(0))
+        return self._xp.where(self.valid[:, :, None], array, array.dtype.type(0))
+
+    @property
+    def _xp(self) -> Any:
+        """The module whose functions work on the trace's arrays."""
+        return array_namespace(self.weights.weight_hh)
+
+    @property
+    def _lengths(self) -> Array:
+        """`lengths` where the arrays lie."""
+        if self._lengths_there is None:
+            self._lengths_there = self._xp.asarray(self.lengths)
+        return self._lengths_there
 
     def _of(self, arrays: dict[str, Array], key: str, what: str) -> Array:
         if key not in arrays:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.device import array_namespace
 from minirnn.inspect.norms import norm
 
 Array = Any
@@ -22,7 +23,8 @@ def grad_input(
 ) -> Array:
     """dL/dx_t = sum over slots fed by x of dL/dz_t W_ih, (T, B, I)."""
     T, B, H = grad_slots[input_slots[0]].shape
-    total = np.zeros((T, B, weight_ih.shape[1]), dtype=weight_ih.dtype)
+    xp = array_namespace(weight_ih)
+    total = xp.zeros((T, B, weight_ih.shape[1]), dtype=weight_ih.dtype)
     for slot in input_slots:
         total += grad_slots[slot] @ weight_ih[rows(input_slots, slot, H)]
     return total
@@ -35,14 +37,15 @@ def share_norms(grad_slots: dict[str, Array], slots: tuple[str, ...], fed: Array
     `fed` (T, B, N) at t: x_t for weight_ih, the state before t for weight_hh. For a bias `fed` is
     None and the share is the sum of dL/dz_t.
     """
+    xp = array_namespace(grad_slots[slots[0]])
     T = grad_slots[slots[0]].shape[0]
-    shares = np.zeros((len(slots), T))
+    shares = xp.zeros((len(slots), T))
     for k, slot in enumerate(slots):
-        gradient = np.asarray(grad_slots[slot], dtype=np.float64)
+        gradient = xp.asarray(grad_slots[slot], dtype=np.float64)
         with np.errstate(over="ignore", invalid="ignore"):  # a network that diverged
             if fed is None:
                 shares[k] = norm(gradient.sum(axis=1), (1,))
                 continue
             for t in range(T):
-                shares[k, t] = norm(gradient[t].T @ np.asarray(fed[t], np.float64), (0, 1))
+                shares[k, t] = norm(gradient[t].T @ xp.asarray(fed[t], dtype=np.float64), (0, 1))
     return norm(shares, (0,))
