@@ -1,0 +1,106 @@
+"""Handing arrays to other libraries: DLPack, and CUDA's array interface.
+
+The capsules are NumPy's own with the device written over, so a library that looks at the device, as
+it should, refuses them as it refuses a GPU's memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from . import memory, transfers
+from .array import ndarray, place, to_host
+
+_CPU, _CUDA = 1, 2
+
+
+class _Tensor(ctypes.Structure):
+    # The head of DLManagedTensor, which is all that is written over.
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+    ]
+
+
+_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer.restype = ctypes.POINTER(_Tensor)
+_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+
+
+def _mark(capsule: object, device: int) -> object:
+    _pointer(capsule, b"dltensor").contents.device_type = device
+    return capsule
+
+
+def capsule(a: ndarray, dl_device: tuple[int, int] | None, copy: bool | None) -> object:
+    """The array as a DLPack capsule on the device, or copied to the host where that is asked."""
+    if dl_device is not None and dl_device[0] == _CPU:
+        if copy is False:
+            raise ValueError("Cannot transfer to CPU without a copy")
+        return to_host(a, "dlpack").__dlpack__()
+    if dl_device is not None and tuple(dl_device) != (_CUDA, 0):
+        raise BufferError(f"Cannot export to the device {dl_device}")
+    cells = a.copy()._cells if copy else a._cells
+    return _mark(cells.__dlpack__(), _CUDA)
+
+
+class _Exporter:
+    def __init__(self, capsule: object):
+        self._capsule = capsule
+
+    def __dlpack__(self, **_options):
+        return self._capsule
+
+    def __dlpack_device__(self):
+        return (_CPU, 0)
+
+
+def from_dlpack(array, *, device=None, copy=None):
+    """`cupy.from_dlpack`: without a copy where it can be. Raises: RuntimeError for the host's."""
+    if hasattr(array, "__dlpack_device__"):
+        kind = array.__dlpack_device__()[0]
+        if kind == _CPU and device is not None and device[0] == _CUDA:
+            from .creation import array as send
+
+            return send(np.from_dlpack(array))
+        made = array.__dlpack__()
+    else:
+        made = array
+    if _pointer(made, b"dltensor").contents.device_type != _CUDA:
+        raise RuntimeError(
+            "CuPy is built against CUDA, different from the backend that backs the incoming "
+            "DLPack tensor"
+        )
+    host = np.from_dlpack(_Exporter(_mark(made, _CPU)))
+    taken = _unowned(host, array)
+    return taken.copy() if copy else taken
+
+
+def _unowned(host: np.ndarray, owner: object) -> ndarray:
+    block = memory.UnownedMemory(host, owner)
+    taken = ndarray.__new__(ndarray)
+    taken.base = None
+    taken._memory = block
+    offset = host.ctypes.data - block.ptr
+    taken._cells = np.ndarray(host.shape, host.dtype, block.bytes, offset, host.strides)
+    return taken
+
+
+def from_interface(other) -> ndarray:
+    """An array of another library on the same device, by `__cuda_array_interface__`."""
+    described = other.__cuda_array_interface__
+    dtype = np.dtype(described["typestr"])
+
+    class _Host:
+        __array_interface__ = {
+            "shape": described["shape"], "typestr": dtype.str, "version": 3,
+            "data": (described["data"][0], False), "strides": described.get("strides"),
+        }  # fmt: skip
+
+    return _unowned(np.asarray(_Host()), other)
+
+
+__all__ = ["capsule", "from_dlpack", "from_interface", "place", "transfers"]

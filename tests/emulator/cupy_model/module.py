@@ -1,0 +1,46 @@
+"""The modules that take CuPy's place in `sys.modules`."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import numpy as np
+
+from . import array, functions, interchange, names
+
+
+def modules() -> dict[str, types.ModuleType]:
+    """The model's modules by the name they are imported by."""
+    cupy = types.ModuleType("cupy", "A model of CuPy: see tests/emulator/cupy_model.")
+    cupy.__path__ = []  # a package, so that its submodules can be imported
+    cupy.__version__ = "14.2.0"
+    for name, value in array.namespace.items():
+        setattr(cupy, name, value)
+    cupy.from_dlpack = interchange.from_dlpack
+    made = {"cupy": cupy}
+    for name, table in (("linalg", names.LINALG), ("fft", names.FFT)):
+        made[f"cupy.{name}"] = functions.submodule(name, table, getattr(np, name))
+    made |= _machine()
+    for name, module in made.items():
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(made[parent], child, module)
+    return made
+
+
+def _machine() -> dict[str, types.ModuleType]:
+    return {}
+
+
+def install() -> None:
+    """Put the model in CuPy's place. Raises: RuntimeError if the real one is loaded already."""
+    loaded = sys.modules.get("cupy")
+    if loaded is not None and not is_model(loaded):
+        raise RuntimeError("the real cupy is loaded already: install the emulator before")
+    if loaded is None:
+        sys.modules.update(modules())
+
+
+def is_model(module: types.ModuleType) -> bool:
+    return getattr(module, "ndarray", None) is array.ndarray
