@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from minirnn.device import Array
+from minirnn.device import Array, check_beside
 from minirnn.errors import DTypeError, ShapeError, TapeError
 
 
@@ -149,8 +149,8 @@ def run_backward(origin: Origin, gradient: Array) -> None:
     Nodes are released as they are passed. The leaves are written at the end, so if an operation
     fails no leaf has half of a sum.
 
-    Raises: TapeError if any part of the tape was used before; ShapeError or DTypeError if an
-    operation returns a gradient that does not fit its input.
+    Raises: TapeError if any part of the tape was used before; ShapeError, DTypeError or DeviceError
+    if an operation returns a gradient that does not fit its input.
     """
     node, index, _, _ = origin
     order = _claim(node)
@@ -172,6 +172,8 @@ def add_to_leaves(sums: dict[Leaf, Array]) -> None:
     with _lock:
         for leaf, total in sums.items():
             if leaf.grad is not None:
+                if type(leaf.grad) is not type(total):
+                    check_beside(leaf.grad, total, "grad")
                 total += leaf.grad
             leaf.grad = total
 
@@ -223,6 +225,8 @@ def _propagate(node: Node, sums: dict[Leaf, Array]) -> None:
             parent.gradients[index] = gradient if held is None else held + gradient
         else:
             _check(node.name, gradient, edge.data.shape, edge.data.dtype)
+            if type(gradient) is not type(edge.data):  # a leaf that was moved after forward
+                check_beside(gradient, edge.data, f"gradient of {node.name!r}")
             if edge in sums:
                 sums[edge] += gradient
             else:

@@ -6,7 +6,9 @@
     x.grad                       # an array of x's shape and dtype
 
 float32 and float64 never mix: that is a DTypeError, not a promotion. Python numbers adopt the
-dtype of the tensor they meet; NumPy scalars and arrays keep theirs.
+dtype of the tensor they meet; NumPy scalars and arrays keep theirs. Nor do devices mix: arrays on
+the CPU (NumPy's) and on the GPU (CuPy's) meet in a DeviceError, not in a silent copy; numbers, and
+lists of them, go where they are used.
 """
 
 from __future__ import annotations
@@ -17,8 +19,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minirnn.device import FLOATS, Array, array_namespace, device_of, to_array, wrong_dtype
-from minirnn.errors import ArgumentError, DTypeError, ShapeError, TapeError
+from minirnn.device import (
+    FLOATS,
+    Array,
+    array_namespace,
+    check_beside,
+    device_of,
+    has_no_device,
+    to_array,
+    to_device,
+    wrong_dtype,
+)
+from minirnn.errors import ArgumentError, DeviceError, DTypeError, ShapeError, TapeError
 from minirnn.tape import (
     Backward,
     Edge,
@@ -42,13 +54,19 @@ class Tensor:
     """An array, its gradient, and its place on the tape.
 
     `data` is float32 or float64; or integer or boolean, which can take no gradient. An array is
-    held as it is, not copied; Python floats and lists of them become float32, and numbers inside
-    lists that are NumPy's keep their dtype. `grad` is None or an array like `data`; backward adds
-    to it, and setting it to None clears it. Write to `data` in place only (`t.data[...] = ...`),
-    and not between a forward and its backward.
+    held as it is, not copied: NumPy's, CuPy's, and the memory of another library's (PyTorch, JAX,
+    whatever offers DLPack or `__cuda_array_interface__`), on the CPU or the GPU. Python floats and
+    lists of them become float32, and numbers inside lists that are NumPy's keep their dtype. `grad`
+    is None or an array like `data`; backward adds to it, and setting it to None clears it. Write to
+    `data` in place only (`t.data[...] = ...`), and not between a forward and its backward.
+
+    Other libraries take a tensor's memory, without a copy, by `from_dlpack(tensor)`, or on the GPU
+    by `__cuda_array_interface__`; both refuse (TapeError) one that requires a gradient, unless
+    under `no_grad()`: hand over `tensor.detach()`.
 
     Raises: DTypeError (float16, complex, object, text, or an integer tensor that should require a
-    gradient), ShapeError (a ragged list), ArgumentError.
+    gradient), ShapeError (a ragged list), DeviceError (an array on some other device; a GPU's
+    without CuPy), ArgumentError.
     """
 
     __slots__ = (
@@ -130,17 +148,17 @@ class Tensor:
 
     @property
     def device(self) -> str:
-        """The device that holds the data."""
+        """The device that holds the data: "cpu" or "cuda"."""
         return device_of(self.data)
 
     def backward(self, gradient: Operand = None) -> None:
         """Add d self / d leaf to the `grad` of every leaf that requires a gradient.
 
-        gradient: dL/d self, of this tensor's shape and dtype; may be left out (1) if this tensor
-        has one element. The tape is freed on the way and serves once.
+        gradient: dL/d self, of this tensor's shape, dtype and device; may be left out (1) if this
+        tensor has one element. The tape is freed on the way and serves once.
 
         Raises: TapeError if this tensor needs no gradient or its tape (or a part of it) was used
-        before; ShapeError or DTypeError if `gradient` is missing or does not fit.
+        before; ShapeError, DTypeError or DeviceError if `gradient` is missing or does not fit.
         """
         data = self.data
         if not self._requires_grad:
@@ -155,7 +173,7 @@ class Tensor:
             start = array_namespace(data).empty(data.shape, data.dtype)
             start[...] = 1
         else:
-            start = as_tensor(gradient, data.dtype, "gradient").data
+            start = as_tensor(gradient, data.dtype, "gradient", data).data
             if start.shape != data.shape:
                 raise ShapeError("gradient", f"shape {start.shape}", f"{data.shape}")
         if self._origin is None:
@@ -169,9 +187,18 @@ class Tensor:
         result._truncated = self._truncated or self._origin is not None
         return result
 
+    def to(self, device: str) -> Tensor:
+        """As `functional.to_device`: this tensor itself if it is there, else a copy on `device`.
+
+        The copy is differentiable: gradients flow back to where this tensor is. A parameter stays
+        where it is; `Module.to` moves those.
+        """
+        return functional.to_device(self, device)
+
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The data as a NumPy array, shared where it lives on the CPU."""
-        return self.data if isinstance(self.data, np.ndarray) else self.data.get()
+        """The data as a NumPy array, shared where it lives on the CPU, a copy where it does not."""
+        array: np.ndarray[Any, Any] = to_device(self.data, "cpu")
+        return array
 
     def item(self) -> float | int | bool:
         """The single element as a Python number. Raises: ShapeError if there is not one."""
@@ -183,6 +210,8 @@ class Tensor:
     def __repr__(self) -> str:
         text = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
         parts = [text, f"dtype={self.dtype.name}"]
+        if self.device != "cpu":
+            parts.append(f"device={self.device!r}")
         if self._origin is not None:
             parts.append(f"from={self._origin[0].name!r}")
         elif self._requires_grad:
@@ -202,7 +231,35 @@ class Tensor:
                 "a NumPy function was given a tensor that requires a gradient, which it would "
                 "lose; use minirnn.functional, or say .numpy() to take the data alone"
             )
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
+        if not isinstance(self.data, np.ndarray):
+            hint = "Say .numpy() for a copy on the CPU"
+            raise DeviceError("tensor", f"one on {self.device!r}", "one on 'cpu'", hint)
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    # What other libraries ask for when they share an array's memory.
+
+    def __dlpack__(self, **options: Any) -> Any:
+        self._may_be_shared()
+        return self.data.__dlpack__(**options)  # orders our stream before the one in `options`
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self.data.__dlpack_device__()
+        return device
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        if isinstance(self.data, np.ndarray):  # as if it had no such attribute
+            raise AttributeError("__cuda_array_interface__ is of tensors on 'cuda'")
+        self._may_be_shared()
+        interface: dict[str, Any] = self.data.__cuda_array_interface__
+        return interface
+
+    def _may_be_shared(self) -> None:
+        if self._requires_grad and mode.enabled:
+            raise TapeError(
+                "a tensor that requires a gradient was handed to another library, where its tape "
+                "would end unseen; hand over .detach()"
+            )
 
     def __len__(self) -> int:
         if self.data.ndim == 0:
@@ -414,18 +471,32 @@ def _rebuild(data: Array, grad: Array | None, requires_grad: bool, truncated: bo
     return tensor
 
 
-def as_tensor(value: Operand, dtype: DTypeLike | None = None, argument: str = "value") -> Tensor:
+def as_tensor(
+    value: Operand,
+    dtype: DTypeLike | None = None,
+    argument: str = "value",
+    beside: Array | None = None,
+) -> Tensor:
     """`value` itself if it is a Tensor, else a Tensor around it; of `dtype` if that is given.
 
     Python numbers and lists of them adopt `dtype`; tensors, arrays and NumPy scalars must have it.
+    With `beside`, an array, likewise for its device: numbers go there, arrays must be there.
 
-    Raises: DTypeError, ShapeError or ArgumentError that names `argument`.
+    Raises: DTypeError, ShapeError, DeviceError or ArgumentError that names `argument`.
     """
     if isinstance(value, Tensor):
         if dtype is not None and value.data.dtype != dtype:
             raise wrong_dtype(argument, value.data.dtype, np.dtype(dtype))
+        if beside is not None and type(value.data) is not type(beside):
+            check_beside(value.data, beside, argument)
         return value
-    return constant(to_array(value, None if dtype is None else np.dtype(dtype), argument))
+    array = to_array(value, None if dtype is None else np.dtype(dtype), argument)
+    if beside is not None and type(array) is not type(beside):
+        if has_no_device(value):
+            array = to_device(np.asarray(array), device_of(beside), argument)
+        else:
+            check_beside(array, beside, argument)
+    return constant(array)
 
 
 def _check_differentiable(array: Array) -> None:

@@ -1,8 +1,10 @@
 """Functions of tensors, each with its gradient: what users build around a recurrent layer.
 
-Operands may be tensors, arrays of the same dtype, or Python numbers (which adopt the dtype). NaN
-and infinities travel through every function as IEEE 754 has it, without a warning: the doctor
-(`minirnn.diagnose`) says where they came from. Every function passes `minirnn.testing.gradcheck`.
+Operands may be tensors, arrays of the same dtype on the same device, or Python numbers (which adopt
+the dtype and go to the device). NaN and infinities travel through every function as IEEE 754 has
+it, without a warning: the doctor (`minirnn.diagnose`) says where they came from. Every function
+passes `minirnn.testing.gradcheck`. Where it says DTypeError, DeviceError is meant as well: arrays
+on two devices.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ from minirnn.functional.losses import (
     l1_loss,
     mse_loss,
 )
+from minirnn.functional.moving import to_device
 from minirnn.functional.noise import dropout
 from minirnn.functional.products import linear, matmul
 from minirnn.functional.recurrent import recurrent
@@ -117,6 +120,7 @@ __all__ = [
     "sum",
     "swapaxes",
     "tanh",
+    "to_device",
     "transpose",
     "unbind",
     "var",

@@ -8,10 +8,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minirnn.device import FLOATS, Array, array_namespace
+from minirnn.device import (
+    FLOATS,
+    Array,
+    array_namespace,
+    beside,
+    check_beside,
+    has_no_device,
+    to_device,
+)
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.functional.operands import elementwise, floating, numbers, pair, unbroadcast
-from minirnn.tensor import Operand, Tensor, apply, as_tensor
+from minirnn.tensor import Operand, Tensor, apply, as_tensor, constant
 
 Pair = tuple[Array | None, Array | None]
 
@@ -186,7 +194,15 @@ def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
     Raises: DTypeError (also if the condition is not boolean), ShapeError.
     """
     chosen = as_tensor(condition, np.bool_, "condition").data
+    first, second = a, b
     a, b = pair(a, b)
+    if type(chosen) is not type(a.data):
+        if has_no_device(condition):
+            chosen = beside(chosen, a.data)
+        elif has_no_device(first) and has_no_device(second):
+            a, b = constant(beside(a.data, chosen)), constant(beside(b.data, chosen))
+        else:
+            check_beside(chosen, a.data, "condition")
     xp = array_namespace(a.data)
     try:
         out = xp.where(chosen, a.data, b.data)
@@ -236,7 +252,8 @@ def clip(x: Operand, low: float | None, high: float | None) -> Tensor:
 def _bound(bound: float, dtype: np.dtype[np.generic], name: str) -> Array:
     if isinstance(bound, Tensor) or np.ndim(bound) != 0:
         raise ArgumentError(name, f"a {type(bound).__name__}", "a number or None")
-    return as_tensor(bound, dtype, name).data
+    # A scalar, which either device takes as an argument of its kernel.
+    return to_device(as_tensor(bound, dtype, name).data, "cpu")[()]
 
 
 def astype(x: Operand, dtype: DTypeLike) -> Tensor:

@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.device import Array, array_namespace
+from minirnn.device import (
+    Array,
+    array_namespace,
+    beside,
+    check_beside,
+    has_no_device,
+    python_numbers,
+)
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.functional.operands import floating
 from minirnn.tensor import Operand, Tensor, apply, as_tensor
@@ -16,18 +23,30 @@ def getitem(x: Operand, index: Any) -> Tensor:
     """x[index], as NumPy has it: integers, slices, None, ..., integer arrays, boolean masks.
 
     Basic indexes give a view. An element that an integer array takes several times gets the sum of
-    the gradients.
+    the gradients; on the GPU its terms are added in any order, so its last bits may vary from run
+    to run. There an array of indexes has to be on the GPU too, and is waited for, to be checked.
 
     Raises: ArgumentError if the index is out of range or does not fit, DTypeError if it is an array
-    of neither integers nor booleans.
+    of neither integers nor booleans, DeviceError if it is an array on another device.
     """
     x = as_tensor(x, None, "x")
     data = x.data
-    key = tuple(_plain(one) for one in index) if isinstance(index, tuple) else _plain(index)
+    if isinstance(index, tuple):
+        key: Any = tuple(_plain(one, data) for one in index)
+    else:
+        key = _plain(index, data)
+    if array_namespace(data) is not np:
+        _check_range(key, data.shape)
+    return take(x, key)
+
+
+def take(x: Tensor, key: Any) -> Tensor:
+    """x[key], for a key whose arrays lie on x's device, with indexes known to be in range."""
+    data = x.data
     try:
         out = data[key]
     except (IndexError, ValueError, TypeError) as error:
-        raise ArgumentError("index", f"{index!r} ({error})", f"an index of {data.shape}") from None
+        raise ArgumentError("index", f"{key!r} ({error})", f"an index of {data.shape}") from None
     shape, dtype = data.shape, data.dtype
     xp = array_namespace(data)
     repeats = _may_repeat(key)
@@ -46,15 +65,18 @@ def getitem(x: Operand, index: Any) -> Tensor:
 def embedding(weight: Operand, indices: Operand) -> Tensor:
     """Rows of `weight (N, E)` by number: `indices` of any shape (...) give (..., E).
 
+    On the GPU the indices are waited for, to be checked; and as in `getitem`, the gradients of a
+    row that is taken several times are added in any order.
+
     Raises: ShapeError if weight is no table; DTypeError if the indices are no integers;
-    ArgumentError if one is not in 0 <= index < N.
+    ArgumentError if one is not in 0 <= index < N; DeviceError if they are on another device.
     """
     weight = floating(weight, "weight")
     if weight.data.ndim != 2:
         raise ShapeError("weight", f"shape {weight.data.shape}", "two dimensions (N, E)")
-    rows = as_tensor(indices, None, "indices").data
+    rows = as_tensor(indices, None, "indices", weight.data).data
     check_indices(rows, weight.data.shape[0], "indices")
-    return getitem(weight, rows)
+    return take(weight, rows)
 
 
 def check_indices(indices: Array, count: int, argument: str) -> None:
@@ -65,14 +87,15 @@ def check_indices(indices: Array, count: int, argument: str) -> None:
     if indices.dtype.kind not in "iu":
         raise DTypeError(argument, indices.dtype.name, "integers")
     if indices.size:
-        lowest, highest = int(indices.min()), int(indices.max())
+        lowest, highest = python_numbers((indices.min(), indices.max()))
         if lowest < 0 or highest >= count:
             outside = lowest if lowest < 0 else highest
             raise ArgumentError(argument, f"a value of {outside}", f"0 <= value < {count}")
 
 
-def _plain(part: Any) -> Any:
-    """A part of an index without tensors and lists."""
+def _plain(part: Any, data: Array) -> Any:
+    """A part of an index of `data` without tensors and lists."""
+    given = part
     if isinstance(part, Tensor):
         part = part.data
     elif isinstance(part, list):
@@ -80,10 +103,46 @@ def _plain(part: Any) -> Any:
     kind = part.dtype.kind if hasattr(part, "dtype") else "i"
     if kind not in "iub":
         raise DTypeError("index", f"an array of {part.dtype.name}", "integers or booleans")
+    if hasattr(part, "dtype") and type(part) is not type(data) and not isinstance(part, np.generic):
+        if not has_no_device(given):
+            check_beside(part, data, "index")
+        part = beside(part, data)
     return part
+
+
+def _check_range(key: Any, shape: tuple[int, ...]) -> None:
+    """Check a key's arrays of integers, which CuPy would wrap around where NumPy raises.
+
+    Raises: ArgumentError.
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    widths = [_axes_of(part) for part in parts]
+    axis = 0
+    for part, width in zip(parts, widths, strict=True):
+        if part is Ellipsis:
+            axis += len(shape) - sum(widths)
+        elif _is_integer_array(part) and part.size and axis < len(shape):
+            lowest, highest = python_numbers((part.min(), part.max()))
+            if lowest < -shape[axis] or highest >= shape[axis]:
+                outside = highest if highest >= shape[axis] else lowest
+                wanted = f"-{shape[axis]} <= index < {shape[axis]} along axis {axis}"
+                raise ArgumentError("index", f"an index of {outside}", wanted)
+        axis += width
+
+
+def _axes_of(part: Any) -> int:
+    """How many axes a part of an index takes."""
+    if part is None or part is Ellipsis:
+        return 0
+    is_mask = hasattr(part, "dtype") and part.dtype == np.bool_
+    return int(part.ndim) if is_mask else 1
 
 
 def _may_repeat(key: Any) -> bool:
     """Whether the index may take an element twice: only arrays of integers can."""
     parts = key if isinstance(key, tuple) else (key,)
-    return any(isinstance(part, np.ndarray) and part.dtype.kind in "iu" for part in parts)
+    return any(_is_integer_array(part) for part in parts)
+
+
+def _is_integer_array(part: Any) -> bool:
+    return hasattr(part, "dtype") and not isinstance(part, np.generic) and part.dtype.kind in "iu"

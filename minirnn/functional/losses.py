@@ -2,6 +2,9 @@
 
 The shapes of prediction and target must be equal: (N,) against (N, 1) would broadcast to (N, N) and
 train a model towards the mean of the targets without a word. So nothing broadcasts here.
+
+On the GPU a label or a target out of range cannot raise an error without making every call wait
+for the GPU; there its loss and its gradient become NaN.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ Spread = Callable[[Array], Array]
 
 
 def mse_loss(prediction: Operand, target: Operand, *, reduction: Reduction = "mean") -> Tensor:
-    """(prediction - target)**2. Raises: ShapeError, DTypeError, ArgumentError."""
+    """(prediction - target)**2. Raises: ShapeError, DTypeError, DeviceError, ArgumentError."""
     prediction, target = _same_shape(prediction, target)
     with np.errstate(all="ignore"):
         error = prediction.data - target.data
@@ -34,7 +37,7 @@ def mse_loss(prediction: Operand, target: Operand, *, reduction: Reduction = "me
 def l1_loss(prediction: Operand, target: Operand, *, reduction: Reduction = "mean") -> Tensor:
     """|prediction - target|; the gradient at 0 is 0.
 
-    Raises: ShapeError, DTypeError, ArgumentError.
+    Raises: ShapeError, DTypeError, DeviceError, ArgumentError.
     """
     prediction, target = _same_shape(prediction, target)
     xp = array_namespace(prediction.data)
@@ -52,7 +55,7 @@ def huber_loss(
 
     Source: Huber, "Robust Estimation of a Location Parameter", Ann. Math. Statist. 35 (1964).
 
-    Raises: ShapeError, DTypeError; ArgumentError if delta is not positive.
+    Raises: ShapeError, DTypeError, DeviceError; ArgumentError if delta is not positive.
     """
     if isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 < delta < np.inf:
         raise ArgumentError("delta", repr(delta), "a positive number")
@@ -74,13 +77,17 @@ def binary_cross_entropy_with_logits(
 
     Computed as max(z, 0) - z y + log(1 + e**-|z|), which neither overflows nor takes log(0).
 
-    Raises: ShapeError, DTypeError; ArgumentError if a target lies outside 0 to 1.
+    Raises: ShapeError, DTypeError, DeviceError; ArgumentError (on the CPU) if a target lies outside
+    0 to 1.
     """
     logits, target = _same_shape(logits, target, "logits")
     z, y = logits.data, target.data
-    if ((y < 0) | (y > 1)).any():
-        raise ArgumentError("target", f"values from {y.min():g} to {y.max():g}", "0 <= target <= 1")
     xp = array_namespace(z)
+    outside = (y < 0) | (y > 1)
+    if xp is not np:
+        y = xp.where(outside, np.nan, y)
+    elif outside.any():
+        raise ArgumentError("target", f"values from {y.min():g} to {y.max():g}", "0 <= target <= 1")
     with np.errstate(all="ignore"):
         values = xp.maximum(z, 0) - z * y + xp.log1p(xp.exp(-xp.abs(z)))
         out, spread = _reduce(values, reduction, "logits")
@@ -96,20 +103,27 @@ def binary_cross_entropy_with_logits(
 def cross_entropy(logits: Operand, labels: Operand, *, reduction: Reduction = "mean") -> Tensor:
     """-log softmax(logits)[label]: logits (..., C), integer labels (...) in 0 <= label < C.
 
-    Raises: ShapeError, DTypeError (labels that are no integers); ArgumentError (a label outside).
+    Raises: ShapeError, DTypeError (labels that are no integers), DeviceError; ArgumentError (on the
+    CPU, a label outside).
     """
     logits = floating(logits, "logits")
     z = logits.data
-    target = as_tensor(labels, None, "labels")
+    target = as_tensor(labels, None, "labels", z)
     if z.ndim == 0 or target.data.shape != z.shape[:-1]:
         came = f"logits of shape {z.shape} and labels of shape {target.data.shape}"
         raise ShapeError("labels", came, "logits (..., C) and labels (...)")
     if target.data.dtype.kind not in "iu":
         raise DTypeError("labels", target.data.dtype.name, "integers, the number of each class")
-    check_indices(target.data, z.shape[-1], "labels")
     xp = array_namespace(z)
+    classes = z.shape[-1]
+    if xp is np:
+        check_indices(target.data, classes, "labels")
     index = target.data.astype(np.intp)[..., None]
     normaliser, weights = log_normaliser(z, (z.ndim - 1,))
+    if xp is not np:
+        outside = (index < 0) | (index >= classes)
+        normaliser = xp.where(outside, np.nan, normaliser)
+        weights = xp.where(outside, np.nan, weights)
     with np.errstate(all="ignore"):
         values = (normaliser - xp.take_along_axis(z, index, -1))[..., 0]
         out, spread = _reduce(values, reduction, "logits")
@@ -117,7 +131,10 @@ def cross_entropy(logits: Operand, labels: Operand, *, reduction: Reduction = "m
     def backward(g: Array) -> tuple[Array]:
         # d/dz (log sum e**z - z[label]) = softmax(z) - onehot(label)
         slope = weights  # in place: a backward runs once
-        xp.put_along_axis(slope, index, xp.take_along_axis(slope, index, -1) - 1, -1)
+        if xp is np:
+            np.put_along_axis(slope, index, np.take_along_axis(slope, index, -1) - 1, -1)
+        else:  # one pass, where writing to places is several
+            slope -= index == xp.arange(classes)
         slope *= spread(g)[..., None]
         return (slope,)
 
@@ -128,7 +145,7 @@ def _same_shape(
     prediction: Operand, target: Operand, name: str = "prediction"
 ) -> tuple[Tensor, Tensor]:
     prediction = floating(prediction, name)
-    target = as_tensor(target, prediction.data.dtype, "target")
+    target = as_tensor(target, prediction.data.dtype, "target", prediction.data)
     if prediction.data.shape != target.data.shape:
         raise ShapeError(
             "target",

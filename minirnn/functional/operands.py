@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minirnn.device import FLOATS, Array, wrong_dtype
+from minirnn.device import FLOATS, Array, beside, check_beside, has_no_device, wrong_dtype
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
-from minirnn.tensor import Axis, Operand, Tensor, as_tensor
+from minirnn.tensor import Axis, Operand, Tensor, as_tensor, constant
 
 
 def floating(x: Operand, argument: str = "x") -> Tensor:
@@ -21,21 +21,26 @@ def floating(x: Operand, argument: str = "x") -> Tensor:
 
 
 def pair(a: Operand, b: Operand, names: tuple[str, str] = ("a", "b")) -> tuple[Tensor, Tensor]:
-    """Two operands as tensors of one dtype; a Python number adopts the other's.
+    """Two operands as tensors of one dtype on one device; a Python number adopts the other's.
 
-    Raises: DTypeError if their dtypes differ.
+    Raises: DTypeError if their dtypes differ, DeviceError if their devices do.
     """
     if isinstance(a, Tensor):
         if not isinstance(b, Tensor):
-            return a, as_tensor(b, a.data.dtype, names[1])
+            return a, as_tensor(b, a.data.dtype, names[1], a.data)
     elif isinstance(b, Tensor) or type(a) in (float, int, bool):
         b = as_tensor(b, None, names[1])
-        return as_tensor(a, b.data.dtype, names[0]), b
+        return as_tensor(a, b.data.dtype, names[0], b.data), b
     else:
-        a = as_tensor(a, None, names[0])
-        return a, as_tensor(b, a.data.dtype, names[1])
+        first = as_tensor(a, None, names[0])
+        second = as_tensor(b, first.data.dtype, names[1], None if has_no_device(a) else first.data)
+        if type(first.data) is not type(second.data):  # numbers, which go to where the array is
+            first = constant(beside(first.data, second.data))
+        return first, second
     if b.data.dtype is not a.data.dtype and b.data.dtype != a.data.dtype:
         raise wrong_dtype(names[1], b.data.dtype, a.data.dtype)
+    if type(b.data) is not type(a.data):
+        check_beside(b.data, a.data, names[1])
     return a, b
 
 

@@ -56,10 +56,10 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
 
     One step on the tape for what `x @ weight.T + bias` does in three.
 
-    Raises: DTypeError, ShapeError.
+    Raises: DTypeError, ShapeError, DeviceError.
     """
     weight = floating(weight, "weight")
-    x = as_tensor(x, weight.data.dtype, "x")
+    x = as_tensor(x, weight.data.dtype, "x", weight.data)
     inputs, matrix = x.data, weight.data
     if matrix.ndim != 2:
         raise ShapeError("weight", f"shape {matrix.shape}", "two dimensions (O, I)")
@@ -70,7 +70,7 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     with np.errstate(all="ignore"):
         out = rows @ matrix.T
         if bias is not None:
-            bias = as_tensor(bias, matrix.dtype, "bias")
+            bias = as_tensor(bias, matrix.dtype, "bias", matrix)
             if bias.data.shape != matrix.shape[:1]:
                 raise ShapeError("bias", f"shape {bias.data.shape}", f"({matrix.shape[0]},)")
             out += bias.data

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minirnn.device import Array, array_namespace, wrong_dtype
+from minirnn.device import (
+    Array,
+    array_namespace,
+    beside,
+    check_beside,
+    has_no_device,
+    wrong_dtype,
+)
 from minirnn.errors import ArgumentError, ShapeError
 from minirnn.functional.operands import normal_axes, normal_axis, unbroadcast
-from minirnn.tensor import Axis, Operand, Tensor, apply, as_tensor
+from minirnn.tensor import Axis, Operand, Tensor, apply, as_tensor, constant
 
 
 def reshape(x: Operand, shape: int | Sequence[int]) -> Tensor:
@@ -194,12 +201,17 @@ def _same_kind(tensors: Sequence[Operand]) -> tuple[Tensor, ...]:
     if isinstance(tensors, Tensor) or not isinstance(tensors, list | tuple) or not tensors:
         came = "none" if isinstance(tensors, list | tuple) else f"a {type(tensors).__name__}"
         raise ArgumentError("tensors", came, "a list or tuple of at least one tensor")
-    parts = tuple(as_tensor(one, None, f"tensors[{i}]") for i, one in enumerate(tensors))
+    parts = [as_tensor(one, None, f"tensors[{i}]") for i, one in enumerate(tensors)]
     dtype = parts[0].data.dtype
     for index, part in enumerate(parts):
         if part.data.dtype != dtype:
             raise wrong_dtype(f"tensors[{index}]", part.data.dtype, dtype)
-    return parts
+        if type(part.data) is not type(parts[0].data):
+            if has_no_device(tensors[index]):
+                parts[index] = constant(beside(part.data, parts[0].data))
+            else:
+                check_beside(part.data, parts[0].data, f"tensors[{index}]")
+    return tuple(parts)
 
 
 def _cut(array: Array, sizes: Sequence[int], axis: int) -> list[Array]:
