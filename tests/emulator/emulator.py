@@ -33,10 +33,19 @@ def available() -> str | None:
     return None
 
 
-def install() -> None:
-    """Emulate from now on, in this process. Raises: RuntimeError if the real CuPy is loaded."""
+def install(kernels: bool = True) -> None:
+    """Emulate from now on, in this process. Calling it again does no harm.
+
+    Without `kernels` only CuPy's place is taken, and none of the project is imported.
+
+    Raises: RuntimeError if the real CuPy is loaded.
+    """
     module.install()
-    if _exists("minirnn.kernels.cuda.build") and importlib.util.find_spec("compile_cpp"):
+    if (
+        kernels
+        and _exists("minirnn.kernels.cuda.build")
+        and importlib.util.find_spec("compile_cpp")
+    ):
         from compile_cpp import EmulatedCompiler
 
         build = importlib.import_module("minirnn.kernels.cuda.build")
