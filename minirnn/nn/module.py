@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from minirnn.device import check_device
-from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.device import beside, check_device, to_array, to_device
+from minirnn.errors import ArgumentError, DTypeError, MinirnnError, ShapeError
 from minirnn.kernels.contract import Array
 from minirnn.tensor import Tensor
 
@@ -100,14 +100,18 @@ class Module:
         return [parameter for _, parameter in self.named_parameters()]
 
     def state_dict(self) -> dict[str, Array]:
-        """The parameters' values by name: copies, which later training does not change."""
+        """The parameters' values by name: copies, which later training does not change.
+
+        Each is an array on its parameter's device; any device's model can load it.
+        """
         return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Copy values into the parameters, in place, by name.
 
         `state_dict` maps every parameter's name, and nothing else, to an array (or Tensor, or
-        whatever offers `__array__`, such as a PyTorch tensor) of its exact shape and dtype.
+        another library's array, such as a PyTorch tensor) of its exact shape and dtype, on any
+        device: values are copied to where the parameter is.
 
         Raises: ShapeError, DTypeError, or (names missing or unexpected, or faults of several
         kinds) ArgumentError, which lists everything that is wrong; then nothing was changed.
@@ -119,7 +123,7 @@ class Module:
         arrays = {name: _array_of(value) for name, value in state_dict.items()}
         _check_state_dict(parameters, arrays)
         for name, parameter in parameters.items():
-            parameter.data[...] = arrays[name]
+            parameter.data[...] = beside(arrays[name], parameter.data)
 
     def train(self, mode: bool = True) -> Self:
         """Put this module and all below it into training mode (dropout acts); returns self."""
@@ -132,11 +136,23 @@ class Module:
         return self.train(False)
 
     def to(self, device: str) -> Self:
-        """Move the parameters to `device`; returns self.
+        """Move the parameters, with their gradients, to `device`, "cpu" or "cuda"; returns self.
 
-        Raises: DeviceError if there is no such device; it says which there are.
+        The parameters stay the same Tensors: an optimiser that holds them, made before or after,
+        goes on with them and takes its own arrays along. A tape recorded before the move cannot be
+        run backward after it.
+
+        Raises: DeviceError, which lists the devices, says what "cuda" lacks on this machine, or how
+        much memory; then nothing was moved.
         """
-        check_device(device)  # parameters live on the only device there is
+        check_device(device)
+        parameters = self.parameters()
+        moved = [
+            (to_device(p.data, device), None if p.grad is None else to_device(p.grad, device))
+            for p in parameters
+        ]
+        for parameter, (data, grad) in zip(parameters, moved, strict=True):
+            parameter.data, parameter.grad = data, grad
         return self
 
     def zero_grad(self) -> None:
@@ -179,9 +195,16 @@ def _array_of(value: Any) -> Any:
     """`value` as an array; None stands for what is none."""
     if isinstance(value, Tensor):
         return value.data
-    if hasattr(value, "__array__"):
+    if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
-    return None
+    if not any(hasattr(value, way) for way in ("__array__", "__dlpack__")):
+        return None
+    try:
+        return to_array(value, None, "state_dict")
+    except DTypeError:  # of a dtype that no parameter has: found where all faults are gathered
+        return value
+    except MinirnnError:
+        return None
 
 
 def _check_state_dict(parameters: Mapping[str, Tensor], arrays: Mapping[str, Any]) -> None:

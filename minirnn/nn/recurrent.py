@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minirnn.device import check_device
+from minirnn.device import check_device, to_device
 from minirnn.errors import ArgumentError, ShapeError
+from minirnn.exchange import share
 from minirnn.functional.noise import dropout as dropout_of
 from minirnn.functional.recurrent import recurrent
 from minirnn.functional.shaping import concatenate, stack, swapaxes, unbind
+from minirnn.gpu import cupy_array
 from minirnn.inspect.recording import active
 from minirnn.inspect.source import TraceSource
 from minirnn.kernels import cells
@@ -51,8 +53,9 @@ class Recurrent(Module):
                    keeps 6 H otherwise, and computes the gates again there: the same gradients, for
                    the operations of one more forward pass. A recording keeps everything anyway
     dtype          "float32" or "float64", of the parameters and of every input
-    device         "cpu"
-    rng            None, a seed, or a numpy Generator: for the parameters, then for dropout
+    device         "cpu" or "cuda", of the parameters and of every input; see also `to`
+    rng            None, a seed, or a numpy Generator: for the parameters, which are the same on
+                   both devices, then for dropout, whose masks are not
 
     Raises: ArgumentError, DTypeError or DeviceError that names the argument.
     """
@@ -84,7 +87,7 @@ class Recurrent(Module):
         self.bidirectional = boolean("bidirectional", bidirectional)
         self.recompute = boolean("recompute", recompute)
         self.dtype = float_dtype(dtype)
-        self.device = check_device(device)
+        where = check_device(device)
         self.rng = generator(rng)
         self.num_directions = 2 if bidirectional else 1
         if self.dropout > 0.0 and self.num_layers == 1:
@@ -97,11 +100,11 @@ class Recurrent(Module):
         # so that a parameter may be replaced by assignment.
         suffixes = ("", "_reverse")[: self.num_directions]
         self._names = tuple(
-            tuple(self._make_parameters(layer, suffix) for suffix in suffixes)
+            tuple(self._make_parameters(layer, suffix, where) for suffix in suffixes)
             for layer in range(self.num_layers)
         )
 
-    def _make_parameters(self, layer: int, suffix: str) -> tuple[str, ...]:
+    def _make_parameters(self, layer: int, suffix: str, device: str) -> tuple[str, ...]:
         H = self.hidden_size
         inputs = self.input_size if layer == 0 else self.num_directions * H
         rows_x, rows_h = len(self.cell.input_slots) * H, len(self.cell.hidden_slots) * H
@@ -112,9 +115,14 @@ class Recurrent(Module):
         if self.bias:
             shapes |= {"bias_ih": (rows_x,), "bias_hh": (rows_h,)}
         for name, shape in shapes.items():
-            parameter = uniform_parameter(self.rng, 1.0 / math.sqrt(H), shape, self.dtype)
+            parameter = uniform_parameter(self.rng, 1.0 / math.sqrt(H), shape, self.dtype, device)
             setattr(self, f"{name}_l{layer}{suffix}", parameter)
         return tuple(f"{name}_l{layer}{suffix}" for name in shapes)
+
+    @property
+    def device(self) -> str:
+        """Where the parameters are: "cpu" or "cuda"."""
+        return self.weight_ih_l0.device
 
     def weights(self, layer: int = 0, *, reverse: bool = False) -> Weights:
         """The parameters (Tensors) of one layer in one direction."""
@@ -132,21 +140,23 @@ class Recurrent(Module):
         state    initial states (L*D, B, H): one, or for a cell of several states a tuple (LSTM:
                  (h, c)); None is zeros
         lengths  (B,) integers, 0 <= length <= T: a sequence's own number of steps. Steps past it
-                 change no state, have zero output and no gradient. None is T for all
+                 change no state, have zero output and no gradient. None is T for all. They are
+                 looked at on the CPU: an array on the GPU is copied from there, and waited for
 
         Returns output (T, B, D*H), or (B, T, D*H), and the last states, shaped like `state`. In
         the reverse direction the last state is the one after step 0.
 
-        Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+        Raises: ShapeError, DTypeError, DeviceError (also for too little memory on the GPU) or
+        ArgumentError that names the argument.
         """
-        x = as_tensor(x, self.dtype, "x")
+        x = as_tensor(x, self.dtype, "x", self.__dict__["weight_ih_l0"].data)
         self._check_shape(x.data.shape)
         if self.batch_first:
             x = swapaxes(x, 0, 1)
         T, B, _ = x.data.shape
         if lengths is not None:
             lengths = _checked_lengths(lengths, T, B)
-        initial, truncated = self._initial_states(state, B)
+        initial, truncated = self._initial_states(state, B, x.data)
         recordings = active()
         calls = [recording.begin_call() for recording in recordings]
         keep: Keep | None = "record" if recordings else None
@@ -198,14 +208,14 @@ class Recurrent(Module):
             wanted += " with at least one sequence"
         raise ShapeError("x", f"shape {shape}", wanted, hint)
 
-    def _initial_states(self, state: Any, B: int) -> tuple[list[states.States], bool]:
+    def _initial_states(self, state: Any, B: int, like: Array) -> tuple[list[states.States], bool]:
         """The states at each level, and whether they were cut off a tape (truncated BPTT)."""
         names, H = self.cell.states, self.hidden_size
         levels = self.num_layers * self.num_directions
         if state is None:
             shape = (1, B, H) if levels == 1 else (B, H)
-            return [states.zero_states(len(names), shape, self.dtype)] * levels, False
-        given = states.given_states(state, names, (levels, B, H), self.dtype)
+            return [states.zero_states(len(names), shape, self.dtype, like)] * levels, False
+        given = states.given_states(state, names, (levels, B, H), self.dtype, like)
         truncated = any(each._truncated for each in given)
         if levels == 1:
             return [given], truncated
@@ -322,8 +332,11 @@ def _cell(cell: Cell | str) -> Cell:
 def _checked_lengths(lengths: Any, T: int, B: int) -> Array:
     if isinstance(lengths, Tensor):
         lengths = lengths.data
+    # On the CPU whatever the device, as PyTorch has them too: they decide what is launched, so they
+    # have to be known here, and most often are.
+    shared = lengths if cupy_array(lengths) else share(lengths, "lengths")
     try:
-        array = np.asarray(lengths)
+        array = np.asarray(lengths) if shared is None else to_device(shared, "cpu")
     except ValueError:
         raise ShapeError("lengths", "rows of several sizes", f"({B},), one per sequence") from None
     check_lengths(array, T, B)

@@ -11,46 +11,59 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.device import Array, array_namespace
 from minirnn.errors import ArgumentError, ShapeError
 from minirnn.tensor import Tensor, as_tensor, constant
 
 States = tuple[Tensor, ...]  # one Tensor per state of the cell
 
 
+def zero_states(count: int, shape: tuple[int, ...], dtype: np.dtype[Any], like: Array) -> States:
+    """`count` states of zeros, where `like` is: one array, as nobody writes into initial states."""
+    if isinstance(like, np.ndarray):
+        return _zero_states_on_cpu(count, shape, dtype)
+    # Not kept for the next call, which may run on another stream or GPU.
+    return (constant(array_namespace(like).zeros(shape, dtype)),) * count
+
+
 @lru_cache(maxsize=8)
-def zero_states(count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> States:
-    """`count` states of zeros: one array, since nobody writes into initial states."""
+def _zero_states_on_cpu(count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> States:
     zeros = np.zeros(shape, dtype)
     zeros.flags.writeable = False
     return (constant(zeros),) * count
 
 
 def given_states(
-    state: Any, names: tuple[str, ...], shape: tuple[int, int, int], dtype: np.dtype[Any]
+    state: Any,
+    names: tuple[str, ...],
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    like: Array,
 ) -> States:
     """Check what the caller gave: a (L*D, B, H) array, or a tuple of them for several states.
 
-    Raises: ArgumentError, ShapeError or DTypeError that names `state`.
+    Raises: ArgumentError, ShapeError, DTypeError or DeviceError (it is not where `like` is) that
+    names `state`.
     """
     if len(names) == 1:
         if isinstance(state, tuple):
             raise ArgumentError("state", f"a tuple of {len(state)}", f"one array {shape}")
-        return (_checked(state, "state", shape, dtype),)
+        return (_checked(state, "state", shape, dtype, like),)
     wanted = f"a tuple ({', '.join(names)}) of arrays {shape}"
     if not isinstance(state, tuple | list):
         raise ArgumentError("state", f"one {type(state).__name__}", wanted)
     if len(state) != len(names):
         raise ArgumentError("state", f"a {type(state).__name__} of {len(state)}", wanted)
     return tuple(
-        _checked(member, f"state {name!r}", shape, dtype)
+        _checked(member, f"state {name!r}", shape, dtype, like)
         for name, member in zip(names, state, strict=True)
     )
 
 
 def _checked(
-    value: Any, argument: str, shape: tuple[int, int, int], dtype: np.dtype[Any]
+    value: Any, argument: str, shape: tuple[int, int, int], dtype: np.dtype[Any], like: Array
 ) -> Tensor:
-    tensor = as_tensor(value, dtype, argument)
+    tensor = as_tensor(value, dtype, argument, like)
     if tensor.shape != shape:
         raise ShapeError(argument, f"shape {tensor.shape}", f"{shape}, which is (L*D, B, H)")
     return tensor

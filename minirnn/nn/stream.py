@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minirnn.device import array_namespace, check_beside
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.gpu import cupy_array
 from minirnn.kernels import kernel_set
 from minirnn.kernels.contract import Array, Weights, check_call
 from minirnn.nn import states
@@ -37,7 +39,7 @@ class Stream:
     def __init__(self, layer: Recurrent, batch: int = 1, state: Any = None) -> None:
         """Begin at `state` (L, B, H), or a tuple of them (LSTM: (h, c)); None is zeros.
 
-        Raises: ArgumentError, ShapeError or DTypeError that names the argument.
+        Raises: ArgumentError, ShapeError, DTypeError or DeviceError that names the argument.
         """
         if layer.bidirectional:
             wanted = "a layer of one direction: the other needs the end of the sequence first"
@@ -47,6 +49,8 @@ class Stream:
         self._shape = (self.batch, layer.input_size)
         weights = self._weights()
         kernels = kernel_set(layer.device)
+        self._like = weights[0].weight_ih  # an array of the kind that the stream works on
+        self._kind = type(self._like)
         levels = self._levels(state)
         self._steps = [
             kernels.Stream(layer.cell, start, level)
@@ -54,15 +58,18 @@ class Stream:
         ]
 
     def step(self, x: Array) -> Array:
-        """Advance by x (B, I), an array of the layer's dtype.
+        """Advance by x (B, I), an array of the layer's dtype on its device.
 
         Returns the last layer's h (B, H): memory of the stream, which the step after the next
         writes over. Copy what is to stay.
 
-        Raises: ShapeError or DTypeError; the stream stands where it stood.
+        Raises: ShapeError, DTypeError or DeviceError; the stream stands where it stood.
         """
-        if not (isinstance(x, np.ndarray) and x.flags.c_contiguous and x.flags.writeable):
-            x = np.array(x, order="C") if isinstance(x, np.ndarray) else self._refuse(x)
+        if type(x) is not self._kind:
+            x = self._checked(x)
+        flags = x.flags
+        if not (flags.c_contiguous and getattr(flags, "writeable", True)):
+            x = x.copy(order="C")
         if x.shape != self._shape:
             raise ShapeError("x", f"shape {x.shape}", f"{self._shape}, which is (B, I)")
         if x.dtype != self._layer.dtype:
@@ -77,7 +84,8 @@ class Stream:
 
         Assign to go on from others, or None to begin again at zeros.
         """
-        stacked = tuple(map(np.stack, zip(*[s.state for s in self._steps], strict=True)))
+        levels = zip(*[s.state for s in self._steps], strict=True)
+        stacked = tuple([array_namespace(each[0]).stack(each) for each in levels])
         return stacked[0] if len(stacked) == 1 else stacked
 
     @state.setter
@@ -88,13 +96,14 @@ class Stream:
     def refresh(self) -> None:
         """Take up the layer's parameters of now; the states stay.
 
-        Raises: ShapeError or DTypeError for a parameter that was replaced by one that does not fit;
-        the stream keeps the ones it had.
+        Raises: ShapeError or DTypeError for a parameter that was replaced by one that does not fit,
+        DeviceError for a layer that was moved; the stream keeps the ones it had.
         """
         layer, all_weights = self._layer, self._weights()
+        check_beside(all_weights[0].weight_ih, self._like, "weight_ih")
         width = layer.input_size
         for level, weights in zip(self._steps, all_weights, strict=True):
-            x = np.empty((1, self.batch, width), layer.dtype)
+            x = array_namespace(weights.weight_ih).empty((1, self.batch, width), layer.dtype)
             check_call(layer.cell, x, level.state, weights, None, "nothing")
             width = layer.hidden_size
         for level, weights in zip(self._steps, all_weights, strict=True):
@@ -112,11 +121,15 @@ class Stream:
         shape = (layer.num_layers, self.batch, layer.hidden_size)
         names = layer.cell.states
         if state is None:
-            given = states.zero_states(len(names), shape, layer.dtype)
+            given = states.zero_states(len(names), shape, layer.dtype, self._like)
         else:
-            given = states.given_states(state, names, shape, layer.dtype)
+            given = states.given_states(state, names, shape, layer.dtype, self._like)
         return list(zip(*[each.data for each in given], strict=True))
 
-    def _refuse(self, x: Any) -> Array:
-        wanted = f"an array {self._shape}, which is (B, I)"
-        raise ArgumentError("x", type(x).__name__, wanted)
+    def _checked(self, x: Any) -> Array:
+        """x where it is no plain array of the layer's device, but will do (of a subclass, say)."""
+        if not isinstance(x, np.ndarray) and not cupy_array(x):
+            wanted = f"an array {self._shape}, which is (B, I)"
+            raise ArgumentError("x", type(x).__name__, wanted)
+        check_beside(x, self._like, "x")
+        return array_namespace(x).array(x, order="C")

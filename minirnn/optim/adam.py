@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
+from minirnn.device import array_namespace
 from minirnn.errors import ArgumentError
 from minirnn.kernels.contract import Array
 from minirnn.optim.optimizer import Optimizer, at_least_zero, below_one
@@ -63,21 +62,22 @@ class Adam(Optimizer):
 
     def _update(self, parameter: Tensor, gradient: Array, step: int, *buffers: Array) -> None:
         m, v = buffers
+        xp = array_namespace(gradient)
         g = self._decayed(parameter, gradient, self.weight_decay)
         work = self._workspace(gradient, 0)
         # m += (1 - beta1) * (g - m)
-        np.subtract(g, m, out=work)
+        xp.subtract(g, m, out=work)
         work *= 1.0 - self.beta1
         m += work
         # v = beta2 * v + (1 - beta2) * g^2
-        np.multiply(g, g, out=work)
+        xp.multiply(g, g, out=work)
         work *= 1.0 - self.beta2
         v *= self.beta2
         v += work
         # p -= rate * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
-        np.sqrt(v, out=work)
+        xp.sqrt(v, out=work)
         work /= math.sqrt(1.0 - self.beta2**step)
         work += self.eps
-        np.divide(m, work, out=work)
+        xp.divide(m, work, out=work)
         work *= self.learning_rate / (1.0 - self.beta1**step)
         parameter.data -= work

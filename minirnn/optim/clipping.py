@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from minirnn.device import array_namespace, python_numbers
 from minirnn.errors import ArgumentError
 from minirnn.kernels.contract import Array
 from minirnn.optim.optimizer import checked_parameters
@@ -18,7 +19,8 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
 
     Returns the norm before clipping, summed in float64; parameters without a gradient count as
     zero. If it is not finite, no gradient is touched: there is no right scale, and what was wrong
-    stays to be seen. The caller sees it in what is returned, and should skip the step.
+    stays to be seen. The caller sees it in what is returned, and should skip the step. On the GPU
+    it waits for the gradients, and fetches one number for each, all together.
 
     max_norm: above 0; infinity only measures. Source: Pascanu et al. 2013 (ICML), algorithm 1.
 
@@ -26,7 +28,8 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     """
     max_norm = _above_zero("max_norm", max_norm)
     gradients = [p.grad for p in checked_parameters(parameters) if p.grad is not None]
-    norm = math.hypot(*(_norm(gradient) for gradient in gradients))
+    squares = python_numbers([_squares(gradient) for gradient in gradients])
+    norm = math.hypot(*map(_norm, gradients, squares))
     if math.isfinite(norm) and norm > max_norm:
         for gradient in gradients:
             gradient *= max_norm / norm
@@ -43,21 +46,27 @@ def clip_grad_value(parameters: Iterable[Tensor], max_value: float) -> None:
     max_value = _above_zero("max_value", max_value)
     for parameter in checked_parameters(parameters):
         if parameter.grad is not None:
-            np.clip(parameter.grad, -max_value, max_value, out=parameter.grad)
+            xp = array_namespace(parameter.grad)
+            xp.clip(parameter.grad, -max_value, max_value, out=parameter.grad)
 
 
-def _norm(array: Array) -> float:
-    """Euclidean norm of all elements; neither overflows nor underflows before the result does."""
+def _squares(array: Array) -> Array:
+    """The sum of the squares of all elements, in float64; a single element, still on its device."""
     flat = array.reshape(-1)
-    # No BLAS: its sums depend on the number of threads.
-    squares = float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+    xp = array_namespace(array)
+    if xp is np:  # no BLAS: its sums depend on the number of threads
+        return np.einsum("i,i->", flat, flat, dtype=np.float64)
+    return xp.multiply(flat, flat, dtype=np.float64).sum()
+
+
+def _norm(array: Array, squares: float) -> float:
+    """Euclidean norm of all elements; neither overflows nor underflows before the result does."""
     if 1e-280 < squares < math.inf:
         return math.sqrt(squares)
-    largest = float(np.abs(flat).max(initial=0.0))
+    largest = float(abs(array).max()) if array.size else 0.0
     if largest == 0.0 or not math.isfinite(largest):
         return largest
-    scaled = flat / largest
-    return largest * math.sqrt(float(np.einsum("i,i->", scaled, scaled, dtype=np.float64)))
+    return largest * math.sqrt(float(_squares(array / largest)))
 
 
 def _above_zero(name: str, value: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minirnn.device import array_namespace
+from minirnn.device import array_namespace, beside, check_beside
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.kernels.contract import Array
 from minirnn.tensor import Tensor
@@ -19,7 +19,8 @@ class Optimizer(ABC):
     """Changes parameters in place, by their gradients.
 
     A parameter without a gradient is passed over, and its own count of steps does not advance, as
-    in PyTorch. `learning_rate` may be set between steps. One thread at a time may step.
+    in PyTorch. `learning_rate` may be set between steps. One thread at a time may step. What is
+    kept for a parameter lies on the parameter's device, and follows it when a model is moved.
 
     A subclass names its scalars in `settings`, each with the function that checks it, and in
     `buffers` the arrays it keeps for each parameter; they start as zeros.
@@ -50,13 +51,21 @@ class Optimizer(ABC):
         self._learning_rate = at_least_zero("learning_rate", value)
 
     def step(self) -> None:
-        """Update every parameter that has a gradient; gradients are left as they are."""
+        """Update every parameter that has a gradient; gradients are left as they are.
+
+        Raises: DeviceError for a gradient that is not on its parameter's device.
+        """
         # As on the tape: overflow gives inf and then NaN, which travel on in silence.
         with np.errstate(all="ignore"):
             for index, parameter in enumerate(self.parameters):
                 if parameter.grad is not None:
+                    kept, kind = self._buffers[index], type(parameter.data)
+                    if type(parameter.grad) is not kind:
+                        check_beside(parameter.grad, parameter.data, f"parameters[{index}].grad")
+                    if kept and type(kept[0]) is not kind:  # the parameter was moved
+                        kept = tuple([beside(array, parameter.data) for array in kept])
+                        self._buffers[index] = kept
                     self._steps[index] += 1
-                    kept = self._buffers[index]
                     self._update(parameter, parameter.grad, self._steps[index], *kept)
 
     def zero_grad(self) -> None:
@@ -74,7 +83,7 @@ class Optimizer(ABC):
         All parameters share it, so that a step allocates nothing once it is large enough. `which`
         tells apart the arrays that are in use together.
         """
-        key = (which, like.dtype)
+        key = (which, like.dtype, type(like))
         spare = self._spare.get(key)
         if spare is None or spare.size < like.size:
             spare = array_namespace(like).empty(like.size, like.dtype)
@@ -86,7 +95,7 @@ class Optimizer(ABC):
         if weight_decay == 0.0:
             return gradient
         total = self._workspace(gradient, 1)
-        np.multiply(parameter.data, weight_decay, out=total)
+        array_namespace(gradient).multiply(parameter.data, weight_decay, out=total)
         total += gradient
         return total
 
@@ -94,7 +103,8 @@ class Optimizer(ABC):
         """Everything needed to go on exactly, as arrays (copies) by name.
 
         Settings are 0-d; `steps` counts the updates of each parameter; arrays kept for parameter i
-        are named "name.i", i in the order in which the parameters were given.
+        are named "name.i", i in the order in which the parameters were given, and are on the device
+        where the optimiser has them; those of another device can be loaded.
         """
         state: dict[str, Array] = {name: np.array(getattr(self, name)) for name in self.settings}
         state["steps"] = np.array(self._steps, dtype=np.int64)
@@ -133,7 +143,7 @@ class Optimizer(ABC):
         self._steps = steps
         for index, kept in enumerate(self._buffers):
             for name, array in zip(self.buffers, kept, strict=True):
-                array[...] = state_dict[f"{name}.{index}"]
+                array[...] = beside(state_dict[f"{name}.{index}"], array)
 
 
 def _entry(name: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
+from minirnn.device import array_namespace
 from minirnn.errors import ArgumentError
 from minirnn.kernels.contract import Array
 from minirnn.optim.optimizer import Optimizer, at_least_zero, boolean
@@ -59,17 +58,18 @@ class SGD(Optimizer):
 
     def _update(self, parameter: Tensor, gradient: Array, step: int, *buffers: Array) -> None:
         (velocity,) = buffers
+        xp = array_namespace(gradient)
         g = self._decayed(parameter, gradient, self.weight_decay)
         change = self._workspace(gradient, 0)
         if self.momentum == 0.0:
-            np.multiply(g, self.learning_rate, out=change)
+            xp.multiply(g, self.learning_rate, out=change)
         else:
             velocity *= self.momentum
             velocity += g
             if self.nesterov:
-                np.multiply(velocity, self.momentum, out=change)
+                xp.multiply(velocity, self.momentum, out=change)
                 change += g
                 change *= self.learning_rate
             else:
-                np.multiply(velocity, self.learning_rate, out=change)
+                xp.multiply(velocity, self.learning_rate, out=change)
         parameter.data -= change
