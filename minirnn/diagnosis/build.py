@@ -20,16 +20,19 @@ REGRESSION = ("mse", "l1", "huber")
 
 
 def build_model(recipe: Recipe, data: PreparedData) -> SequenceModel:
-    """The recipe's network for these data, initialised with `training.seed`.
+    """The recipe's network for these data, on their device, initialised with `training.seed`.
+
+    The same seed gives the same weights, bit for bit, on every device.
 
     Raises: RecipeError, when model and data contradict each other.
     """
+    device, data = data.device, data.host
     options, train = recipe.model, data.training
     if train.per_step != (options.readout == "all"):
         answers = "one answer a step" if train.per_step else "one answer a sequence"
         fits = "all" if train.per_step else "last"
         raise RecipeError("model.readout", repr(options.readout), f"{fits!r}: data.y has {answers}")
-    # One generator for everything: the same seed gives the same network, bit for bit.
+    # One generator for everything, and on the CPU: the same seed gives the same network.
     rng = np.random.default_rng(recipe.training.seed)
     model = SequenceModel(
         options.cell,
@@ -45,7 +48,7 @@ def build_model(recipe: Recipe, data: PreparedData) -> SequenceModel:
         rng=rng,
     )
     initialise(model, recipe, data, rng)
-    return model
+    return model.to(device)
 
 
 def output_size(data: PreparedData) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirnn import datasets
+from minirnn.device import device_of, to_device
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.schema import DataOptions
 from minirnn.errors import DataError, RecipeError, ShapeError
@@ -38,6 +39,9 @@ class PreparedData:
     period       steps in one season of a series where that is known, else None
     missing      values that were missing, before filling;  gaps  the runs they lie in
     target_scalers  one a target, for independent sequences whose targets were scaled; else ()
+    device       where training, validation and the series' values are: "cpu" as prepared, or where
+                 `to` brought them
+    host         these data as they were prepared, on the CPU; themselves, if they were not moved
     """
 
     training: Sequences
@@ -49,8 +53,39 @@ class PreparedData:
     missing: int = 0
     gaps: int = 0
     target_scalers: tuple[Scaler, ...] = ()
+    moved_from: PreparedData | None = field(default=None, repr=False)
 
-    def original(self, targets: NDArray[Any]) -> Floats:
+    @property
+    def device(self) -> str:
+        """The device of the arrays, "cpu" or "cuda"."""
+        return device_of(self.training.x)
+
+    @property
+    def host(self) -> PreparedData:
+        """The data on the CPU, to look at what concerns them alone, or to draw them."""
+        return self.moved_from or self
+
+    def to(self, device: str) -> PreparedData:
+        """These data on a device, copied there once; themselves, if they are there already.
+
+        Raises: DeviceError, also for too little memory.
+        """
+        if device == self.device:
+            return self
+        if device == "cpu":
+            return self.host
+        series = self.series
+        return replace(
+            self,
+            training=_moved(self.training, device),
+            validation=None if self.validation is None else _moved(self.validation, device),
+            series=None
+            if series is None
+            else replace(series, values=to_device(series.values, device)),
+            moved_from=self,
+        )
+
+    def original(self, targets: Any) -> Any:
         """Targets or predictions of independent sequences `(..., O)` in the data's own units."""
         values = targets.astype(np.float64)
         for index, scaler in enumerate(self.target_scalers):
@@ -60,13 +95,19 @@ class PreparedData:
     @cached_property
     def absent(self) -> int:
         """Values missing in what the network is fed: inputs and targets, both parts."""
-        parts = [self.training] if self.validation is None else [self.training, self.validation]
+        data = self.host
+        parts = [data.training] if data.validation is None else [data.training, data.validation]
         arrays = [array for part in parts for array in (part.x, part.y) if array.dtype.kind == "f"]
         return sum(int(np.isnan(array).sum()) for array in arrays)
 
 
+def _moved(part: Sequences, device: str) -> Sequences:
+    """Sequences with x and y on a device; lengths stay on the host, where they are read."""
+    return replace(part, x=to_device(part.x, device), y=to_device(part.y, device))
+
+
 def prepare(recipe: Recipe) -> PreparedData:
-    """Read and prepare the data of a recipe.
+    """Read and prepare the data of a recipe, on the CPU.
 
     Raises: DataError, RecipeError, ShapeError or DTypeError that names what is wrong.
     """

@@ -15,7 +15,8 @@ products, so that a marked value (the adding problem) counts; steps are counted 
 last. What depends on the inputs in another way (a parity, say) is not seen: R2 stays low and
 `lag` is unknown, never guessed.
 
-Cost: some 40 to 60 eigenvalue problems of at most 180 rows, a few tenths of a second.
+Cost: some 40 to 60 eigenvalue problems of at most 180 rows, a few tenths of a second. It is
+computed where the inputs lie; of a GPU's, the errors of each k come over, a dozen numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from minirnn.device import array_namespace
+from minirnn.inspect.host import fetch
+
+Array = Any  # of the inputs' device
+Floats = Any  # float64, likewise
+Scores = NDArray[np.float64]  # numbers of the host
 
 MOST_SEQUENCES = 240
 LEAST_SEQUENCES = 40
@@ -37,7 +43,8 @@ TELLING = 0.1  # an R2 below this says nothing, nor one below CHANCE / sqrt(n): 
 CHANCE = 2.0  # twenty R2 on noise reaches 0.04 with n = 240 sequences, 0.19 with 60 (measured)
 TOLERANCE = 0.05
 LEAST_FREEDOM = 0.1  # of the equations, left to judge a penalty by: at 0 the criterion is 0 / 0
-PENALTIES = 10.0 ** np.arange(-6.0, 5.0)  # of ridge, relative to the features' mean square
+# Penalties of ridge, relative to the features' mean square.
+PENALTIES: list[float] = (10.0 ** np.arange(-6.0, 5.0)).tolist()
 
 
 @dataclass(frozen=True)
@@ -62,29 +69,29 @@ class Dependence:
 
 
 def measure_dependence(
-    inputs: NDArray[Any], targets: NDArray[Any], lengths: NDArray[Any] | None = None
+    inputs: Array, targets: Array, lengths: NDArray[Any] | None = None
 ) -> Dependence | None:
     """Measure it on inputs (T, B, I) and one target per sequence, (B, O) or class labels (B,).
 
-    `lengths (B,)` as everywhere. None when there are too few sequences, the targets do not vary,
-    or something is not finite: then nothing is said.
+    `lengths (B,)` as everywhere, of the host. None when there are too few sequences, the targets
+    do not vary, or something is not finite: then nothing is said.
     """
     T, B = inputs.shape[:2]
     if B < LEAST_SEQUENCES or T == 0:
         return None
     # Evenly spread, in order: neighbours of a series stay neighbours and fall in one fold.
     chosen = np.unique(np.linspace(0, B - 1, min(B, MOST_SEQUENCES)).round().astype(int))
-    x = aligned_at_end(inputs[:, chosen], None if lengths is None else lengths[chosen])
-    y = as_columns(targets[chosen])
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return None
-    if not (y.std(axis=0) > 0).any():
+    xp = array_namespace(inputs)
+    rows = xp.asarray(chosen)
+    x = aligned_at_end(inputs[:, rows], None if lengths is None else lengths[chosen])
+    y = as_columns(targets[rows])
+    if not all(fetch(xp.isfinite(x).all(), xp.isfinite(y).all(), (y.std(axis=0) > 0).any())):
         return None
     features = _features(x)  # (n, T, F), the last step first
     folds = np.arange(len(chosen)) * FOLDS // len(chosen)
-    measured: dict[int, Floats] = {}
+    measured: dict[int, Scores] = {}
 
-    def skills(k: int) -> Floats:
+    def skills(k: int) -> Scores:
         if k not in measured:
             measured[k] = _skills(features[:, :k].reshape(len(y), -1), y, folds)
         return measured[k]
@@ -98,22 +105,24 @@ def measure_dependence(
     return Dependence(steps, tuple(float(measured[k].mean()) for k in steps), lag, best, without)
 
 
-def aligned_at_end(inputs: NDArray[Any], lengths: NDArray[Any] | None) -> Floats:
+def aligned_at_end(inputs: Array, lengths: NDArray[Any] | None) -> Floats:
     """Inputs (T, B, I) as (B, T, I) counted back from each sequence's last step, zeros after."""
+    xp = array_namespace(inputs)
     T, B = inputs.shape[:2]
-    ends = np.full(B, T) if lengths is None else lengths
-    back = ends[None, :] - 1 - np.arange(T)[:, None]  # (T, B)
-    taken = inputs[np.maximum(back, 0), np.arange(B)[None, :]].astype(np.float64)
+    ends = xp.asarray(np.full(B, T) if lengths is None else lengths)
+    back = ends[None, :] - 1 - xp.arange(T)[:, None]  # (T, B)
+    taken = inputs[xp.maximum(back, 0), xp.arange(B)[None, :]].astype(np.float64)
     taken[back < 0] = 0.0
     return taken.transpose(1, 0, 2)
 
 
-def as_columns(targets: NDArray[Any]) -> Floats:
+def as_columns(targets: Array) -> Floats:
     """Targets as numbers (B, O): labels become one column a class."""
+    xp = array_namespace(targets)
     if targets.ndim == 1 and targets.dtype.kind in "iu":
-        classes = np.unique(targets)
-        return np.asarray(targets[:, None] == classes[None, :], dtype=np.float64)
-    return np.asarray(targets.reshape(len(targets), -1), dtype=np.float64)
+        classes = xp.unique(targets)
+        return xp.asarray(targets[:, None] == classes[None, :], dtype=np.float64)
+    return xp.asarray(targets.reshape(len(targets), -1), dtype=np.float64)
 
 
 def _features(x: Floats) -> Floats:
@@ -121,10 +130,11 @@ def _features(x: Floats) -> Floats:
     width = x.shape[2]
     if width > MOST_PRODUCTS:
         return x
-    first, second = np.triu_indices(width)
+    xp = array_namespace(x)
+    first, second = (xp.asarray(columns) for columns in np.triu_indices(width))
     # Centred first: of a series near 1000 the square says what the value says.
     centred = x - x.mean(axis=(0, 1))
-    return np.concatenate([x, centred[..., first] * centred[..., second]], axis=2)
+    return xp.concatenate([x, centred[..., first] * centred[..., second]], axis=2)
 
 
 def _growing(T: int) -> list[int]:
@@ -132,42 +142,51 @@ def _growing(T: int) -> list[int]:
     return [2**k for k in range(T.bit_length()) if 2**k < T] + [T]
 
 
-def _skills(x: Floats, y: Floats, folds: NDArray[Any]) -> Floats:
+def _skills(x: Floats, y: Floats, folds: NDArray[Any]) -> Scores:
     """R2 on each fold of a ridge regression fitted on the others, (FOLDS,).
 
     On all features, or on those that are most telling by themselves, whichever is better.
     """
-    scores = []
+    xp = array_namespace(x)
+    largest = len(x) - min(np.bincount(folds))  # rows that are fitted on, where they are most
+    sums = []
     for fold in range(FOLDS):
-        fitted, held = folds != fold, folds == fold
-        told = _telling(x[fitted], y[fitted])
-        naive = float(np.sum((y[held] - y[fitted].mean(axis=0)) ** 2))
-        errors = [
-            float(np.sum((y[held] - _ridge(x[fitted][:, f], y[fitted], x[held][:, f])) ** 2))
-            for f in ([slice(None)] if told is None else [slice(None), told])
+        fitted, held = (xp.asarray(np.flatnonzero(part)) for part in (folds != fold, folds == fold))
+        chosen = [slice(None)]
+        if x.shape[1] > _most_telling(largest):
+            chosen.append(_telling(x[fitted], y[fitted]))
+        sums.append(xp.sum((y[held] - y[fitted].mean(axis=0)) ** 2))
+        sums += [
+            xp.sum((y[held] - _ridge(x[fitted][:, f], y[fitted], x[held][:, f])) ** 2)
+            for f in chosen
         ]
-        scores.append([1.0 - error / naive if naive > 0 else 0.0 for error in errors])
+    scores = [
+        [1.0 - error / naive if naive > 0 else 0.0 for error in errors]
+        for naive, *errors in np.reshape(fetch(*sums), (FOLDS, -1)).tolist()
+    ]
     by_fold = np.array(scores)  # (FOLDS, 1 or 2)
     return np.asarray(by_fold[:, int(by_fold.mean(axis=0).argmax())])
 
 
-def _telling(x: Floats, y: Floats) -> NDArray[np.int64] | None:
+def _most_telling(rows: int) -> int:
+    return max(1, rows // 4)
+
+
+def _telling(x: Floats, y: Floats) -> Array:
     """The features that alone correlate most with a target, a quarter as many as rows; sorted.
 
-    None where there are no more features than that. A value to be recalled is one feature among
+    A value to be recalled is one feature among
     hundreds: chosen first, it is found with a tenth of the sequences (sure independence
     screening, Fan and Lv 2008, Journal of the Royal Statistical Society B 70).
     """
-    most = max(1, len(x) // 4)
-    if x.shape[1] <= most:
-        return None
     a, b = x - x.mean(axis=0), y - y.mean(axis=0)
-    size = np.sqrt(np.sum(a**2, axis=0))
+    xp = array_namespace(x)
+    size = xp.sqrt(xp.sum(a**2, axis=0))
     size[size == 0.0] = np.inf
-    scale = np.sqrt(np.sum(b**2, axis=0))
+    scale = xp.sqrt(xp.sum(b**2, axis=0))
     scale[scale == 0.0] = np.inf
-    correlation = np.abs((a / size).T @ (b / scale)).max(axis=1)
-    return np.sort(np.argsort(-correlation, kind="stable")[:most])
+    correlation = xp.abs((a / size).T @ (b / scale)).max(axis=1)
+    return xp.sort(xp.argsort(-correlation, kind="stable")[: _most_telling(len(x))])
 
 
 def _ridge(x: Floats, y: Floats, new: Floats) -> Floats:
@@ -175,11 +194,12 @@ def _ridge(x: Floats, y: Floats, new: Floats) -> Floats:
 
     Golub, Heath and Wahba 1979 (Technometrics 21).
     """
+    xp = array_namespace(x)
     n = len(x)
     mean, spread = x.mean(axis=0), x.std(axis=0)
-    used = spread > 1e-12 * np.abs(mean)
-    if not used.any():
-        return np.tile(y.mean(axis=0), (len(new), 1))
+    used = xp.flatnonzero(spread > 1e-12 * xp.abs(mean))
+    if not len(used):
+        return xp.tile(y.mean(axis=0), (len(new), 1))
     a = (x[:, used] - mean[used]) / spread[used]
     b = (new[:, used] - mean[used]) / spread[used]
     centre = y.mean(axis=0)
@@ -187,30 +207,33 @@ def _ridge(x: Floats, y: Floats, new: Floats) -> Floats:
     # smaller of a a' and a' a has the same s^2.
     width = a.shape[1]
     if width < n:
-        squares, right = np.linalg.eigh(a.T @ a / width)
+        squares, right = xp.linalg.eigh(a.T @ a / width)
         kept = squares > 1e-12 * squares[-1]
         squares, right = squares[kept], right[:, kept]
-        left = a @ right / np.sqrt(squares * width)
+        left = a @ right / xp.sqrt(squares * width)
     else:
-        squares, left = np.linalg.eigh(a @ a.T / width)
+        squares, left = xp.linalg.eigh(a @ a.T / width)
         kept = squares > 1e-12 * squares[-1]
         squares, left = squares[kept], left[:, kept]
     rotated = left.T @ (y - centre)
-    outside = float(np.sum((y - centre) ** 2) - np.sum(rotated**2))  # what no weights can fit
+    outside = xp.sum((y - centre) ** 2) - xp.sum(rotated**2)  # what no weights can fit
+    left_by = [penalty / (squares + penalty) for penalty in PENALTIES]
+    kept_sums = [leaves.sum() for leaves in left_by]
+    misses = [xp.sum((leaves[:, None] * rotated) ** 2) for leaves in left_by]
+    beyond, *sums = fetch(outside, *kept_sums, *misses)
     best, chosen = np.inf, PENALTIES[-1]
-    for penalty in PENALTIES:
-        leaves = penalty / (squares + penalty)
-        freedom = (n - len(squares) + float(leaves.sum())) / n
+    for k, penalty in enumerate(PENALTIES):
+        freedom = (n - len(squares) + sums[k]) / n
         if freedom < LEAST_FREEDOM:
             continue
-        score = (float(np.sum((leaves[:, None] * rotated) ** 2)) + outside) / freedom**2
+        score = (sums[len(PENALTIES) + k] + beyond) / freedom**2
         if score < best:
             best, chosen = score, penalty
     weights = a.T @ (left @ (rotated / (squares + chosen)[:, None])) / width
-    return np.asarray(centre + b @ weights)
+    return centre + b @ weights
 
 
-def _lag(measured: dict[int, Floats], skills: Callable[[int], Floats], count: int) -> int | None:
+def _lag(measured: dict[int, Scores], skills: Callable[[int], Scores], count: int) -> int | None:
     """The fewest steps whose R2 is within one standard error of the best, on `count` sequences."""
     best = max(measured.values(), key=lambda by_fold: float(by_fold.mean()))
     if best.mean() < max(TELLING, CHANCE / np.sqrt(count)):

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minirnn import functional
+from minirnn.device import check_beside, device_of, to_device
 from minirnn.diagnosis.evidence import Evidence, answers_to
 from minirnn.diagnosis.examine import findings_in
 from minirnn.diagnosis.finding import Diagnosis
 from minirnn.diagnosis.look import arrays_of
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.inspect.host import fetch, on_host
 from minirnn.inspect.probe import gradient_probe
 from minirnn.kernels.contract import check_lengths
 from minirnn.nn import Module
@@ -21,7 +22,7 @@ from minirnn.tensor import Tensor, as_tensor, no_grad
 from minirnn.training.losses import LOSSES, is_batch_first, resolve_loss
 from minirnn.training.predict import mode
 
-Array = NDArray[Any]
+Array = Any
 
 
 def diagnose(
@@ -44,12 +45,15 @@ def diagnose(
     loss     "mse", "l1", "huber", "cross_entropy", "bce", or a callable (prediction, target)
     lengths  (B,) whole numbers, or None when every sequence has T steps
 
-    Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+    A model on the GPU is looked at there. NumPy inputs and targets are copied to it, once; what
+    comes back are the numbers that the findings tell.
+
+    Raises: ShapeError, DTypeError, DeviceError or ArgumentError that names the argument.
     """
     function = resolve_loss(loss)
     if not isinstance(model, Module):
         raise ArgumentError("model", type(model).__name__, "a minirnn Module")
-    x, y = _checked("inputs", inputs), _checked("targets", targets)
+    x, y = (_checked(*each, model) for each in (("inputs", inputs), ("targets", targets)))
     if x.ndim != 3 or 0 in x.shape:
         wanted = "(T, B, I): at least one step, sequence and feature"
         raise ShapeError("inputs", f"shape {x.shape}", wanted)
@@ -58,7 +62,7 @@ def diagnose(
     swapped = is_batch_first(model)
     T, B = x.shape[1::-1] if swapped else x.shape[:2]
     if lengths is not None:
-        lengths = np.asarray(lengths)
+        lengths = on_host(lengths)
         check_lengths(lengths, T, B)
         if not lengths.any():
             raise ArgumentError("lengths", "no step in any sequence", "a sequence with a step")
@@ -70,11 +74,11 @@ def diagnose(
             "model", f"one that returns {type(output).__name__}", "one that returns a Tensor",
             "A bare recurrent layer returns a tuple: put it into a SequenceModel",
         )  # fmt: skip
-    _check_output(output.numpy(), (B, T) if swapped else (T, B))
-    _check_targets(y, output.numpy(), function, x.dtype)
+    _check_output(output.data, (B, T) if swapped else (T, B))
+    _check_targets(y, output.data, function, x.dtype)
     with np.errstate(all="ignore"):
         probe = gradient_probe(model, x, y, loss=function, lengths=lengths)
-    outputs = output.numpy()
+    outputs = output.data
     if swapped:
         x = x.swapaxes(0, 1)
         if outputs.ndim == 3:
@@ -90,13 +94,19 @@ def diagnose(
     return Diagnosis(findings_in(evidence))
 
 
-def _checked(argument: str, value: Array | Tensor) -> Array:
-    array = value.numpy() if isinstance(value, Tensor) else value
-    if not isinstance(array, np.ndarray):
+def _checked(argument: str, value: Array | Tensor, model: Module) -> Array:
+    """The array in a value, on the model's device."""
+    array = value.data if isinstance(value, Tensor) else value
+    if not isinstance(array, np.ndarray) and device_of(array) == "cpu":
         raise ArgumentError(argument, type(value).__name__, "a NumPy array or a Tensor")
     if array.dtype.kind not in "fiu":
         raise DTypeError(argument, array.dtype.name, "numbers")
-    return array
+    parameter = next(iter(model.parameters()), None)
+    if parameter is None:
+        return array
+    if device_of(array) == "cuda":
+        check_beside(array, parameter.data, argument)
+    return to_device(array, parameter.device, argument)
 
 
 def _check_output(output: Array, leading: tuple[int, int]) -> None:
@@ -118,7 +128,7 @@ def _check_targets(y: Array, output: Array, loss: Any, dtype: np.dtype[Any]) -> 
     if labels:
         if y.shape != output.shape[:-1]:
             raise ShapeError("targets", f"shape {y.shape}", f"{output.shape[:-1]}")
-        least, most, C = int(y.min()), int(y.max()), output.shape[-1]
+        (least, most), C = map(int, fetch(y.min(), y.max())), output.shape[-1]
         if least < 0 or most >= C:
             came = f"class labels from {least} to {most}"
             raise ArgumentError("targets", came, f"0 to {C - 1}, for the model's {C} outputs")

@@ -8,6 +8,7 @@ from typing import TextIO
 
 import numpy as np
 
+from minirnn.device import check_device
 from minirnn.diagnosis.build import build_model, train
 from minirnn.diagnosis.data import prepare
 from minirnn.diagnosis.examine import findings_in
@@ -27,6 +28,7 @@ def doctor(
     recipe: Recipe,
     *,
     repair: bool = False,
+    device: str = "cpu",
     trainings: int = TRAININGS,
     progress: bool | TextIO | None = None,
     watch: Callable[[Attempt], None] | None = None,
@@ -38,20 +40,24 @@ def doctor(
     remedy that leaves its symptom standing, or makes the held-out error worse, is taken back.
     The diagnosis tells of the network as it is in the end; `diagnosis.attempts` of every training.
 
+    device     "cpu" or "cuda": where it trains and looks. The data go there once; what comes back
+               is what a finding, a figure or a page tells, never an array that is only computed
+               with. The weights begin as the same bits on either; rounding then differs
     trainings  how many trainings may be made, the first one included
     progress   as `fit`'s
     watch      called with each `Attempt` as soon as it is made
 
-    Raises: RecipeError, DataError, ShapeError or DTypeError that names what is wrong.
+    Raises: RecipeError, DataError, ShapeError, DTypeError or DeviceError that names what is wrong.
     """
     if not isinstance(recipe, Recipe):
         raise ArgumentError(
             "recipe", type(recipe).__name__, "a Recipe", "See Recipe.from_toml and from_dict"
         )
     budget = check_count("trainings", trainings)
+    check_device(device)
 
     def attempt(of: Recipe) -> Attempt:
-        run = perform(of, progress=progress)
+        run = perform(of, device=device, progress=progress)
         diagnosis = Diagnosis(findings_in(run.evidence), run.figures, run=run)
         return Attempt(of, diagnosis, run.history, run.figures, run=run)
 
@@ -69,12 +75,12 @@ def doctor(
     return replace(last.diagnosis, attempts=tuple(attempts))
 
 
-def perform(recipe: Recipe, *, progress: bool | TextIO | None = None) -> Run:
-    """One run of a recipe: prepare, build, probe, train, look, measure.
+def perform(recipe: Recipe, *, device: str = "cpu", progress: bool | TextIO | None = None) -> Run:
+    """One run of a recipe on a device: prepare, build, probe, train, look, measure.
 
     Raises: as `doctor`.
     """
-    data = prepare(recipe)
+    data = prepare(recipe).to(device)
     model = build_model(recipe, data)
     # Values that are missing, or weights that explode, are what the doctor is here to see.
     with np.errstate(all="ignore"):

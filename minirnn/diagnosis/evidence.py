@@ -2,28 +2,33 @@
 
 Detectors read this and nothing else, so that each can be tried on a network made by hand as well
 as on a recipe's. T steps, B sequences, I inputs, O outputs, N rows (sequences, or valid steps).
+
+Everything lies on one device, the network's, but for lengths, which are the host's; a detector
+computes there, and brings over the numbers that its finding tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minirnn import functional
+from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.dependence import Dependence, measure_dependence
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.inspect.host import fetch
 from minirnn.inspect.probe import Probe
+from minirnn.inspect.steps import valid
 from minirnn.inspect.trace import Trace
 from minirnn.training.history import History
 
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
+Array = Any  # of the network's device
+Floats = Any  # float64, likewise
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +44,13 @@ class Answers:
     @property
     def finite(self) -> bool:
         """Whether every answer is."""
-        return bool(np.isfinite(self.given).all())
+        return bool(array_namespace(self.given).isfinite(self.given).all())
 
     @property
     def error(self) -> float:
         """Root mean square error."""
-        return float(np.sqrt(np.mean((self.given - self.wanted) ** 2)))
+        xp = array_namespace(self.given)
+        return float(xp.sqrt(xp.mean((self.given - self.wanted) ** 2)))
 
     @property
     def skill(self) -> float:
@@ -52,8 +58,12 @@ class Answers:
 
         NaN where the targets do not vary.
         """
-        naive = float(np.sum((self.wanted - self.wanted.mean(axis=0)) ** 2))
-        return 1.0 - float(np.sum((self.given - self.wanted) ** 2)) / naive if naive else np.nan
+        xp = array_namespace(self.given)
+        naive, missed = fetch(
+            xp.sum((self.wanted - self.wanted.mean(axis=0)) ** 2),
+            xp.sum((self.given - self.wanted) ** 2),
+        )
+        return 1.0 - missed / naive if naive else np.nan
 
     @property
     def spread(self) -> float:
@@ -61,8 +71,11 @@ class Answers:
 
         NaN where the targets do not vary.
         """
-        wanted = float(np.sqrt(self.wanted.var(axis=0).sum()))
-        return float(np.sqrt(self.given.var(axis=0).sum())) / wanted if wanted else np.nan
+        xp = array_namespace(self.given)
+        wanted, given = fetch(
+            xp.sqrt(self.wanted.var(axis=0).sum()), xp.sqrt(self.given.var(axis=0).sum())
+        )
+        return given / wanted if wanted else np.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +104,7 @@ class HeldOut:
 class Evidence:
     """Everything a detector may look at; what was not gathered is None or empty.
 
-    inputs      (T, B, I), the sequences that the probe fed;  lengths  (B,) or None
+    inputs      (T, B, I), the sequences that the probe fed;  lengths  (B,) of the host, or None
     targets     as the loss takes them
     probe       of the network as it is; None where nothing could be run
     answers     to the inputs; None where they cannot be compared with the targets
@@ -112,16 +125,26 @@ class Evidence:
     held_out: HeldOut | None = None
 
     @property
-    def valid(self) -> NDArray[np.bool_]:
-        """(T, B): the steps that belong to a sequence."""
+    def ends(self) -> np.ndarray[Any, Any]:
+        """(B,), of the host: the steps of each sequence."""
         T, B = self.inputs.shape[:2]
-        ends = np.full(B, T) if self.lengths is None else self.lengths
-        return np.arange(T)[:, None] < ends[None, :]
+        return np.full(B, T) if self.lengths is None else self.lengths
+
+    @property
+    def valid(self) -> Array:
+        """(T, B): the steps that belong to a sequence."""
+        return valid(len(self.inputs), array_namespace(self.inputs).asarray(self.ends))
 
     @cached_property
     def rows(self) -> Floats:
         """(N, I): the inputs of all valid steps."""
-        return np.asarray(self.inputs[self.valid], dtype=np.float64)
+        xp = array_namespace(self.inputs)
+        return xp.asarray(self.inputs[self.valid], dtype=np.float64)
+
+    @cached_property
+    def rows_finite(self) -> bool:
+        """Whether every input of a valid step is."""
+        return bool(array_namespace(self.rows).isfinite(self.rows).all())
 
     @cached_property
     def traces(self) -> tuple[Trace, ...]:
@@ -137,19 +160,19 @@ class Evidence:
     @cached_property
     def dependence(self) -> Dependence | None:
         """What the last k steps tell about each sequence's last target."""
-        if not np.isfinite(self.rows).all():
+        if not self.rows_finite:
             return None
         return measure_dependence(self.inputs, self.last_targets, self.lengths)
 
     @property
     def last_targets(self) -> Array:
         """(B, O), or labels (B,): the target of each sequence, or of its last valid step."""
-        T, B = self.inputs.shape[:2]
         labels = self.targets.dtype.kind in "iu"
         if self.targets.ndim == (1 if labels else 2):
             return self.targets
-        ends = np.full(B, T) if self.lengths is None else self.lengths
-        return np.asarray(self.targets[np.maximum(ends - 1, 0), np.arange(B)])
+        xp = array_namespace(self.targets)
+        last = xp.asarray(np.maximum(self.ends - 1, 0))
+        return self.targets[last, xp.arange(len(last))]
 
     @property
     def skill(self) -> float:
@@ -168,7 +191,13 @@ def is_finite(trace: Trace) -> bool:
     arrays = [*trace.states.values()]
     if trace.has_gradients:
         arrays += trace.grad_states.values()
-    return all(bool(np.isfinite(array).all()) for array in arrays)
+    return finite(arrays)
+
+
+def finite(arrays: Iterable[Array]) -> bool:
+    """Whether all numbers in arrays of one device are finite."""
+    each = [array_namespace(array).isfinite(array).all() for array in arrays]
+    return all(fetch(*each))
 
 
 def answers_to(
@@ -179,28 +208,29 @@ def answers_to(
     None, where the loss is of the user's own and reads other outputs than the targets have.
     """
     labels = targets.dtype.kind in "iu"
-    given = np.asarray(outputs, dtype=np.float64)
+    xp = array_namespace(outputs)
+    given = xp.asarray(outputs, dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         if labels:
             given = softmax(given)
         elif loss is functional.binary_cross_entropy_with_logits:
-            given = 1.0 / (1.0 + np.exp(-given))
+            given = 1.0 / (1.0 + xp.exp(-given))
     wanted = (
-        (targets[..., None] == np.arange(given.shape[-1])).astype(np.float64)
+        (targets[..., None] == xp.arange(given.shape[-1])).astype(np.float64)
         if labels
-        else np.asarray(targets, dtype=np.float64)
+        else xp.asarray(targets, dtype=np.float64)
     )
     if given.shape != wanted.shape:
         return None
     if given.ndim == 3:
         T, B = given.shape[:2]
         ends = np.full(B, T) if lengths is None else lengths
-        valid = np.arange(T)[:, None] < ends[None, :]
-        given, wanted = given[valid], wanted[valid]
+        counts = valid(T, xp.asarray(ends))
+        given, wanted = given[counts], wanted[counts]
     return Answers(given, wanted)
 
 
 def softmax(logits: Floats) -> Floats:
     """Over the last axis; NaN stays NaN."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+    shifted = array_namespace(logits).exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)

@@ -6,19 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from minirnn.device import array_namespace, to_device
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Answers, Evidence
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.run import Forecast
 from minirnn.diagnosis.season import estimate_period
+from minirnn.inspect.host import fetch
 from minirnn.nn import SequenceModel
 from minirnn.training.baselines import seasonal_drift
 from minirnn.training.metrics import accuracy, rmse
 from minirnn.training.predict import predict
 
-Array = NDArray[Any]
+Array = Any
 
 
 def measure(
@@ -71,14 +72,20 @@ def free_run(model: SequenceModel, recipe: Recipe, data: PreparedData) -> Foreca
     assert recipe.generation is not None
     steps = min(recipe.generation.steps, len(series.values) - series.cut)
     context = recipe.generation.context or series.window
-    past = series.values[: series.cut]
-    indices = np.arange(series.cut, series.cut + steps)
+    naive = _continued(_past(data), steps, _period(data))
     return Forecast(
-        indices,
-        series.values[indices],
+        np.arange(series.cut, series.cut + steps),
+        series.values[series.cut : series.cut + steps],
         replace(series, window=context).free_run(model, steps),
-        _continued(past, steps, _period(data)),
+        None if naive is None else to_device(naive, data.device),
     )
+
+
+def _past(data: PreparedData) -> Array:
+    """The part of the series that is trained on, on the CPU."""
+    series = data.host.series
+    assert series is not None
+    return series.values[: series.cut]
 
 
 def _continued(past: Array, steps: int, period: int | None) -> Array | None:
@@ -94,28 +101,30 @@ def _continued(past: Array, steps: int, period: int | None) -> Array | None:
 
 def _of_free_run(run: Forecast, period: int | None) -> dict[str, Any]:
     last = slice(-period, None) if period else slice(None)
+    given, wanted = run.given[last], run.wanted[last]
+    high, low, true_high, true_low = fetch(given.max(), given.min(), wanted.max(), wanted.min())
     return {
         "free_run_steps": len(run.indices),
         "free_run_rmse": rmse(run.given, run.wanted),
         "seasonal_rmse": rmse(run.naive, run.wanted) if run.naive is not None else None,
         "season": period,
-        "free_run_swing": float(np.ptp(run.given[last])),
-        "true_swing": float(np.ptp(run.wanted[last])),
+        "free_run_swing": high - low,
+        "true_swing": true_high - true_low,
     }
 
 
 def _period(data: PreparedData) -> int | None:
     if data.period is not None or data.series is None:
         return data.period
-    return estimate_period(data.series.values[: data.series.cut])
+    return estimate_period(_past(data))
 
 
 def _of_sequences(model: SequenceModel, data: PreparedData, evidence: Evidence) -> dict[str, Any]:
     figures: dict[str, Any] = {"training_r2": evidence.skill}
     held = evidence.held_out
     if held is not None:
-        mean = held.trained_answers.wanted.mean(axis=0)
-        baseline = Answers(np.broadcast_to(mean, held.answers.wanted.shape), held.answers.wanted)
+        wanted, mean = held.answers.wanted, held.trained_answers.wanted.mean(axis=0)
+        baseline = Answers(array_namespace(mean).broadcast_to(mean, wanted.shape), wanted)
         figures |= {
             "held_out_rmse": held.answers.error,
             "mean_rmse": baseline.error,
@@ -125,9 +134,11 @@ def _of_sequences(model: SequenceModel, data: PreparedData, evidence: Evidence) 
     part = data.validation
     if part is not None and part.is_labels and not part.per_step:
         outputs = predict(model, part.x, part.lengths)
-        counts = np.bincount(data.training.y)
+        host = data.host
+        assert host.validation is not None
+        usual = np.bincount(host.training.y).argmax()
         figures |= {
             "held_out_accuracy": accuracy(outputs, part.y),
-            "majority_accuracy": float(np.mean(part.y == counts.argmax())),
+            "majority_accuracy": float(np.mean(host.validation.y == usual)),
         }
     return figures

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Answers, Evidence, HeldOut, answers_to
 from minirnn.diagnosis.recipe import Recipe
@@ -17,7 +17,7 @@ from minirnn.training.losses import resolve_loss
 from minirnn.training.predict import predict
 from minirnn.training.sequences import Sequences
 
-Array = NDArray[Any]
+Array = Any  # of the model's device
 SAMPLE = 240  # sequences that a probe sees: enough for shares to 1%, some tens of megabytes
 
 
@@ -29,8 +29,9 @@ def sample(data: Sequences, most: int = SAMPLE) -> Sequences:
 
 def time_major(data: Sequences) -> tuple[Array, Array]:
     """Inputs (T, B, I), and targets with time first where there is one answer a step."""
-    x = np.ascontiguousarray(data.x.swapaxes(0, 1))
-    return x, np.ascontiguousarray(data.y.swapaxes(0, 1)) if data.per_step else data.y
+    xp = array_namespace(data.x)
+    x = xp.ascontiguousarray(data.x.swapaxes(0, 1))
+    return x, xp.ascontiguousarray(data.y.swapaxes(0, 1)) if data.per_step else data.y
 
 
 def probe_of(model: SequenceModel, recipe: Recipe, data: PreparedData) -> Probe:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import number, share
+from minirnn.inspect.host import fetch
 
 SYMPTOM = "constant-output"
 THRESHOLD = 0.05
@@ -35,7 +36,7 @@ def detect(evidence: Evidence) -> Finding | None:
         evidence={
             "spread": answers.spread,
             "threshold": THRESHOLD,
-            "answer": answers.given.mean(axis=0).tolist(),
+            "answer": fetch(answers.given.mean(axis=0)),
             "skill": answers.skill,
             "predictable_by_regression": None if dependence is None else dependence.best,
         },

@@ -17,11 +17,12 @@ Cost       one forward and backward pass of the probe; the norms are those of tr
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from minirnn.diagnosis.evidence import Evidence, is_finite
+from minirnn.device import array_namespace
+from minirnn.diagnosis.evidence import Evidence, finite, is_finite
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import number
 from minirnn.inspect.probe import Probe
@@ -46,7 +47,7 @@ def detect(evidence: Evidence) -> Finding | None:
     figures: dict[str, object] = {}
     places, sentences = [], []
     if growth > GROWTH and trace is not None:
-        sigma = float(np.linalg.norm(_recurrent_block(trace), 2))
+        sigma = largest_singular_value(trace)
         figures |= {
             "growth": growth,
             "growth_threshold": GROWTH,
@@ -88,9 +89,7 @@ def detect(evidence: Evidence) -> Finding | None:
 def _growth(evidence: Evidence, harmful: bool) -> tuple[float, Trace | None, str]:
     """The largest growth, where, and of which network: as it is, or before training."""
     nowhere: tuple[float, Trace | None, str] = (0.0, None, "")
-    if not np.isfinite(evidence.rows).all():
-        return nowhere
-    if not all(np.isfinite(array).all() for array in evidence.parameters.values()):
+    if not evidence.rows_finite or not finite(evidence.parameters.values()):
         return nowhere
     now = (*largest_growth(evidence.probe), "")
     # What the network did before training matters where nothing came of training.
@@ -106,7 +105,8 @@ def largest_growth(probe: Probe | None) -> tuple[float, Trace | None]:
             if not is_finite(trace):
                 return math.inf, trace
             decay = trace.gradient_decay(state)
-            largest = float(np.nanmax(decay)) if np.isfinite(decay).any() else 0.0
+            xp = array_namespace(decay)
+            largest = float(xp.nanmax(decay)) if xp.isfinite(decay).any() else 0.0
             if largest > found[0]:
                 found = (largest, trace)
     return found
@@ -124,9 +124,11 @@ def largest_leap(history: History | None) -> tuple[float, int]:
     return largest, at
 
 
-def _recurrent_block(trace: Trace) -> NDArray[np.float64]:
-    """The block of weight_hh with the largest norm, (H, H)."""
+def largest_singular_value(trace: Trace) -> float:
+    """Of the block of weight_hh with the largest norm, (H, H)."""
     H = trace.shape[2]
-    blocks = np.asarray(trace.weights.weight_hh, dtype=np.float64).reshape(-1, H, H)
-    largest: NDArray[np.float64] = blocks[int(np.linalg.norm(blocks, axis=(1, 2)).argmax())]
-    return largest
+    weight: Any = trace.weights.weight_hh
+    xp = array_namespace(weight)
+    blocks = xp.asarray(weight, dtype=np.float64).reshape(-1, H, H)
+    block = blocks[int(xp.linalg.norm(blocks, axis=(1, 2)).argmax())]
+    return float(xp.linalg.svd(block, compute_uv=False).max())

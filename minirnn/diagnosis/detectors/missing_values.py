@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import counted, share
@@ -23,9 +24,10 @@ MUCH = 0.2
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
     fed = evidence.data.absent if evidence.data is not None else 0
-    here = int(np.isnan(evidence.rows).sum())
+    isnan = array_namespace(evidence.rows).isnan
+    here = int(isnan(evidence.rows).sum())
     if evidence.targets.dtype.kind == "f":
-        here += int(np.isnan(evidence.targets).sum())
+        here += int(isnan(evidence.targets).sum())
     if fed or here:
         return _fed(evidence, here)
     if evidence.data is not None and evidence.data.missing:
@@ -34,12 +36,12 @@ def detect(evidence: Evidence) -> Finding | None:
 
 
 def _fed(evidence: Evidence, here: int) -> Finding:
-    sequences = np.isnan(evidence.inputs).any(axis=(0, 2))
+    sequences = array_namespace(evidence.inputs).isnan(evidence.inputs).any(axis=(0, 2))
     touched = float(sequences.mean())
     figures: dict[str, object] = {"share_of_sequences_touched": touched, "values_missing": here}
     where = "inputs and targets"
     if evidence.data is not None:
-        data = evidence.data
+        data = evidence.data.host
         figures |= {"values_missing": data.missing or data.absent, "gaps": data.gaps}
         where = f"the series {data.name!r}" if data.series is not None else where
         if data.series is not None:

@@ -10,11 +10,11 @@ Cost       one pass over parameters and the probe's states
 
 from __future__ import annotations
 
-import numpy as np
-
+from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import listed
+from minirnn.inspect.host import fetch
 from minirnn.inspect.trace import Trace
 
 SYMPTOM = "non-finite"
@@ -24,18 +24,20 @@ def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
     seen: dict[str, object] = {}
     places: list[str] = []
-    rows = evidence.rows
-    if np.isinf(rows).any():
-        seen["infinite_inputs"] = int(np.isinf(rows).sum())
+    xp = array_namespace(evidence.rows)
+    inputs, targets = fetch(*(xp.isinf(a).sum() for a in (evidence.rows, evidence.targets)))
+    if inputs:
+        seen["infinite_inputs"] = int(inputs)
         places.append("the inputs")
-    if np.isinf(evidence.targets).any():
-        seen["infinite_targets"] = int(np.isinf(evidence.targets).sum())
+    if targets:
+        seen["infinite_targets"] = int(targets)
         places.append("the targets")
     stop = evidence.history.stopped if evidence.history is not None else None
     if stop is not None and stop.kind == "non-finite":
         seen |= {"stopped": stop.message, "epoch": stop.epoch, "batch": stop.batch}
         places.append(f"training, epoch {stop.epoch}, batch {stop.batch}")
-    broken = [name for name, array in evidence.parameters.items() if not np.isfinite(array).all()]
+    whole = fetch(*(xp.isfinite(array).all() for array in evidence.parameters.values()))
+    broken = [name for name, each in zip(evidence.parameters, whole, strict=True) if not each]
     if broken:
         seen["parameters"] = broken
         places.append(f"the parameters {listed(broken)}")
@@ -46,7 +48,7 @@ def detect(evidence: Evidence) -> Finding | None:
             places.append(f"the states of {trace.name} from step {at} on")
             break
     if evidence.answers is not None and not evidence.answers.finite:
-        lost = float((~np.isfinite(evidence.answers.given)).any(axis=1).mean())
+        lost = float((~xp.isfinite(evidence.answers.given)).any(axis=1).mean())
         seen["share_of_answers"] = lost
         places.append("the network's answers")
     if not places:
@@ -69,10 +71,11 @@ def detect(evidence: Evidence) -> Finding | None:
 
 def first_step(trace: Trace) -> int | None:
     """The first step, in the trace's own direction, at which a state is not finite."""
-    bad = np.zeros(trace.shape[0], dtype=bool)
+    xp = array_namespace(trace.hidden)
+    bad = xp.zeros(trace.shape[0], dtype=bool)
     for states in trace.states.values():
-        bad |= ~np.isfinite(states).all(axis=(1, 2))
-    steps = np.flatnonzero(bad)
+        bad |= ~xp.isfinite(states).all(axis=(1, 2))
+    steps = xp.flatnonzero(bad)
     if not len(steps):
         return None
     return int(steps[-1] if trace.reverse else steps[0])

@@ -21,11 +21,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Answers, Evidence, HeldOut
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import number, quantity, share
+from minirnn.inspect.host import fetch
+
+Array = Any  # of the network's device
 
 SYMPTOM = "outside-training-range"
 LEAST_SHARE = 0.05
@@ -52,8 +55,9 @@ def detect(evidence: Evidence) -> Finding | None:
     if naive is not None:
         wrong = beyond.error > naive.error and (wrong or lags)
     learned = inside.skill >= 0.5
-    low, high = float(inside.wanted.min()), float(inside.wanted.max())
-    asked = [float(held.answers.wanted.min()), float(held.answers.wanted.max())]
+    low, high, *asked = fetch(
+        *(end for each in (inside, held.answers) for end in (each.wanted.min(), each.wanted.max()))
+    )
     trained_on = f"{number(low)} to {quantity(high, held.unit)}"
     asked_for = f"{number(asked[0])} to {quantity(asked[1], held.unit)}"
     cause = f"The network was trained on {trained_on} and is asked for {asked_for}."
@@ -108,19 +112,19 @@ def detect(evidence: Evidence) -> Finding | None:
     )
 
 
-def rows_outside(held: HeldOut) -> NDArray[np.bool_]:
+def rows_outside(held: HeldOut) -> Array:
     """(N,) whether a held-out row, its target or an input, lies beyond the range trained on."""
     beyond = _beyond(held.y, held.trained_y, axes=tuple(range(held.y.ndim - 1)))
     outside = beyond.reshape(len(beyond), -1).any(axis=1)
     inputs = _beyond(held.x, held.trained_x, axes=(0, 1))
-    return np.asarray(outside | inputs.any(axis=(1, 2)))
+    return outside | inputs.any(axis=(1, 2))
 
 
-def _beyond(new: NDArray[Any], trained: NDArray[Any], axes: tuple[int, ...]) -> NDArray[np.bool_]:
-    return np.asarray((new < trained.min(axis=axes)) | (new > trained.max(axis=axes)))
+def _beyond(new: Array, trained: Array, axes: tuple[int, ...]) -> Array:
+    return (new < trained.min(axis=axes)) | (new > trained.max(axis=axes))
 
 
-def error_ratio(held: HeldOut, outside: NDArray[np.bool_]) -> float:
+def error_ratio(held: HeldOut, outside: Array) -> float:
     """RMSE over the outside rows against RMSE where the network is at home."""
     beyond, home = _rows(held.answers, outside).error, held.trained_answers.error
     if held.naive is not None and held.trained_naive is not None:
@@ -141,21 +145,23 @@ def falls_behind(beyond: Answers, naive: Answers | None) -> tuple[float, float]:
     far = far - far.mean(axis=0)
     missed = beyond.wanted - beyond.given
     missed = missed - missed.mean(axis=0)
-    total = float(np.sum(far**2))
+    xp = array_namespace(far)
+    total, together = fetch(xp.sum(far**2), xp.sum(far * missed))
     if total == 0.0 or far.size < 3:
         return 0.0, np.inf
-    slope = float(np.sum(far * missed)) / total
-    rest = float(np.sum((missed - slope * far) ** 2)) / (far.size - 2)
+    slope = together / total
+    rest = float(xp.sum((missed - slope * far) ** 2)) / (far.size - 2)
     return slope, float(np.sqrt(rest / total))
 
 
-def _rows(answers: Answers, chosen: NDArray[np.bool_]) -> Answers:
+def _rows(answers: Answers, chosen: Array) -> Answers:
     return Answers(answers.given[chosen], answers.wanted[chosen])
 
 
 def shortfall(beyond: Answers, low: float, high: float) -> float:
     """How far the answers stay behind targets above `high`, or below `low`, on average."""
     above, below = beyond.wanted > high, beyond.wanted < low
-    behind = np.where(above, beyond.wanted - beyond.given, beyond.given - beyond.wanted)
+    short = beyond.wanted - beyond.given
+    behind = array_namespace(short).where(above, short, beyond.given - beyond.wanted)
     chosen = behind[above | below]
     return float(chosen.mean()) if chosen.size else 0.0

@@ -15,12 +15,15 @@ Cost       one pass over the probe's gates
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
+import numpy as np
+
+from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import listed, share
+from minirnn.inspect.host import fetch
 from minirnn.inspect.saturation import GateSaturation, gate_saturation
 from minirnn.inspect.trace import Trace
 
@@ -32,7 +35,7 @@ KEEPS = {"lstm": "forget", "gru": "update"}  # the gate whose right end is memor
 
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
-    measured = [(saturated_share(trace), trace) for trace in evidence.traces if trace.valid.any()]
+    measured = [(saturated_share(trace), trace) for trace in evidence.traces if any(trace.lengths)]
     if not measured:
         return None
     worst, trace = max(measured, key=lambda pair: pair[0])
@@ -40,10 +43,8 @@ def detect(evidence: Evidence) -> Finding | None:
         return None
     affected = [each.name for part, each in measured if part >= THRESHOLD]
     gates = bounded_gates(trace)
-    by_gate = {
-        name: {"left": _always(gate.left), "right": _always(gate.right)}
-        for name, gate in gates.items()
-    }
+    always = iter(fetch(*(_always(end) for gate in gates.values() for end in _ends(gate))))
+    by_gate = {name: {"left": next(always), "right": next(always)} for name in gates}
     ends = [name for name, sides in by_gate.items() if sides["left"] + sides["right"] >= THRESHOLD]
     alive, total = slope(trace)
     return Finding(
@@ -58,7 +59,7 @@ def detect(evidence: Evidence) -> Finding | None:
             "gates": by_gate,
             "slope": alive,
             "slope_at_best": total,
-            "input_size": float(np.sqrt(np.mean(evidence.rows**2))),
+            "input_size": root_mean_square(evidence.rows),
         },
         cause="The sums that go into these gates are far too large for them.",
         explanation=(
@@ -80,17 +81,19 @@ def saturated_share(trace: Trace) -> float:
     left = {name: gate.left >= OF_THE_TIME for name, gate in gates.items()}
     right = {name: gate.right >= OF_THE_TIME for name, gate in gates.items()}
     saturated = {name: (gate.either >= OF_THE_TIME) for name, gate in gates.items()}
-    counted = {name: np.ones_like(ends) for name, ends in saturated.items()}
+    counted = {name: array_namespace(ends).ones_like(ends) for name, ends in saturated.items()}
     keeps = KEEPS.get(trace.cell.name)
     if keeps in gates:
         remembers = right[keeps]
         counted[keeps] &= ~remembers
         if trace.cell.name == "lstm":
             counted["input"] &= ~(left["input"] & remembers)
-    total = sum(int(each.sum()) for each in counted.values())
-    if not total:
-        return 0.0
-    return sum(int((saturated[name] & counted[name]).sum()) for name in gates) / total
+    sums = fetch(
+        *(each.sum() for each in counted.values()),
+        *((saturated[name] & counted[name]).sum() for name in gates),
+    )
+    total = sum(sums[: len(gates)])
+    return sum(sums[len(gates) :]) / total if total else 0.0
 
 
 def bounded_gates(trace: Trace) -> dict[str, GateSaturation]:
@@ -102,13 +105,26 @@ def bounded_gates(trace: Trace) -> dict[str, GateSaturation]:
 
 def slope(trace: Trace) -> tuple[float, float]:
     """Mean slope da/dz of a trace's sigmoid gates, and the largest a sigmoid has (0.25)."""
-    slopes: list[NDArray[np.float64]] = []
+    slopes: list[Any] = []
     for name, gate in bounded_gates(trace).items():
         if gate.activation == "sigmoid":
-            a = np.asarray(trace.gates[name][trace.valid], dtype=np.float64)
+            a = trace.gates[name][trace.valid].astype(np.float64)
             slopes.append(a * (1.0 - a))
-    return (float(np.mean(slopes)), 0.25) if slopes else (float("nan"), 0.25)
+    if not slopes:
+        return float("nan"), 0.25
+    return float(array_namespace(slopes[0]).stack(slopes).mean()), 0.25
 
 
-def _always(at_end: GateSaturation | NDArray[np.float64]) -> float:
-    return float(np.mean(np.asarray(at_end) >= OF_THE_TIME))
+def root_mean_square(values: Any) -> float:
+    """Of all numbers of an array."""
+    xp = array_namespace(values)
+    return float(xp.sqrt(xp.mean(values**2)))
+
+
+def _ends(gate: GateSaturation) -> tuple[Any, Any]:
+    return gate.left, gate.right
+
+
+def _always(at_end: Any) -> Any:
+    """The share of units that are at that end."""
+    return (at_end >= OF_THE_TIME).mean()

@@ -12,8 +12,11 @@ Cost       one pass over the probe's last states
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import listed, number, share
@@ -64,17 +67,20 @@ def detect(evidence: Evidence) -> Finding | None:
 
 def inputs_differ(evidence: Evidence) -> bool:
     """Whether some step's inputs differ between the sequences, by more than rounding."""
-    valid = evidence.valid
+    valid = steps.valid(len(evidence.inputs), evidence.ends)
     rows = evidence.rows
     if not len(rows):
         return False
-    least = 1e-6 * float(np.abs(rows).max())
+    xp = array_namespace(rows)
+    least = 1e-6 * float(xp.abs(rows).max())
     steps_with_two = np.flatnonzero(valid.sum(axis=1) > 1)
-    spans = (np.ptp(evidence.inputs[t, valid[t]], axis=0).max() for t in steps_with_two)
+    fed = (evidence.inputs[t, xp.asarray(np.flatnonzero(valid[t]))] for t in steps_with_two)
+    spans = ((each.max(axis=0) - each.min(axis=0)).max() for each in fed)
     return any(float(span) > least for span in spans)
 
 
-def last_states(trace: Trace) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """(N, H): the hidden state after each sequence's last step in the trace's direction."""
+def last_states(trace: Trace) -> Any:
+    """(N, H) float64: the state h after each sequence's last step in the trace's direction."""
     ends = steps.distance(trace.shape[0], trace.lengths, trace.reverse) == 0
-    return np.asarray(trace.hidden[ends], dtype=np.float64)
+    step, sequence = map(array_namespace(trace.hidden).asarray, np.nonzero(ends))
+    return trace.hidden[step, sequence].astype(np.float64)

@@ -15,11 +15,11 @@ Cost       one product of a sample of the inputs (at most 2000 steps) with W_ih
 
 from __future__ import annotations
 
-import numpy as np
-
+from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.wording import number, share
+from minirnn.inspect.host import fetch
 from minirnn.inspect.trace import Trace
 
 SYMPTOM = "unscaled-input"
@@ -32,9 +32,10 @@ MOST_ROWS = 2000
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
     rows = evidence.rows
-    if rows.size == 0 or not np.isfinite(rows).all():
+    if rows.size == 0 or not evidence.rows_finite:
         return None
-    sizes = np.sqrt(np.mean(rows**2, axis=0))
+    xp = array_namespace(rows)
+    sizes = xp.sqrt(xp.mean(rows**2, axis=0))
     feature = int(sizes.argmax())
     size = float(sizes[feature])
     # Features that are all 0 are no small inputs; they are none.
@@ -42,12 +43,13 @@ def detect(evidence: Evidence) -> Finding | None:
         return None
     pinned = max((pinned_share(trace) for trace in evidence.traces if trace.layer == 0), default=0)
     column = rows[:, feature]
+    mean, deviation, least, most = fetch(column.mean(), column.std(), column.min(), column.max())
     figures: dict[str, object] = {
         "size": size,
-        "mean": float(column.mean()),
-        "standard_deviation": float(column.std()),
-        "smallest": float(column.min()),
-        "largest": float(column.max()),
+        "mean": mean,
+        "standard_deviation": deviation,
+        "smallest": least,
+        "largest": most,
         "feature": feature,
         "pinned": pinned,
     }
@@ -57,7 +59,7 @@ def detect(evidence: Evidence) -> Finding | None:
     severity: Severity = "note"
     if evidence.fails:
         severity = "illness" if pinned >= PINNED_SHARE else "warning"
-    range_text = f"{number(float(column.min()))} to {number(float(column.max()))}"
+    range_text = f"{number(least)} to {number(most)}"
     return Finding(
         symptom=SYMPTOM,
         severity=severity,
@@ -71,7 +73,7 @@ def detect(evidence: Evidence) -> Finding | None:
             f"The network is fed values from {range_text} as they are. Multiplied with its weights "
             f"they drive {share(pinned)} of the first layer's gates to the end of their range at "
             "every step, so that these gates no longer see by how much one input differs from "
-            f"another (their standard deviation is {number(float(column.std()))} only)."
+            f"another (their standard deviation is {number(deviation)} only)."
             if severity == "illness"
             else f"The network is fed values from {range_text} as they are. That is far from the "
             "size its gates are made for"
@@ -97,10 +99,10 @@ def _small(evidence: Evidence, where: str, figures: dict[str, object]) -> Findin
 
 def pinned_share(trace: Trace) -> float:
     """Share of units and gates that W_ih x holds beyond 2.2 on one side at every valid step."""
-    rows = np.asarray(trace.inputs[trace.valid], dtype=np.float64)
+    rows = trace.inputs[trace.valid].astype("float64")
     rows = rows[:: max(1, len(rows) // MOST_ROWS)]
     if not len(rows):
         return 0.0
-    drive = rows @ np.asarray(trace.weights.weight_ih, dtype=np.float64).T  # (n, slots * H)
+    drive = rows @ trace.weights.weight_ih.astype("float64").T  # (n, slots * H)
     pinned = (drive > PINNED_BEYOND).all(axis=0) | (drive < -PINNED_BEYOND).all(axis=0)
     return float(pinned.mean())

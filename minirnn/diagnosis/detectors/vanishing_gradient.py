@@ -28,12 +28,14 @@ Cost       one forward and backward pass of the probe; see `dependence` for the 
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
 
+from minirnn.device import array_namespace
+from minirnn.diagnosis.detectors.saturated_gates import root_mean_square
 from minirnn.diagnosis.evidence import Evidence, is_finite
 from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.wording import counted, number, share
+from minirnn.inspect.host import fetch
 from minirnn.inspect.norms import norm
 from minirnn.inspect.trace import Trace
 
@@ -47,7 +49,7 @@ LEARNED = 0.95  # an R2 from which on there is nothing left to miss
 
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
-    traces = [trace for trace in evidence.traces if trace.has_gradients and trace.valid.any()]
+    traces = [trace for trace in evidence.traces if trace.has_gradients and any(trace.lengths)]
     if not traces:
         return None
     return _at_the_gate(evidence, traces) or _through_time(evidence, traces)
@@ -80,7 +82,7 @@ def _at_the_gate(evidence: Evidence, traces: list[Trace]) -> Finding | None:
             "ratio_at_first_step": ends,
             "half_life": {state: trace.half_life(state) for state in trace.cell.states},
             "gradient_of_parameters": dict(parameters),
-            "input_size": float(np.sqrt(np.mean(evidence.rows**2))),
+            "input_size": root_mean_square(evidence.rows),
             "layer": trace.layer,
             "direction": trace.direction,
         },
@@ -158,8 +160,9 @@ def dead_share(trace: Trace) -> float:
     reached = into > 0.0
     if not reached.any():
         return float("nan")
-    at_gates = np.sqrt(sum(norm(g, (0, 1)) ** 2 for g in trace.grad_slots.values()))
-    return float(np.mean(at_gates[reached] < DEAD * into[reached]))
+    xp = array_namespace(into)
+    at_gates = xp.sqrt(sum(norm(g, (0, 1)) ** 2 for g in trace.grad_slots.values()))
+    return float(xp.mean(at_gates[reached] < DEAD * into[reached]))
 
 
 def reach(traces: list[Trace], lag: int) -> dict[str, float]:
@@ -170,7 +173,7 @@ def reach(traces: list[Trace], lag: int) -> dict[str, float]:
         if trace.layer == 0
         for state in trace.cell.states
     }
-    return {name: ratio for name, ratio in ratios.items() if np.isfinite(ratio)}
+    return {name: ratio for name, ratio in ratios.items() if math.isfinite(ratio)}
 
 
 def nowhere_vanished(trace: Trace) -> bool:
@@ -180,9 +183,9 @@ def nowhere_vanished(trace: Trace) -> bool:
 
 def passed_on(trace: Trace) -> float:
     """Norm of the gradient at all gates over that of the hidden state."""
-    at_gates = [float(norm(g, (0, 1, 2))) for g in trace.grad_slots.values()]
-    into = float(norm(trace.grad_hidden, (0, 1, 2)))
-    return float(np.sqrt(sum(each**2 for each in at_gates))) / into if into else float("nan")
+    arrays = (trace.grad_hidden, *trace.grad_slots.values())
+    into, *at_gates = fetch(*(norm(g, (0, 1, 2)) for g in arrays))
+    return math.sqrt(sum(each**2 for each in at_gates)) / into if into else math.nan
 
 
 def last_ratio(trace: Trace, state: str) -> float:
@@ -196,6 +199,6 @@ def ratio_at(trace: Trace, state: str, lag: int) -> float:
 
     In the reverse direction the far steps come last, so the early inputs are the near ones.
     """
-    decay: NDArray[np.float64] = trace.gradient_decay(state)
+    decay = trace.gradient_decay(state)
     at = len(decay) - lag if trace.reverse else lag - 1
     return float(decay[min(max(at, 0), len(decay) - 1)])
