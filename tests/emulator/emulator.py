@@ -76,12 +76,28 @@ def transfers() -> Iterator[Log]:
         _transfers.close_log(log)
 
 
-def device_properties(**values: object) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def device_properties(**values: object) -> Iterator[None]:
     """Another device inside: `with device_properties(multiProcessorCount=2, cooperativeLaunch=0)`.
+
+    What the kernels remember of the device is forgotten on either side.
 
     Raises: KeyError if getDeviceProperties of CuPy has no such key.
     """
-    return properties.changed(**values)
+    with properties.changed(**values):
+        _forget()
+        try:
+            yield
+        finally:
+            _forget()
+
+
+def _forget() -> None:
+    for name, loaded in list(sys.modules.items()):
+        if name.startswith("minirnn.kernels.cuda"):
+            for value in vars(loaded).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
 
 
 def memory_limit(size: int) -> contextlib.AbstractContextManager[None]:

@@ -61,7 +61,7 @@ def _unary(name: str):
     return lambda self: namespace[name](self)
 
 
-class ndarray:
+class ndarray:  # noqa: N801
     """ndarray(shape, dtype=float, memptr=None, strides=None, order='C')"""
 
     __slots__ = ("__weakref__", "_cells", "_memory", "base")

@@ -97,7 +97,7 @@ def _placed(result, sources, order="C"):
         return place(result, *sources, order=order)
     if isinstance(result, tuple):
         parts = [_placed(one, sources) for one in result]
-        return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
+        return tuple(parts)  # CuPy gives no named tuples
     if isinstance(result, list):
         return [_placed(one, sources) for one in result]
     if isinstance(result, bool | int | float):

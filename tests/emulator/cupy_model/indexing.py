@@ -140,10 +140,9 @@ def fill(cells: np.ndarray, value: object) -> None:
 def scatter(a, key, value, function) -> None:
     """a[key] = function(a[key], value), for every value that goes to one element."""
     array = _array()
-    if a.dtype.char not in "ilefdILQ":
-        raise TypeError(
-            "scatter_add only supports int32, float16, float32, float64, uint32, uint64, as data type"
-        )
+    # As CuPy: the types for which there are atomic operations.
+    if a.dtype.char not in ("iefdILQFD" if function is np.add else "ifdILQ"):
+        raise TypeError(f"scatter_{function.__name__} does not support {a.dtype} as data type")
     if isinstance(value, np.ndarray):
         value = array.from_host(value.astype(a.dtype), "assigned values")
     index = _wrapped(_parts(key), a.shape)

@@ -10,8 +10,8 @@ import ctypes
 
 import numpy as np
 
-from . import memory, transfers
-from .array import ndarray, place, to_host
+from . import memory
+from .array import ndarray, to_host
 
 _CPU, _CUDA = 1, 2
 
@@ -94,13 +94,7 @@ def from_interface(other) -> ndarray:
     described = other.__cuda_array_interface__
     dtype = np.dtype(described["typestr"])
 
-    class _Host:
-        __array_interface__ = {
-            "shape": described["shape"], "typestr": dtype.str, "version": 3,
-            "data": (described["data"][0], False), "strides": described.get("strides"),
-        }  # fmt: skip
-
-    return _unowned(np.asarray(_Host()), other)
-
-
-__all__ = ["capsule", "from_dlpack", "from_interface", "place", "transfers"]
+    host = memory.array_at(
+        described["data"][0], described["shape"], dtype, described.get("strides")
+    )
+    return _unowned(host, other)

@@ -24,6 +24,7 @@ class OutOfMemoryError(MemoryError):
     """Out-of-memory error."""
 
     def __init__(self, size: int, total: int, limit: int = 0):
+        self._size, self._total, self._limit = size, total, limit
         message = f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes"
         message += f", limit set to: {limit:,} bytes)." if limit else ")."
         super().__init__(message)
@@ -93,16 +94,31 @@ class UnownedMemory(Memory):
         return True
 
 
-def _bytes_at(address: int, count: int, owner: object) -> np.ndarray:
-    class _Window:
-        pass
+class _Window:
+    """Memory by its address, as NumPy's array interface tells it."""
 
-    window = _Window()
-    window.owner = owner
-    window.__array_interface__ = {
-        "shape": (count,), "typestr": "|u1", "data": (address, False), "version": 3,
+    def __init__(self, described: dict[str, object], owner: object):
+        self.__array_interface__ = described
+        self.owner = owner
+
+
+def array_at(
+    address: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    strides: tuple[int, ...] | None = None,
+    owner: object = None,
+) -> np.ndarray:
+    """A NumPy array on memory that somebody else keeps."""
+    described = {
+        "data": (int(address), False), "shape": shape, "typestr": dtype.str, "strides": strides,
+        "version": 3,
     }  # fmt: skip
-    return np.asarray(window)
+    return np.asarray(_Window(described, owner))
+
+
+def _bytes_at(address: int, count: int, owner: object = None) -> np.ndarray:
+    return array_at(address, (count,), np.dtype(np.uint8), None, owner)
 
 
 class MemoryPointer:
@@ -148,11 +164,11 @@ class MemoryPointer:
         self.copy_from_device(src, size)
 
     def copy_from_host(self, mem: int, size: int) -> None:
-        self._part(size)[:] = _bytes_at(int(mem), size, None)
+        self._part(size)[:] = _bytes_at(mem, size)
         transfers.record(transfers.TO_DEVICE, (size,), size, "copy_from_host")
 
     def copy_to_host(self, mem: int, size: int) -> None:
-        _bytes_at(int(mem), size, None)[:] = self._part(size)
+        _bytes_at(mem, size)[:] = self._part(size)
         transfers.record(transfers.TO_HOST, (size,), size, "copy_to_host")
 
 

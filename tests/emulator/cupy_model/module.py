@@ -7,7 +7,7 @@ import types
 
 import numpy as np
 
-from . import array, functions, interchange, names
+from . import array, device, errors, functions, interchange, kernels, memory, names, streams
 
 
 def modules() -> dict[str, types.ModuleType]:
@@ -18,6 +18,7 @@ def modules() -> dict[str, types.ModuleType]:
     for name, value in array.namespace.items():
         setattr(cupy, name, value)
     cupy.from_dlpack = interchange.from_dlpack
+    cupy.RawModule, cupy.RawKernel = kernels.RawModule, kernels.RawKernel
     made = {"cupy": cupy}
     for name, table in (("linalg", names.LINALG), ("fft", names.FFT)):
         made[f"cupy.{name}"] = functions.submodule(name, table, getattr(np, name))
@@ -30,7 +31,27 @@ def modules() -> dict[str, types.ModuleType]:
 
 
 def _machine() -> dict[str, types.ModuleType]:
-    return {}
+    cuda = types.ModuleType("cupy.cuda")
+    cuda.__path__ = []
+    cuda.Device, cuda.Stream, cuda.Event = device.Device, streams.Stream, streams.Event
+    cuda.MemoryPointer, cuda.MemoryPool = memory.MemoryPointer, memory.MemoryPool
+    cuda.Memory, cuda.UnownedMemory, cuda.alloc = memory.Memory, memory.UnownedMemory, memory.alloc
+    cuda.get_current_stream = streams.get_current_stream
+    cuda.get_elapsed_time = streams.get_elapsed_time
+    cuda.get_device_id = lambda: 0
+    cuda.get_local_runtime_version = lambda: 13000
+    cuda.is_available = lambda: True
+    driver = types.ModuleType("cupy.cuda.driver")
+    driver.CUDADriverError = errors.CUDADriverError
+    driver.occupancyMaxActiveBlocksPerMultiprocessor = kernels.occupancy
+    driver.get_build_version = lambda: 13000
+    return {
+        "cupy.cuda": cuda,
+        "cupy.cuda.driver": driver,
+        "cupy.cuda.memory": memory.module(),
+        "cupy.cuda.nvtx": streams.nvtx(),
+        "cupy.cuda.runtime": device.runtime(),
+    }
 
 
 def install() -> None:

@@ -37,7 +37,7 @@ class Transfer:
 class Log:
     """What crossed while it was open: `arrays`, and apart from them the `scalars` (one element).
 
-    A kernel's arguments and Python numbers in a formula are no transfers: they travel with a launch.
+    A kernel's arguments and Python numbers in a formula are none: they travel with a launch.
     """
 
     arrays: list[Transfer] = field(default_factory=list)

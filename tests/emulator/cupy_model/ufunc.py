@@ -17,7 +17,7 @@ def operand(x: object) -> object:
     raise TypeError(f"Unsupported type {type(x)}")
 
 
-class ufunc:
+class ufunc:  # noqa: N801
     """An element-wise function of `nin` operands."""
 
     def __init__(self, name: str, nin: int, nout: int = 1):
