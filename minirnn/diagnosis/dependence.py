@@ -85,7 +85,9 @@ def measure_dependence(
     rows = xp.asarray(chosen)
     x = aligned_at_end(inputs[:, rows], None if lengths is None else lengths[chosen])
     y = as_columns(targets[rows])
-    if not all(fetch(xp.isfinite(x).all(), xp.isfinite(y).all(), (y.std(axis=0) > 0).any())):
+    if not all(fetch(xp.isfinite(x).all(), xp.isfinite(y).all())):
+        return None
+    if not (y.std(axis=0) > 0).any():
         return None
     features = _features(x)  # (n, T, F), the last step first
     folds = np.arange(len(chosen)) * FOLDS // len(chosen)
