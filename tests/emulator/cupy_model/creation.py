@@ -112,7 +112,7 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
     elif hasattr(obj, "__cuda_array_interface__"):
         from .interchange import from_interface
 
-        made = from_interface(obj).astype(dtype or obj.dtype, copy=bool(copy))
+        made = array(from_interface(obj), dtype, copy, order)
     elif isinstance(obj, list | tuple) and _holds_arrays(obj):
         made = _joined(obj, dtype)
     else:

@@ -69,7 +69,7 @@ def _wrapped(parts: list, shape: tuple[int, ...]) -> tuple:
             axis += part.ndim
         else:
             if isinstance(part, np.ndarray) and axis < len(shape) and shape[axis]:
-                part = np.mod(part, shape[axis]).astype(np.int64)
+                part = np.asarray(np.mod(part, shape[axis]), np.int64)
             axis += 1
         out.append(part)
     return tuple(out)
