@@ -118,6 +118,7 @@ def _add_demo(commands: Any) -> None:
         default=False,
         help="open the page in the web browser at the end",
     )
+    _add_device(parser)
     _add_output_options(parser)
     parser.set_defaults(command=_demo)
 
@@ -164,6 +165,7 @@ def _add_doctor(commands: Any) -> None:
         help="apply remedies and train again (default), or only name what is wrong",
     )
     parser.add_argument("--output", metavar="PAGE.html", help="write a page with the pictures")
+    _add_device(parser)
     _add_output_options(parser)
     parser.set_defaults(command=_doctor)
 
@@ -219,6 +221,15 @@ def _add_warmup(commands: Any) -> None:
     parser.set_defaults(command=_warmup)
 
 
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where the network is trained and looked into (default: %(default)s)",
+    )
+
+
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the result as JSON, nothing else"
@@ -255,7 +266,10 @@ def _demo(arguments: argparse.Namespace) -> int:
     page = check_writable(arguments.output, "--output")
     started = time.perf_counter()
     diagnosis = demo.run_demo(
-        seed=arguments.seed, console=_console(arguments), progress=_progress(arguments)
+        seed=arguments.seed,
+        device=arguments.device,
+        console=_console(arguments),
+        progress=_progress(arguments),
     )
     seconds = time.perf_counter() - started
     demo.save_page(diagnosis, page)
@@ -281,6 +295,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     diagnosis = terminal.run_doctor(
         _recipe(arguments),
         repair=arguments.repair,
+        device=arguments.device,
         console=_console(arguments),
         progress=_progress(arguments),
         wording=Wording(),

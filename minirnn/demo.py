@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minirnn import datasets
+from minirnn.device import check_device
 from minirnn.diagnosis import Diagnosis, Recipe
 from minirnn.report import terminal
 from minirnn.report.page import Text
@@ -52,17 +53,28 @@ def demo_recipe(seed: int = 0) -> Recipe:
 
 
 def run_demo(
-    *, seed: int = 0, console: Console | None = None, progress: bool | None = None
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    console: Console | None = None,
+    progress: bool | None = None,
 ) -> Diagnosis:
     """Run the story, printing each act to `console` (None: nowhere) as soon as it is over.
 
-    Raises: KeyboardInterrupt when training was interrupted.
+    Raises: DeviceError for a device that is not there; KeyboardInterrupt when training was
+    interrupted.
     """
+    check_device(device)
     if console is not None:
         terminal.heading(console, TITLE)
         terminal.blocks(console, [Text([OPENING, HOW])])
     return terminal.run_doctor(
-        demo_recipe(seed), repair=True, console=console, progress=progress, wording=WORDING
+        demo_recipe(seed),
+        repair=True,
+        device=device,
+        console=console,
+        progress=progress,
+        wording=WORDING,
     )
 
 

@@ -77,8 +77,8 @@ class PreparedData:
         series = self.series
         return replace(
             self,
-            training=_moved(self.training, device),
-            validation=None if self.validation is None else _moved(self.validation, device),
+            training=self.training.to(device),
+            validation=None if self.validation is None else self.validation.to(device),
             series=None
             if series is None
             else replace(series, values=to_device(series.values, device)),
@@ -99,11 +99,6 @@ class PreparedData:
         parts = [data.training] if data.validation is None else [data.training, data.validation]
         arrays = [array for part in parts for array in (part.x, part.y) if array.dtype.kind == "f"]
         return sum(int(np.isnan(array).sum()) for array in arrays)
-
-
-def _moved(part: Sequences, device: str) -> Sequences:
-    """Sequences with x and y on a device; lengths stay on the host, where they are read."""
-    return replace(part, x=to_device(part.x, device), y=to_device(part.y, device))
 
 
 def prepare(recipe: Recipe) -> PreparedData:

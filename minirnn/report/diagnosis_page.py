@@ -101,9 +101,16 @@ def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
             ("network", f"{recipe.model.cell.upper()}, {recipe.model.hidden_size} units"),
             ("seed", str(recipe.training.seed)),
             ("trainings", str(len(diagnosis.attempts))),
+            *_device(diagnosis),
             ("time in training", f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"),
         ]
     return facts
+
+
+def _device(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    """Where it trained, where that was not the CPU."""
+    run = diagnosis.attempts[0].run
+    return [("device", run.data.device)] if run is not None and run.data.device != "cpu" else []
 
 
 def _findings(diagnosis: Diagnosis) -> list[Block]:

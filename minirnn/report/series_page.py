@@ -43,7 +43,7 @@ class Axes:
 
 def record_figure(run: Run, axes: Axes) -> Figure:
     """The series, and which part of it is held out."""
-    prepared = run.data.series
+    prepared = run.data.host.series
     assert prepared is not None
     curve = Curve("the record", axes.times, prepared.values, INK, width=1.2)
     return Figure(
@@ -56,9 +56,11 @@ def record_figure(run: Run, axes: Axes) -> Figure:
 def predictions_figure(attempt: Attempt, name: str, index: int, axes: Axes) -> Figure:
     """One attempt's predictions over the record, both parts."""
     run = _run(attempt)
-    prepared = run.data.series
+    prepared = run.data.host.series
     assert prepared is not None
-    parts = [run.forecasts[part] for part in ("training", "validation") if part in run.forecasts]
+    parts = [
+        run.forecasts[part].numpy() for part in ("training", "validation") if part in run.forecasts
+    ]
     x = np.concatenate([axes.times[part.indices] for part in parts])
     y = np.concatenate([part.given for part in parts])
     curves = [
@@ -132,7 +134,7 @@ def free_run_figure(
     if not told:
         return None
     run = _run(attempts[told[0][0]][1])
-    prepared = run.data.series
+    prepared = run.data.host.series
     assert prepared is not None
     start, stop = int(told[0][2].indices[0]), int(told[0][2].indices[-1]) + 1
     begin = max(0, start - round(CONTEXT * (stop - start)))
@@ -162,15 +164,13 @@ def running_rmse(errors: Array, width: int) -> Array:
 
 
 def _forecasts(attempts: Sequence[tuple[str, Attempt]], part: str) -> list[tuple[int, str, Any]]:
-    """(index, name, forecast) of the attempts that have one, all of it finite."""
-    return [
-        (k, name, attempt.run.forecasts[part])
+    """(index, name, forecast) of the attempts that have one, all of it finite; in NumPy arrays."""
+    there = [
+        (k, name, attempt.run.forecasts[part].numpy())
         for k, (name, attempt) in enumerate(attempts)
-        if attempt.run is not None
-        and part in attempt.run.forecasts
-        and len(attempt.run.forecasts[part].given)
-        and np.isfinite(attempt.run.forecasts[part].given).all()
+        if attempt.run is not None and part in attempt.run.forecasts
     ]
+    return [each for each in there if len(each[2].given) and np.isfinite(each[2].given).all()]
 
 
 def _split(run: Run, axes: Axes) -> float | None:

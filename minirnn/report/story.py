@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from minirnn.diagnosis.wording import counted, listed, share
+from minirnn.inspect.host import fetch
 from minirnn.report.page import Table
 from minirnn.report.words import number, quantity
 
@@ -153,11 +152,14 @@ def training_sentence(attempt: Attempt) -> str:
 def answers_sentence(run: Run) -> str:
     """Whether the answers to held-out windows differ, where they hardly do."""
     forecast = run.forecasts.get("validation")
-    if forecast is None or len(forecast.given) < 2 or not np.isfinite(forecast.given).all():
+    if forecast is None or len(forecast.given) < 2:
         return ""
     unit = run.data.unit
-    low, high = float(forecast.given.min()), float(forecast.given.max())
-    wanted = float(np.ptp(forecast.wanted))
+    ends = (end for each in (forecast.given, forecast.wanted) for end in (each.min(), each.max()))
+    low, high, least, most = fetch(*ends)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    wanted = most - least
     windows = f"{len(forecast.given):,} held-out windows"
     if high == low:
         return f"To every one of the {windows} it gives the same answer: {quantity(low, unit, 4)}."

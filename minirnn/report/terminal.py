@@ -45,6 +45,7 @@ def run_doctor(
     recipe: Recipe,
     *,
     repair: bool,
+    device: str = "cpu",
     console: Console | None,
     progress: bool | None,
     wording: Wording,
@@ -67,7 +68,7 @@ def run_doctor(
             tell_attempt(console, told, attempt, wording)
         told += 1
 
-    diagnosis = doctor(recipe, repair=repair, progress=progress, watch=tell)
+    diagnosis = doctor(recipe, repair=repair, device=device, progress=progress, watch=tell)
     if console is not None:
         tell_ending(console, diagnosis, wording)
     return diagnosis

@@ -1,7 +1,7 @@
 """The page of a trace: its gates, states and gradients over time, and how far gradients reach.
 
 A trace holds a batch; the maps show one sequence of it (the longest unless told), the norms are
-taken over the whole batch.
+taken over the whole batch. Of a trace on a GPU just that comes over: the sequence, and the norms.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minirnn.device import array_namespace
 from minirnn.diagnosis.wording import counted, share
 from minirnn.errors import ArgumentError
+from minirnn.inspect.host import on_host
 from minirnn.inspect.norms import norm
 from minirnn.report import glossary, heatmaps
 from minirnn.report.curves import Curve, log_curves
@@ -96,13 +98,14 @@ def inside(
     figures = []
     for name, activations in trace.gates.items():
         title, meaning = GATE_WORDS.get(name, (f"Gate {name}", ""))
-        figures.append(_activation(title, meaning, name, activations[:, b], x_title))
+        figures.append(_activation(title, meaning, name, on_host(activations[:, b]), x_title))
     for name, values in trace.states.items():
         title, meaning = STATE_WORDS.get(name, (f"State {name}", ""))
         explanation = f"{meaning[:1].upper()}{meaning[1:]}." if meaning else ""
-        if symmetric_range(values[:, b]) > 1:
+        shown = on_host(values[:, b])
+        if symmetric_range(shown) > 1:
             explanation += " The scale reaches beyond ±1."
-        picture = heatmaps.signed_map(values[:, b], x_title=x_title)
+        picture = heatmaps.signed_map(shown, x_title=x_title)
         figures.append(Figure(title, picture, explanation.strip()))
     _, _, cut = heatmaps.shown_part(T, H)
     which = f"sequence {b + 1} of {B:,}" if B > 1 else "the one sequence"
@@ -131,7 +134,7 @@ def way_back(
     maps = [
         Figure(
             f"Gradient of {_state_name(name)}",
-            heatmaps.gradient_map(gradient[:, b], shared, x_title=x_title),
+            heatmaps.gradient_map(on_host(gradient[:, b]), shared, x_title=x_title),
             f"|dL/d{name}| of each unit at each step.",
         )
         for name, gradient in trace.grad_states.items()
@@ -154,11 +157,11 @@ def norm_figures(trace: Trace, *, x_title: str = "step t") -> list[Figure]:
     """Norms per step over the batch: of the states' gradients, and of the gates' gradients."""
     x = np.arange(trace.shape[0])
     states = [
-        Curve(f"‖dL/d{name}‖", x, trace.gradient_norms(name), color, dash)
+        Curve(f"‖dL/d{name}‖", x, on_host(trace.gradient_norms(name)), color, dash)
         for name, color, dash in zip(trace.states, STATES, ("solid", "dash"), strict=False)
     ]
     gates = [
-        Curve(GATE_WORDS.get(name, (name,))[0], x, norm(gradient, (1, 2)), GATES[k % len(GATES)])
+        Curve(_gate_title(name), x, on_host(norm(gradient, (1, 2))), GATES[k % len(GATES)])
         for k, (name, gradient) in enumerate(trace.grad_gates.items())
     ]
     y_title = "norm over batch and units"
@@ -179,7 +182,8 @@ def norm_figures(trace: Trace, *, x_title: str = "step t") -> list[Figure]:
 
 def entrance_sentence(trace: Trace) -> str:
     """Where the gradient comes into the layer, read from what entered from outside."""
-    steps = int(np.any(trace.direct_grad_hidden != 0, axis=2).sum(axis=0).max(initial=0))
+    entered = array_namespace(trace.direct_grad_hidden).any(trace.direct_grad_hidden != 0, axis=2)
+    steps = int(entered.sum(axis=0).max()) if entered.size else 0
     if steps == 0:
         return "No gradient entered this layer."
     if steps == 1:
@@ -191,7 +195,7 @@ def entrance_sentence(trace: Trace) -> str:
 def gradient_limits(traces: Sequence[Trace], sequences: Sequence[int]) -> tuple[float, float]:
     """One colour scale, in decades, for the state gradients of several traces' sequences."""
     return log_range(
-        gradient[:, b]
+        on_host(gradient[:, b])
         for trace, b in zip(traces, sequences, strict=True)
         if trace.has_gradients
         for gradient in trace.grad_states.values()
@@ -201,7 +205,7 @@ def gradient_limits(traces: Sequence[Trace], sequences: Sequence[int]) -> tuple[
 def reach_sentence(trace: Trace) -> str:
     """How far back the gradient of each state reaches, counted from each sequence's last step."""
     return " ".join(
-        _reach(_state_name(name), trace.gradient_decay(name)) for name in trace.grad_states
+        _reach(_state_name(name), on_host(trace.gradient_decay(name))) for name in trace.grad_states
     )
 
 
@@ -223,6 +227,10 @@ def _reach(name: str, decay: Array) -> str:
         f"Under {share(FADED)} of the gradient of {name} is left {counted(faded, 'step')} before "
         f"the last, and {left} {steps} before."
     )
+
+
+def _gate_title(name: str) -> str:
+    return GATE_WORDS.get(name, (name,))[0]
 
 
 def _state_name(name: str) -> str:
