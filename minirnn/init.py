@@ -6,7 +6,8 @@ the number of gates, and every initialiser that looks at sizes treats each block
 instead takes the blocks together, as `blocks=1` does. `apply` passes the cell's number of gates.
 
 `rng` is None, a seed or a numpy Generator. Values are drawn in float64 and rounded to the
-parameter's dtype, so that float32 and float64 models start at the same point.
+parameter's dtype, and always on the CPU, so that float32 and float64 models, on the CPU and on the
+GPU, start at the same point.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.device import device_of, to_device
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.gpu import cupy_array
 from minirnn.kernels.contract import FLOATS, Array
 from minirnn.nn.arguments import finite, generator, positive_int
 from minirnn.nn.linear import Linear
@@ -58,14 +61,14 @@ def uniform(parameter: Tensor | Array, low: float, high: float, *, rng: Any = No
     if not low < high:
         raise ArgumentError("high", repr(high), f"a number above low = {low}")
     array = _array(parameter)
-    array[...] = generator(rng).uniform(low, high, array.shape)
+    _write(array, generator(rng).uniform(low, high, array.shape))
 
 
 def normal(parameter: Tensor | Array, mean: float, std: float, *, rng: Any = None) -> None:
     """Fill from the normal distribution of that mean and standard deviation."""
     array = _array(parameter)
     std = _positive("std", std)
-    array[...] = generator(rng).normal(finite("mean", mean), std, array.shape)
+    _write(array, generator(rng).normal(finite("mean", mean), std, array.shape))
 
 
 def glorot_uniform(
@@ -78,7 +81,7 @@ def glorot_uniform(
     """
     array, rows, columns = _blocked(parameter, blocks)
     bound = _positive("gain", gain) * math.sqrt(6.0 / (rows + columns))
-    array[...] = generator(rng).uniform(-bound, bound, array.shape)
+    _write(array, generator(rng).uniform(-bound, bound, array.shape))
 
 
 def glorot_normal(
@@ -87,7 +90,7 @@ def glorot_normal(
     """Fill from N(0, s^2), s = gain sqrt(2 / (in + out)) (Glorot and Bengio 2010, eq. 12)."""
     array, rows, columns = _blocked(parameter, blocks)
     std = _positive("gain", gain) * math.sqrt(2.0 / (rows + columns))
-    array[...] = generator(rng).normal(0.0, std, array.shape)
+    _write(array, generator(rng).normal(0.0, std, array.shape))
 
 
 def he_uniform(
@@ -96,7 +99,7 @@ def he_uniform(
     """Fill with U(-a, a), a = gain sqrt(3 / in): the variance of `he_normal`."""
     array, _, columns = _blocked(parameter, blocks)
     bound = _positive("gain", gain) * math.sqrt(3.0 / columns)
-    array[...] = generator(rng).uniform(-bound, bound, array.shape)
+    _write(array, generator(rng).uniform(-bound, bound, array.shape))
 
 
 def he_normal(
@@ -108,7 +111,7 @@ def he_normal(
     """
     array, _, columns = _blocked(parameter, blocks)
     std = _positive("gain", gain) / math.sqrt(columns)
-    array[...] = generator(rng).normal(0.0, std, array.shape)
+    _write(array, generator(rng).normal(0.0, std, array.shape))
 
 
 def orthogonal(
@@ -127,7 +130,7 @@ def orthogonal(
         tall = random.normal(size=(max(rows, columns), min(rows, columns)))
         q, r = np.linalg.qr(tall)
         q = q * np.where(np.diagonal(r) < 0.0, -1.0, 1.0)
-        array[start : start + rows] = gain * (q if rows >= columns else q.T)
+        _write(array[start : start + rows], gain * (q if rows >= columns else q.T))
 
 
 def identity(parameter: Tensor | Array, *, gain: float = 1.0, blocks: int = 1) -> None:
@@ -139,7 +142,7 @@ def identity(parameter: Tensor | Array, *, gain: float = 1.0, blocks: int = 1) -
     array, rows, columns = _blocked(parameter, blocks)
     gain = _positive("gain", gain)
     for start in range(0, array.shape[0], rows):
-        array[start : start + rows] = gain * np.eye(rows, columns)
+        _write(array[start : start + rows], gain * np.eye(rows, columns))
 
 
 def forget_bias(layer: Recurrent, value: float = 1.0) -> None:
@@ -252,11 +255,18 @@ def _matrix_initialiser(argument: str, name: str | None) -> _Fill | None:
 
 def _array(parameter: Tensor | Array) -> Array:
     array = parameter.data if isinstance(parameter, Tensor) else parameter
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) and not cupy_array(array):
         raise ArgumentError("parameter", type(array).__name__, "a Tensor or an array")
     if array.dtype not in FLOATS:
         raise DTypeError("parameter", array.dtype.name, "float32 or float64")
     return array
+
+
+def _write(target: Array, values: Any) -> None:
+    """Put a number or float64 values, which are on the CPU, into `target`, wherever that is."""
+    if isinstance(values, np.ndarray):
+        values = to_device(values.astype(target.dtype), device_of(target))
+    target[...] = values
 
 
 def _blocked(parameter: Tensor | Array, blocks: int) -> tuple[Array, int, int]:
@@ -295,4 +305,4 @@ def _set_gate_bias(layer: Recurrent, which: tuple[int, bool], slot: str, value: 
         (weights.bias_hh, cell.hidden_slots, 0.0),
     ):
         start = slots.index(slot) * H
-        bias.data[start : start + H] = content
+        _write(bias.data[start : start + H], content)

@@ -40,8 +40,11 @@ def getitem(x: Operand, index: Any) -> Tensor:
     return take(x, key)
 
 
-def take(x: Tensor, key: Any) -> Tensor:
-    """x[key], for a key whose arrays lie on x's device, with indexes known to be in range."""
+def take(x: Tensor, key: Any, *, distinct: bool = False) -> Tensor:
+    """x[key], for a key whose arrays lie on x's device, with indexes known to be in range.
+
+    distinct: they are known to take no element twice, so that backward has nothing to add up.
+    """
     data = x.data
     try:
         out = data[key]
@@ -49,7 +52,7 @@ def take(x: Tensor, key: Any) -> Tensor:
         raise ArgumentError("index", f"{key!r} ({error})", f"an index of {data.shape}") from None
     shape, dtype = data.shape, data.dtype
     xp = array_namespace(data)
-    repeats = _may_repeat(key)
+    repeats = not distinct and _may_repeat(key)
 
     def backward(g: Array) -> tuple[Array]:
         total = xp.zeros(shape, dtype)

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from minirnn.device import beside, check_device, to_array, to_device
-from minirnn.errors import ArgumentError, DTypeError, MinirnnError, ShapeError
+from minirnn.errors import ArgumentError, DeviceError, DTypeError, MinirnnError, ShapeError
 from minirnn.kernels.contract import Array
 from minirnn.tensor import Tensor
 
@@ -167,6 +167,18 @@ class Module:
     def __repr__(self) -> str:
         """The module and those below it, one a line, indented; a repeated one is not expanded."""
         return _tree(self, set())
+
+
+def device_of_module(module: Module, default: str = "cpu") -> str:
+    """Where a module's parameters are; `default` if it has none.
+
+    Raises: DeviceError that names `model` if they are on two devices.
+    """
+    found = {parameter.device for parameter in module.parameters()}
+    if len(found) > 1:
+        came = "one with parameters on 'cpu' and on 'cuda'"
+        raise DeviceError("model", came, "all on one device", "Move it with .to(device)")
+    return found.pop() if found else default
 
 
 def _trainable(tensor: Tensor) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from minirnn.device import array_namespace, python_numbers
+from minirnn.device import array_namespace
 from minirnn.errors import ArgumentError
+from minirnn.gpu import cupy_array
 from minirnn.kernels.contract import Array
 from minirnn.optim.optimizer import checked_parameters
 from minirnn.tensor import Tensor
@@ -20,7 +21,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     Returns the norm before clipping, summed in float64; parameters without a gradient count as
     zero. If it is not finite, no gradient is touched: there is no right scale, and what was wrong
     stays to be seen. The caller sees it in what is returned, and should skip the step. On the GPU
-    it waits for the gradients, and fetches one number for each, all together.
+    it waits for the gradients, since it returns a number; no array is fetched.
 
     max_norm: above 0; infinity only measures. Source: Pascanu et al. 2013 (ICML), algorithm 1.
 
@@ -28,8 +29,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     """
     max_norm = _above_zero("max_norm", max_norm)
     gradients = [p.grad for p in checked_parameters(parameters) if p.grad is not None]
-    squares = python_numbers([_squares(gradient) for gradient in gradients])
-    norm = math.hypot(*map(_norm, gradients, squares))
+    norm = _joint_norm(gradients)
     if math.isfinite(norm) and norm > max_norm:
         for gradient in gradients:
             gradient *= max_norm / norm
@@ -50,6 +50,27 @@ def clip_grad_value(parameters: Iterable[Tensor], max_value: float) -> None:
             xp.clip(parameter.grad, -max_value, max_value, out=parameter.grad)
 
 
+def _joint_norm(gradients: list[Array]) -> float:
+    """Euclidean norm of all elements of all arrays."""
+    if gradients and all(map(cupy_array, gradients)):
+        # Put together on the GPU, so that one number is waited for, not one for each array.
+        total = float(sum(_squares(gradient) for gradient in gradients))
+        if _in_range(total):
+            return math.sqrt(total)
+    return math.hypot(*map(_norm, gradients))
+
+
+def _norm(array: Array) -> float:
+    """Euclidean norm of all elements; neither overflows nor underflows before the result does."""
+    squares = float(_squares(array))
+    if _in_range(squares):
+        return math.sqrt(squares)
+    largest = float(abs(array).max()) if array.size else 0.0
+    if largest == 0.0 or not math.isfinite(largest):
+        return largest
+    return largest * math.sqrt(float(_squares(array / largest)))
+
+
 def _squares(array: Array) -> Array:
     """The sum of the squares of all elements, in float64; a single element, still on its device."""
     flat = array.reshape(-1)
@@ -59,14 +80,9 @@ def _squares(array: Array) -> Array:
     return xp.multiply(flat, flat, dtype=np.float64).sum()
 
 
-def _norm(array: Array, squares: float) -> float:
-    """Euclidean norm of all elements; neither overflows nor underflows before the result does."""
-    if 1e-280 < squares < math.inf:
-        return math.sqrt(squares)
-    largest = float(abs(array).max()) if array.size else 0.0
-    if largest == 0.0 or not math.isfinite(largest):
-        return largest
-    return largest * math.sqrt(float(_squares(array / largest)))
+def _in_range(squares: float) -> bool:
+    """Whether a sum of squares has lost nothing to overflow or underflow."""
+    return 1e-280 < squares < math.inf
 
 
 def _above_zero(name: str, value: float) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TextIO
 import numpy as np
 
 from minirnn import functional
+from minirnn.device import array_namespace
 from minirnn.errors import ArgumentError
 from minirnn.nn import Module
 from minirnn.optim import Optimizer, clip_grad_norm, clip_grad_value
@@ -22,6 +23,7 @@ from minirnn.training.losses import (
     check_fit,
     check_labels,
     check_model,
+    on_device_of,
     resolve_loss,
     run_model,
 )
@@ -62,18 +64,24 @@ def fit(
     progress           None or True: a live display where stderr is a terminal, plain lines where
                        it is not; a text stream: the same there; False: silence
 
+    With a model on the GPU, data that come as NumPy arrays go there once. Nothing comes back during
+    training but numbers, two a batch: its loss and its gradient's norm, which decide whether a step
+    is taken. Metrics of one's own then see CuPy's arrays.
+
     What is wrong with data, loss and model together is found before the first step. Training ends
     early, and `history.stopped` says why, when a loss, a gradient or a parameter is no longer
     finite (no step is taken on such a loss or gradient), at a KeyboardInterrupt, and when a
     callback asks. Afterwards each module is in the mode (training or evaluation) it was in before.
 
-    Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+    Raises: ShapeError, DTypeError, DeviceError or ArgumentError that names the argument.
     """
     check_model(model)
+    if validation is not None:
+        validation = on_device_of(model, as_sequences(validation, "validation"), "validation")
     fitting = _Fitting(
         model=model,
-        train=as_sequences(train, "train"),
-        validation=None if validation is None else as_sequences(validation, "validation"),
+        train=on_device_of(model, as_sequences(train, "train"), "train"),
+        validation=validation,
         loss=resolve_loss(loss),
         optimizer=optimizer,
         metrics=resolve_metrics(metrics),
@@ -233,13 +241,17 @@ class _Fitting:
         if self.clip_value:
             clip_grad_value(self.optimizer.parameters, self.clip_value)
         self.optimizer.step()
-        tally.add(run.loss, prediction.numpy(), target)
+        tally.add(run.loss, prediction.data, target)
         norms.append(run.gradient_norm)
 
     def _check_parameters(self) -> None:
-        for name, parameter in self.model.named_parameters():
-            if not np.isfinite(parameter.numpy()).all():
-                raise _NotFiniteError(f"the parameter {name!r} is no longer finite")
+        named = self.model.named_parameters()
+        finite = [array_namespace(p.data).isfinite(p.data).all() for _, p in named]
+        # One number where all is well, which the GPU is asked for once.
+        if bool(array_namespace(finite[0]).stack(finite).all()):
+            return
+        name = next(name for (name, _), each in zip(named, finite, strict=True) if not each)
+        raise _NotFiniteError(f"the parameter {name!r} is no longer finite")
 
     def _stop(self, kind: Literal["non-finite", "interrupted", "requested"], message: str) -> Stop:
         where = f"in epoch {self.run.epoch}, batch {self.run.batch} of {self.run.batches}"

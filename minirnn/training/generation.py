@@ -6,29 +6,40 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from minirnn.device import (
+    Array,
+    array_namespace,
+    beside,
+    check_beside,
+    device_of,
+    has_no_device,
+    to_array,
+    to_device,
+)
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.gpu import cupy_array
 from minirnn.nn import Module
+from minirnn.nn.module import device_of_module
 from minirnn.tensor import no_grad
 from minirnn.training.losses import check_model, is_batch_first
 from minirnn.training.predict import mode
 from minirnn.training.windows import check_count
 
-Sample = Callable[[NDArray[Any]], NDArray[Any]]
-"""sample(output (B, O)) -> the next input (B, I)."""
+Sample = Callable[[Array], Array]
+"""sample(output (B, O)) -> the next input (B, I); arrays on the model's device."""
 
 
 def generate(
     model: Module,
-    context: NDArray[Any],
+    context: Array,
     steps: int,
     *,
     window: int | None = None,
     sample: Sample | Literal["greedy", "temperature"] | None = None,
     temperature: float = 1.0,
     seed: int = 0,
-) -> NDArray[Any]:
+) -> Array:
     """Continue `context (T, B, I)`, or `(T, I)` for one sequence, by `steps` steps of free run.
 
     What the model answers becomes its next input. Returns those inputs, `(steps, B, I)` or
@@ -43,14 +54,18 @@ def generate(
     model   a SequenceModel, or a module called the same way: model(x), and without a window
             model(x, state, return_state=True) -> (output, state)
 
-    Runs in evaluation mode without a tape, and restores the mode.
+    Runs in evaluation mode without a tape, and restores the mode. With a model on the GPU the whole
+    run is there: a context of NumPy's is copied once, and the run comes back once, as NumPy's; one
+    of CuPy's gives CuPy's.
 
     Raises: ShapeError when the model's output cannot be its input, or the context does not fit;
-    DTypeError; ArgumentError, also for a bidirectional model without a window: a step of the
-    reverse direction needs the steps after it.
+    DTypeError; DeviceError; ArgumentError, also for a bidirectional model without a window: a step
+    of the reverse direction needs the steps after it.
     """
     check_model(model)
     inputs = _check_context(context, window)
+    if device_of_module(model, device_of(inputs)) == "cuda":
+        inputs = to_device(inputs, "cuda", "context")
     steps = check_count("steps", steps, 0)
     choose = _sampler(sample, temperature, seed)
     batch_first = is_batch_first(model)
@@ -59,7 +74,8 @@ def generate(
         raise ArgumentError("model", "a bidirectional one without a window", wanted)
 
     T, B, width = inputs.shape
-    made = np.concatenate([inputs, np.empty((steps, B, width), inputs.dtype)])
+    xp = array_namespace(inputs)
+    made = xp.concatenate([inputs, xp.empty((steps, B, width), inputs.dtype)])
     state: Any = None
     with mode(model, training=False), no_grad():
         for t in range(T, T + steps):
@@ -71,11 +87,11 @@ def generate(
                 )
             else:
                 x = made[t - window : t]
-                output = model(np.ascontiguousarray(x.swapaxes(0, 1)) if batch_first else x)
-            last = output.numpy()
+                output = model(xp.ascontiguousarray(x.swapaxes(0, 1)) if batch_first else x)
+            last = output.data
             if last.ndim == 3:
                 last = last[:, -1] if batch_first else last[-1]
-            following = np.asarray(choose(last))
+            following = _array_beside(choose(last), last)
             if following.shape != (B, width):
                 what = "output" if sample is None else "sampled output"
                 raise ShapeError(
@@ -83,12 +99,22 @@ def generate(
                     f"({B}, {width}), the shape of one input step, to be fed back",
                 )  # fmt: skip
             made[t] = following
-    run = made[T:]
+    run = to_device(made[T:], device_of(context))
     return run[:, 0] if context.ndim == 2 else run
 
 
-def _check_context(context: NDArray[Any], window: int | None) -> NDArray[Any]:
-    if not isinstance(context, np.ndarray) or context.ndim not in (2, 3) or 0 in context.shape:
+def _array_beside(sampled: Any, output: Array) -> Array:
+    """What a sampler answered, as an array where the model's output is."""
+    array = to_array(sampled, None, "sample")
+    if has_no_device(sampled):
+        return beside(np.asarray(array), output)
+    check_beside(array, output, "sample")
+    return array
+
+
+def _check_context(context: Array, window: int | None) -> Array:
+    known = isinstance(context, np.ndarray) or cupy_array(context)
+    if not known or context.ndim not in (2, 3) or 0 in context.shape:
         came = getattr(context, "shape", None)
         came = type(context).__name__ if came is None else f"shape {came}"
         raise ShapeError("context", came, "an array (T, B, I) or (T, I), none of them 0")
@@ -117,19 +143,20 @@ def _sampler(sample: Any, temperature: float, seed: int) -> Sample:
     return chosen
 
 
-def _draw(logits: NDArray[Any], temperature: float, rng: np.random.Generator) -> NDArray[np.int64]:
+def _draw(logits: Array, temperature: float, rng: np.random.Generator) -> Array:
     """Draw a class from softmax(logits / temperature), row by row: largest after Gumbel noise.
 
     Source: Gumbel 1954; Maddison, Tarlow & Minka, "A* sampling" (2014), section 2.
     """
     # The noise is scaled, not the logits, which a small temperature would carry to infinity.
-    noise = rng.gumbel(size=logits.shape)
-    drawn: NDArray[np.int64] = (logits + temperature * noise).argmax(axis=1)
-    return drawn
+    # Drawn on the CPU wherever the logits are, so that a seed gives the same run on both devices.
+    noise = temperature * rng.gumbel(size=logits.shape)
+    return (logits + beside(noise, logits)).argmax(axis=1)
 
 
-def _one_hot(classes: NDArray[np.int64], like: NDArray[Any]) -> NDArray[Any]:
-    vectors = np.zeros_like(like)
-    vectors[np.arange(len(classes)), classes] = 1
-    vectors[np.isnan(like).any(axis=1)] = np.nan  # no class is likely where a logit is no number
+def _one_hot(classes: Array, like: Array) -> Array:
+    xp = array_namespace(like)
+    vectors = xp.zeros_like(like)
+    vectors[xp.arange(len(classes)), classes] = 1
+    vectors[xp.isnan(like).any(axis=1)] = np.nan  # no class is likely where a logit is no number
     return vectors

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minirnn import functional
-from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.device import Array, array_namespace, beside, python_numbers
+from minirnn.errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from minirnn.functional.indexing import take
 from minirnn.nn import Module
+from minirnn.nn.module import device_of_module
 from minirnn.tensor import Tensor
 from minirnn.training.sequences import Sequences
 
@@ -38,14 +40,29 @@ def resolve_loss(loss: str | Loss) -> Loss:
     return loss
 
 
+def on_device_of(model: Module, data: Sequences, argument: str) -> Sequences:
+    """The data where the model is: what comes from the CPU is copied to the GPU, all at once.
+
+    Raises: DeviceError for data on the GPU and a model on the CPU, for a model on both, and for too
+    little memory.
+    """
+    device = device_of_module(model, data.device)
+    if data.device == "cuda" and device == "cpu":
+        hint = "Move the model with model.to('cuda')"
+        raise DeviceError(argument, "arrays on 'cuda'", "'cpu', where the model is", hint)
+    return data.to(device)
+
+
 def run_model(model: Module, batch: Sequences) -> Tensor:
     """The model's output for a batch: (B, O), or time-major (T, B, O).
 
     The model is called with `x` time-major (T, B, I), or (B, T, I) if it says `batch_first`, and
-    with `lengths` when the batch has them.
+    with `lengths` (on the CPU) when the batch has them.
     """
     batch_first = is_batch_first(model)
-    x = batch.x if batch_first else np.ascontiguousarray(batch.x.swapaxes(0, 1))
+    x = batch.x
+    if not batch_first:
+        x = array_namespace(x).ascontiguousarray(x.swapaxes(0, 1))
     output = model(x) if batch.lengths is None else model(x, lengths=batch.lengths)
     if not isinstance(output, Tensor):
         came = f"one that returns {type(output).__name__}"
@@ -64,7 +81,7 @@ def is_batch_first(model: Module) -> bool:
     return bool(getattr(getattr(model, "recurrent", model), "batch_first", False))
 
 
-def align(output: Tensor, batch: Sequences) -> tuple[Tensor, NDArray[Any]]:
+def align(output: Tensor, batch: Sequences) -> tuple[Tensor, Array]:
     """Bring an output and the batch's targets together: rows that count, in one order.
 
     One answer a sequence: (B, O) and (B, O), or labels (B,). One a step: (R, O) and (R, O), or
@@ -78,7 +95,8 @@ def align(output: Tensor, batch: Sequences) -> tuple[Tensor, NDArray[Any]]:
     if batch.lengths is None:
         return output, target
     valid = np.flatnonzero((np.arange(T)[:, None] < batch.lengths).reshape(-1))
-    return output[valid], target[valid]
+    rows = beside(valid, target)
+    return take(output, rows, distinct=True), target[rows]
 
 
 def check_fit(output: Tensor, batch: Sequences, loss: Loss) -> None:
@@ -113,7 +131,11 @@ def check_labels(data: Sequences, classes: int) -> None:
     """See that the labels of all steps that count lie in 0 … classes - 1; raises ArgumentError."""
     labels = data.y
     if data.per_step and data.lengths is not None:
-        labels = labels[np.arange(labels.shape[1]) < data.lengths[:, None]]
-    if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        came = f"class labels from {labels.min()} to {labels.max()}"
+        valid = np.arange(labels.shape[1]) < data.lengths[:, None]
+        labels = labels[beside(valid, labels)]
+    if not labels.size:
+        return
+    lowest, highest = python_numbers((labels.min(), labels.max()))
+    if lowest < 0 or highest >= classes:
+        came = f"class labels from {lowest} to {highest}"
         raise ArgumentError("y", came, f"0 to {classes - 1}, for the model's {classes} outputs")

@@ -1,36 +1,40 @@
-"""Measures of a prediction beside the loss, on plain arrays."""
+"""Measures of a prediction beside the loss, on plain arrays, of NumPy or CuPy."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from minirnn.device import Array
 from minirnn.errors import ArgumentError, ShapeError
 from minirnn.training.history import COLUMNS
 
-Metric = Callable[[NDArray[Any], NDArray[Any]], float]
-"""metric(prediction, target) -> float; arrays of the data's rows, padding left out."""
+Metric = Callable[[Array, Array], Any]
+"""metric(prediction, target) -> a number; arrays of the data's rows, padding left out.
+
+They are where the model is; on the GPU, CuPy's.
+"""
 
 
-def rmse(prediction: NDArray[Any], target: NDArray[Any]) -> float:
+def rmse(prediction: Array, target: Array) -> float:
     """Root of the mean squared error, in the units of the target; equal shapes."""
-    return float(np.sqrt(np.mean(_error(prediction, target) ** 2)))
+    return math.sqrt(mse(prediction, target))
 
 
-def mse(prediction: NDArray[Any], target: NDArray[Any]) -> float:
+def mse(prediction: Array, target: Array) -> float:
     """Mean squared error; equal shapes."""
-    return float(np.mean(_error(prediction, target) ** 2))
+    return float((_error(prediction, target) ** 2).mean())
 
 
-def mae(prediction: NDArray[Any], target: NDArray[Any]) -> float:
+def mae(prediction: Array, target: Array) -> float:
     """Mean absolute error, in the units of the target; equal shapes."""
-    return float(np.mean(np.abs(_error(prediction, target))))
+    return float(abs(_error(prediction, target)).mean())
 
 
-def r2(prediction: NDArray[Any], target: NDArray[Any]) -> float:
+def r2(prediction: Array, target: Array) -> float:
     """1 - (squared error) / (squared deviation of the target from its mean); equal shapes.
 
     1 is perfect, 0 is what the mean of these targets scores, and a missed level can make it very
@@ -38,11 +42,11 @@ def r2(prediction: NDArray[Any], target: NDArray[Any]) -> float:
     """
     error = _error(prediction, target)
     wide = target.astype(np.float64)
-    deviation = float(np.sum((wide - wide.mean(axis=0)) ** 2))
-    return 1.0 - float(np.sum(error**2)) / deviation if deviation > 0 else float("nan")
+    deviation = float(((wide - wide.mean(axis=0)) ** 2).sum())
+    return 1.0 - float((error**2).sum()) / deviation if deviation > 0 else float("nan")
 
 
-def accuracy(prediction: NDArray[Any], target: NDArray[Any]) -> float:
+def accuracy(prediction: Array, target: Array) -> float:
     """Share of right answers.
 
     For integer labels (...,) the prediction holds logits (..., C), and the largest is the answer;
@@ -51,9 +55,9 @@ def accuracy(prediction: NDArray[Any], target: NDArray[Any]) -> float:
     if target.dtype.kind in "iu":
         if prediction.shape[:-1] != target.shape:
             raise ShapeError("prediction", f"shape {prediction.shape}", f"{target.shape} + (C,)")
-        return float(np.mean(prediction.argmax(axis=-1) == target))
+        return float((prediction.argmax(axis=-1) == target).mean())
     _error(prediction, target)
-    return float(np.mean((prediction > 0) == (target > 0.5)))
+    return float(((prediction > 0) == (target > 0.5)).mean())
 
 
 METRICS: dict[str, Metric] = {
@@ -87,7 +91,7 @@ def resolve_metrics(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
     return found
 
 
-def _error(prediction: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:
+def _error(prediction: Array, target: Array) -> Array:
     if prediction.shape != target.shape:
         raise ShapeError("prediction", f"shape {prediction.shape}", f"{target.shape}, the target's")
     return prediction.astype(np.float64) - target.astype(np.float64)

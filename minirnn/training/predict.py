@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minirnn.device import Array, array_namespace, device_of, to_device
 from minirnn.errors import ShapeError
 from minirnn.nn import Module
 from minirnn.tensor import no_grad
-from minirnn.training.losses import Loss, align, check_fit, resolve_loss, run_model
+from minirnn.training.losses import (
+    Loss,
+    align,
+    check_fit,
+    on_device_of,
+    resolve_loss,
+    run_model,
+)
 from minirnn.training.metrics import Metric, resolve_metrics
 from minirnn.training.sequences import Sequences, as_sequences
 from minirnn.training.windows import check_count
@@ -32,27 +40,29 @@ def mode(model: Module, training: bool) -> Iterator[None]:
 
 def predict(
     model: Module,
-    x: NDArray[Any],
+    x: Array,
     lengths: NDArray[np.int64] | None = None,
     *,
     batch_size: int = 256,
-) -> NDArray[Any]:
+) -> Array:
     """What the model answers to `x (N, T, I)`: `(N, O)`, or with one answer a step `(N, T, O)`.
 
-    Runs in evaluation mode without a tape, and restores the mode.
+    Runs in evaluation mode without a tape, and restores the mode. With a model on the GPU, x may be
+    NumPy's: it goes there at once, and the answers come back at once. What is CuPy's stays there.
 
-    Raises: ShapeError, DTypeError or ArgumentError.
+    Raises: ShapeError, DTypeError, DeviceError or ArgumentError.
     """
     if x.ndim != 3:
         raise ShapeError("x", f"shape {x.shape}", "(N, T, I)")
     # Only the inputs matter here; the labels fill the place of targets.
-    data = Sequences(x, np.zeros(len(x), np.int64), lengths)
+    data = Sequences(x, array_namespace(x).zeros(len(x), np.int64), lengths)
+    data = on_device_of(model, data, "x")
     batch_size = check_count("batch_size", batch_size)
     with mode(model, training=False), no_grad():
-        outputs = [run_model(model, batch).numpy() for batch in data.batches(batch_size)]
-    if outputs[0].ndim == 3:
-        return np.concatenate(outputs, axis=1).swapaxes(0, 1)
-    return np.concatenate(outputs)
+        outputs = [run_model(model, batch).data for batch in data.batches(batch_size)]
+    per_step = outputs[0].ndim == 3
+    joined = array_namespace(outputs[0]).concatenate(outputs, axis=1 if per_step else 0)
+    return to_device(joined.swapaxes(0, 1) if per_step else joined, device_of(x))
 
 
 def evaluate(
@@ -67,9 +77,9 @@ def evaluate(
 
     The arguments are those of `fit`. Runs in evaluation mode without a tape, and restores the mode.
 
-    Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+    Raises: ShapeError, DTypeError, DeviceError or ArgumentError that names the argument.
     """
-    sequences = as_sequences(data, "data")
+    sequences = on_device_of(model, as_sequences(data, "data"), "data")
     function = resolve_loss(loss)
     with mode(model, training=False), no_grad():
         few = sequences.take(slice(0, 2))
@@ -91,24 +101,29 @@ def measure(
         for batch in data.batches(batch_size):
             prediction, target = align(run_model(model, batch), batch)
             if len(target):
-                tally.add(loss(prediction, target).item(), prediction.numpy(), target)
+                tally.add(loss(prediction, target).data, prediction.data, target)
     return tally.loss, tally.metrics()
 
 
 class Tally:
-    """Gathers the loss and, where a metric wants them, the predictions of batch after batch."""
+    """Gathers the loss and, where a metric wants them, the predictions of batch after batch.
+
+    All of it stays where it is; of what is on the GPU, numbers are fetched when they are asked for.
+    """
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         """Begin with nothing."""
         self._metrics = metrics
-        self._sum = 0.0
+        self._sum: Any = 0.0  # a number, or an array of one element
         self._rows = 0
-        self._predictions: list[NDArray[Any]] = []
-        self._targets: list[NDArray[Any]] = []
+        self._predictions: list[Array] = []
+        self._targets: list[Array] = []
 
-    def add(self, loss: float, prediction: NDArray[Any], target: NDArray[Any]) -> None:
-        """Take in a batch's mean loss, and its rows."""
-        self._sum += loss * len(target)
+    def add(self, loss: float | Array, prediction: Array, target: Array) -> None:
+        """Take in a batch's mean loss (a number, or an array of one element), and its rows."""
+        if not isinstance(loss, float):
+            loss = loss.astype(np.float64)
+        self._sum = self._sum + loss * len(target)
         self._rows += len(target)
         if self._metrics:
             self._predictions.append(prediction)
@@ -117,12 +132,15 @@ class Tally:
     @property
     def loss(self) -> float:
         """The mean loss over the rows so far; NaN before the first."""
-        return self._sum / self._rows if self._rows else float("nan")
+        total = float(self._sum if isinstance(self._sum, float) else self._sum.item())
+        return total / self._rows if self._rows else float("nan")
 
     def metrics(self) -> dict[str, float]:
         """Each metric over all rows so far; NaN before the first."""
         if not self._rows:
             return {name: float("nan") for name in self._metrics}
-        prediction = np.concatenate(self._predictions) if self._metrics else np.empty(0)
-        target = np.concatenate(self._targets) if self._metrics else np.empty(0)
+        if not self._metrics:
+            return {}
+        prediction = array_namespace(self._predictions[0]).concatenate(self._predictions)
+        target = array_namespace(self._targets[0]).concatenate(self._targets)
         return {name: float(metric(prediction, target)) for name, metric in self._metrics.items()}

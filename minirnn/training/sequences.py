@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minirnn.device import Array, beside, check_beside, device_of, to_device
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.gpu import cupy_array
 from minirnn.kernels.contract import check_lengths
 
 
@@ -22,7 +24,10 @@ class Sequences:
              (N,) or (N, T)
     lengths  (N,) integers, 0 <= lengths <= T, or None: how many steps of each sequence count
 
-    Raises: ShapeError, DTypeError or ArgumentError that names the array.
+    x and y are NumPy's arrays, or CuPy's on the GPU. `lengths` are kept on the CPU wherever they
+    come from.
+
+    Raises: ShapeError, DTypeError, DeviceError or ArgumentError that names the array.
     """
 
     x: NDArray[Any]
@@ -32,8 +37,13 @@ class Sequences:
     def __post_init__(self) -> None:
         """Check the arrays against each other."""
         for name, array in (("x", self.x), ("y", self.y), ("lengths", self.lengths)):
-            if not isinstance(array, np.ndarray) and not (name == "lengths" and array is None):
-                raise ArgumentError(name, type(array).__name__, "a NumPy array")
+            if isinstance(array, np.ndarray) or (name == "lengths" and array is None):
+                continue
+            if not cupy_array(array):
+                raise ArgumentError(name, type(array).__name__, "a NumPy or CuPy array")
+        check_beside(self.y, self.x, "y")
+        if cupy_array(self.lengths):
+            object.__setattr__(self, "lengths", to_device(self.lengths, "cpu"))
         if self.x.ndim != 3 or 0 in self.x.shape:
             wanted = "(N, T, I): at least one sequence, step and feature"
             raise ShapeError("x", f"shape {self.x.shape}", wanted)
@@ -69,14 +79,33 @@ class Sequences:
         """Whether y holds one answer for every step."""
         return self.y.ndim == (2 if self.is_labels else 3)
 
+    @property
+    def device(self) -> str:
+        """Where x and y are: "cpu" or "cuda"."""
+        return device_of(self.x)
+
+    def to(self, device: str) -> Sequences:
+        """These sequences with x and y on `device`: themselves if they are there.
+
+        Raises: DeviceError, also for too little memory on the GPU.
+        """
+        if device == self.device:
+            return self
+        return Sequences(to_device(self.x, device), to_device(self.y, device), self.lengths)
+
     def __len__(self) -> int:
         """The number of sequences, N."""
         return len(self.x)
 
     def take(self, rows: Any) -> Sequences:
         """The sequences at these indexes (an array of integers, or a slice)."""
+        placed = beside(rows, self.x) if isinstance(rows, np.ndarray) else rows
+        return self._take(rows, placed)
+
+    def _take(self, rows: Any, placed: Any) -> Sequences:
+        """`take`, where `placed` are the same indexes on the device of x and y."""
         lengths = None if self.lengths is None else self.lengths[rows]
-        return Sequences(self.x[rows], self.y[rows], lengths)
+        return Sequences(self.x[placed], self.y[placed], lengths)
 
     def batches(
         self, batch_size: int, rng: np.random.Generator | None = None
@@ -86,9 +115,10 @@ class Sequences:
         In order, or shuffled by `rng`.
         """
         order = None if rng is None else rng.permutation(len(self))
+        placed: Array = None if order is None else beside(order, self.x)  # once, not a batch
         for start in range(0, len(self), batch_size):
             rows = slice(start, start + batch_size)
-            yield self.take(rows if order is None else order[rows])
+            yield self.take(rows) if order is None else self._take(order[rows], placed[rows])
 
 
 def as_sequences(data: Any, argument: str) -> Sequences:
