@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import memory, transfers
+from . import memory
 from .array import SCALARS, check_dtype, from_host, ndarray, place, to_host
 from .indexing import fill
 
@@ -124,8 +124,6 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
         if host.ndim == 0:  # written by a kernel with the number as its argument
             made = ndarray((), host.dtype)
             made._cells[...] = host
-            if isinstance(obj, np.ndarray):
-                transfers.record(transfers.TO_DEVICE, (), host.nbytes, "array")
         else:
             made = from_host(host, "array", layout)
     if ndmin > made.ndim:
