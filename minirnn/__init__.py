@@ -33,6 +33,7 @@ _NAMES = {
     "minirnn.tensor": ("Tensor", "is_grad_enabled", "no_grad"),
     "minirnn.kernels.cells.cell": ("cell",),
     "minirnn.kernels.cpu.threads": ("get_num_threads", "set_num_threads"),
+    "minirnn.kernels.cuda.precision": ("get_matmul_precision", "set_matmul_precision"),
     "minirnn.functional": (
         "binary_cross_entropy_with_logits",
         "cross_entropy",
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
     from minirnn.inspect import Trace, record
     from minirnn.kernels.cells.cell import cell
     from minirnn.kernels.cpu.threads import get_num_threads, set_num_threads
+    from minirnn.kernels.cuda.precision import get_matmul_precision, set_matmul_precision
     from minirnn.nn import (
         GRU,
         LSTM,
@@ -187,6 +189,7 @@ __all__ = [
     "fit",
     "functional",
     "generate",
+    "get_matmul_precision",
     "get_num_threads",
     "huber_loss",
     "init",
@@ -200,6 +203,7 @@ __all__ = [
     "profile",
     "profiling",
     "record",
+    "set_matmul_precision",
     "set_num_threads",
     "testing",
 ]

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.device import to_device
 from minirnn.errors import ArgumentError, DTypeError, MinirnnError
 from minirnn.tensor import Operand, Tensor, as_tensor, no_grad
 
@@ -71,7 +72,8 @@ def gradcheck(
     function      takes one Tensor per input and returns a Tensor or several, of float64. It must
                   give the same values each time. What shall not be differentiated (labels, lengths,
                   a random generator) it holds itself
-    inputs        float64 arrays or tensors of any shape; they are copied, never written to
+    inputs        float64 arrays or tensors of any shape; they are copied, never written to. The
+                  function runs where they are, on the CPU or on the GPU; the rest on the CPU
     eps           the step h, times max(1, |x_k|)
     rtol, atol    |analytic - numeric| <= atol + rtol * |numeric|
     max_elements  an input with more elements is checked along that many random directions instead
@@ -96,24 +98,32 @@ def gradcheck(
     ):
         if not number > 0:
             raise ArgumentError(name, number, "a positive number")
-    arrays = [_float64(value, f"inputs[{i}]") for i, value in enumerate(inputs)]
+    given = [as_tensor(value, np.float64, f"inputs[{i}]") for i, value in enumerate(inputs)]
+    arrays: list[NumPyArray] = [tensor.numpy() for tensor in given]
+    devices = [tensor.device for tensor in given]
     rng = np.random.default_rng(seed)
 
-    tensors = [Tensor(array.copy(), requires_grad=True) for array in arrays]
+    def placed(values: Sequence[NumPyArray], requires_grad: bool = False) -> list[Tensor]:
+        return [
+            Tensor(to_device(array.copy(), device), requires_grad)
+            for array, device in zip(values, devices, strict=True)
+        ]
+
+    tensors = placed(arrays, requires_grad=True)
     outputs = _outputs(function, tensors)
-    weights = [rng.standard_normal(output.shape) for output in outputs]
-    values = [output.data.copy() for output in outputs]
+    weights = [np.asarray(rng.standard_normal(output.shape)) for output in outputs]
+    values = [output.numpy().copy() for output in outputs]
 
     def loss(position: int, changed: NumPyArray) -> float:
         shifted = [changed if i == position else array for i, array in enumerate(arrays)]
         with no_grad():
-            results = _outputs(function, [Tensor(array.copy()) for array in shifted])
-        return sum(float((v * r.data).sum()) for v, r in zip(weights, results, strict=True))
+            results = _outputs(function, placed(shifted))
+        return sum(float((v * r.numpy()).sum()) for v, r in zip(weights, results, strict=True))
 
     with no_grad():
-        again = _outputs(function, [Tensor(array.copy()) for array in arrays])
+        again = _outputs(function, placed(arrays))
     for before, after in zip(values, again, strict=True):
-        if not np.array_equal(before, after.data, equal_nan=True):
+        if not np.array_equal(before, after.numpy(), equal_nan=True):
             raise ArgumentError(
                 "function", "other values for the same inputs", "the same each time"
             )
@@ -121,7 +131,7 @@ def gradcheck(
     _run_backward(outputs, weights)
     worst = 0.0
     for position, (tensor, array) in enumerate(zip(tensors, arrays, strict=True)):
-        gradient = np.zeros_like(array) if tensor.grad is None else tensor.grad
+        gradient = np.zeros_like(array) if tensor.grad is None else to_device(tensor.grad, "cpu")
         for index, direction in _directions(array, max_elements, rng):
             at = array if index is None else array[index]
             step = eps * max(1.0, float(np.abs(at).max()))
@@ -146,11 +156,6 @@ def gradcheck(
     return worst
 
 
-def _float64(value: Operand, argument: str) -> NumPyArray:
-    array: NumPyArray = as_tensor(value, np.float64, argument).numpy()
-    return array
-
-
 def _outputs(function: Function, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The function's results, as a tuple of float64 tensors."""
     results = function(*tensors)
@@ -168,10 +173,8 @@ def _run_backward(outputs: Sequence[Tensor], weights: Sequence[NumPyArray]) -> N
     """Backward of sum(v * output) over all outputs at once, since they may share a tape."""
     live = [(o, v) for o, v in zip(outputs, weights, strict=True) if o.requires_grad]
     if live:
-        total = (live[0][0] * live[0][1]).sum()
-        for output, v in live[1:]:
-            total = total + (output * v).sum()
-        total.backward()
+        parts = [(output * to_device(v, output.device)).sum() for output, v in live]
+        sum(parts[1:], parts[0]).backward()
 
 
 def _directions(
