@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 import emulator
 import numpy as np
@@ -184,3 +187,23 @@ def test_threads_registers_and_shared_memory_bound_the_resident_blocks(
 def test_an_unknown_kernel_has_no_occupancy():
     with pytest.raises(cupy.cuda.driver.CUDADriverError):
         kernels.occupancy(1, 256, 0)
+
+
+def test_nvrtc_compiles_for_a_real_gpu_beside_the_emulated_one():
+    program = """
+import emulator
+emulator.install(kernels=False)
+from cupy_backends.cuda.libs import nvrtc
+one = nvrtc.createProgram('extern "C" __global__ void f(float* x) { *x = 1; }', "f.cu", (), ())
+nvrtc.compileProgram(one, ("--gpu-architecture=sm_90",))
+print(len(nvrtc.getCUBIN(one)))
+"""
+    if PathFinder.find_spec("cupy_backends") is None:
+        pytest.skip("the real CuPy is not installed")
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    if "libnvrtc" in ran.stderr:
+        pytest.skip("NVRTC is not installed")
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 1000

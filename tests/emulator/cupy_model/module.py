@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +28,8 @@ def modules() -> dict[str, types.ModuleType]:
     made |= _machine()
     for name, module in made.items():
         parent, _, child = name.rpartition(".")
+        # find_spec("cupy") has to find it, too
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=not parent)
         if parent:
             setattr(made[parent], child, module)
     return made
@@ -61,6 +66,26 @@ def install() -> None:
         raise RuntimeError("the real cupy is loaded already: install the emulator before")
     if loaded is None:
         sys.modules.update(modules())
+        environment = _environment()
+        if environment is not None:
+            sys.modules["cupy"]._environment = sys.modules["cupy._environment"] = environment
+
+
+def _environment() -> types.ModuleType | None:
+    """The real CuPy's module that finds CUDA's libraries, without the rest of it.
+
+    NVRTC, which needs no GPU, is reached through `cupy_backends`, and that asks for this one: so
+    kernels can be compiled for a real GPU in the process that emulates one.
+    """
+    real = importlib.machinery.PathFinder.find_spec("cupy")
+    for folder in (real.submodule_search_locations or ()) if real is not None else ():
+        path = Path(folder) / "_environment.py"
+        if path.is_file():
+            spec = importlib.util.spec_from_file_location("cupy._environment", path)
+            made = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(made)
+            return made
+    return None
 
 
 def is_model(module: types.ModuleType) -> bool:

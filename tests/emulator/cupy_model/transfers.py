@@ -10,9 +10,6 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# The library as it is laid out in a clone: where a transfer is to be explained from.
-_ROOT = Path(__file__).resolve().parents[3]
-_LIBRARY = (str(_ROOT / "minirnn") + "/", str(_ROOT / "kernels") + "/")
 _HERE = str(Path(__file__).resolve().parent) + "/"
 
 TO_HOST = "to host"
@@ -96,10 +93,20 @@ def _place() -> str:
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
-        if name.startswith(_LIBRARY) or not name.startswith((_HERE, "<")):
-            path = str(Path(name).resolve())
-            if path.startswith(_LIBRARY):
-                return f"{Path(path).relative_to(_ROOT)}:{frame.f_lineno}"
-            outside = outside or f"{Path(path).name}:{frame.f_lineno}"
+        if not name.startswith((_HERE, "<")):
+            path = Path(name).resolve()
+            for root, shown in _library():
+                if path.is_relative_to(root):
+                    return f"{shown / path.relative_to(root)}:{frame.f_lineno}"
+            outside = outside or f"{path.name}:{frame.f_lineno}"
         frame = frame.f_back
     return outside or "?"
+
+
+def _library() -> list[tuple[Path, Path]]:
+    """The folders of the library, in a clone or installed, and what to call them."""
+    found = []
+    for package in ("minirnn.kernels", "minirnn"):
+        for folder in getattr(sys.modules.get(package), "__path__", ()):
+            found.append((Path(folder).resolve(), Path(package.replace("minirnn.", ""))))
+    return found
