@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirnn import datasets
-from minirnn.device import device_of, to_device
+from minirnn.device import device_of
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.schema import DataOptions
 from minirnn.errors import DataError, RecipeError, ShapeError
@@ -79,9 +79,7 @@ class PreparedData:
             self,
             training=self.training.to(device),
             validation=None if self.validation is None else self.validation.to(device),
-            series=None
-            if series is None
-            else replace(series, values=to_device(series.values, device)),
+            series=None if series is None else series.to(device),
             moved_from=self,
         )
 

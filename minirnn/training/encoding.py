@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minirnn.device import Array, array_namespace
 from minirnn.errors import ArgumentError
 from minirnn.training.scaling import ScaleKind, Scaler, fit_scaler
 from minirnn.training.windows import windows
@@ -24,28 +25,30 @@ class Encoding:
 
     With `transform="none"` both scalers are one, fitted on the values. With "change" a window is
     fed relative to its last value and the target is the change from that value: `inputs` is
-    fitted on the former, `outputs` on the latter.
+    fitted on the former, `outputs` on the latter. Arrays may be of either device.
     """
 
     transform: Transform
     inputs: Scaler
     outputs: Scaler
 
-    def encode(self, contexts: Floats) -> Floats:
+    def encode(self, contexts: Array) -> Array:
         """From windows of the series `(N, window)` to network inputs `(N, window, 1)`."""
         return self.inputs.apply(contexts - self._base(contexts)[:, None])[..., None]
 
-    def encode_targets(self, targets: Floats, contexts: Floats) -> Floats:
+    def encode_targets(self, targets: Array, contexts: Array) -> Array:
         """From the values that follow the windows `(N,)` to network targets `(N, 1)`."""
         return self.outputs.apply(targets - self._base(contexts))[:, None]
 
-    def decode(self, outputs: NDArray[Any], contexts: Floats) -> Floats:
+    def decode(self, outputs: Array, contexts: Array) -> Array:
         """From network outputs `(N, 1)` for those windows to the series' units, `(N,)`."""
         return self.outputs.invert(outputs[:, 0].astype(np.float64)) + self._base(contexts)
 
-    def _base(self, contexts: Floats) -> Floats:
+    def _base(self, contexts: Array) -> Array:
         """What each window is measured from, `(N,)`."""
-        return contexts[:, -1] if self.transform == "change" else np.zeros(len(contexts))
+        if self.transform == "change":
+            return contexts[:, -1]
+        return array_namespace(contexts).zeros(len(contexts))
 
 
 def fit_encoding(

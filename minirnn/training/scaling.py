@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from minirnn.device import Array
 from minirnn.errors import ArgumentError, DataError
 
 ScaleKind = Literal["none", "standard", "minmax", "robust"]
@@ -22,12 +23,12 @@ class Scaler:
     offset: float = 0.0
     scale: float = 1.0
 
-    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From the series' units to what the network sees; any shape."""
+    def apply(self, values: Array) -> Array:
+        """From the series' units to what the network sees; any shape, either device."""
         return (values - self.offset) / self.scale
 
-    def invert(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Back to the series' units; any shape."""
+    def invert(self, scaled: Array) -> Array:
+        """Back to the series' units; any shape, either device."""
         return scaled * self.scale + self.offset
 
 

@@ -7,12 +7,13 @@ as a forecaster may; its target never does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minirnn.device import Array, array_namespace, beside, device_of, to_device
 from minirnn.errors import ArgumentError, DataError, DTypeError
 from minirnn.nn import Module
 from minirnn.training.encoding import Encoding, Transform, fit_encoding
@@ -34,12 +35,13 @@ SMALLEST, LARGEST = 1e-150, 1e150
 class PreparedSeries:
     """A series ready for a network, and the way from the network's outputs back to its units.
 
-    `values (n,)` is the whole series in its own units, float64, filled where that was asked; `cut`
+    `values (n,)` is the whole series in its own units, float64, filled where that was asked, on the
+    CPU, or where `to` brought it: windows, predictions and free runs are made where it is. `cut`
     is the index of the first held-out value; `encoding` was fitted on the values before it.
     `missing` counts the values that were missing, `gaps` the runs they lie in, before filling.
     """
 
-    values: Floats
+    values: Array
     cut: int
     window: int
     horizon: int
@@ -47,6 +49,15 @@ class PreparedSeries:
     missing: int
     gaps: int
     dtype: np.dtype[Any]
+
+    def to(self, device: str) -> PreparedSeries:
+        """This series with its values on `device`, where the model is: itself if they are there.
+
+        Raises: DeviceError, also for too little memory on the GPU.
+        """
+        if device == device_of(self.values):
+            return self
+        return replace(self, values=to_device(self.values, device))
 
     @property
     def training(self) -> Sequences:
@@ -66,26 +77,26 @@ class PreparedSeries:
             return np.arange(self.window + self.horizon - 1, self.cut)
         return np.arange(self.cut, len(self.values))
 
-    def targets(self, part: Part) -> Floats:
+    def targets(self, part: Part) -> Array:
         """The targets of a part in the series' units, `(N,)`."""
-        return self.values[self.indices(part)]
+        return self.values[beside(self.indices(part), self.values)]
 
-    def contexts(self, part: Part) -> Floats:
+    def contexts(self, part: Part) -> Array:
         """The window before each target of a part in the series' units, `(N, window)`."""
         first = self.indices(part) - self.horizon - self.window + 1
-        contexts: Floats = self.values[first[:, None] + np.arange(self.window)]
-        return contexts
+        at = first[:, None] + np.arange(self.window)
+        return self.values[beside(at, self.values)]
 
-    def predictions(self, model: Module, part: Part = "validation") -> Floats:
+    def predictions(self, model: Module, part: Part = "validation") -> Array:
         """What the model predicts for each target of a part, in the series' units, `(N,)`."""
         contexts = self.contexts(part)
         if len(contexts) == 0:
-            return np.empty(0)
+            return array_namespace(contexts).empty(0)
         return self._predict(model, contexts)
 
     def free_run(
         self, model: Module, steps: int | None = None, *, start: int | None = None
-    ) -> Floats:
+    ) -> Array:
         """Let the model continue the series from its own predictions; `(steps,)`, in its units.
 
         The run begins at index `start` (default: the first held-out value) from the `window` true
@@ -102,12 +113,13 @@ class PreparedSeries:
         if not self.window <= begin <= len(self.values):
             raise ArgumentError("start", begin, f"{self.window} <= start <= {len(self.values)}")
         steps = len(self.values) - begin if steps is None else check_count("steps", steps, 0)
-        run = np.concatenate([self.values[begin - self.window : begin], np.empty(steps)])
+        xp = array_namespace(self.values)
+        run = xp.concatenate([self.values[begin - self.window : begin], xp.empty(steps)])
         for k in range(steps):
             run[k + self.window] = self._predict(model, run[None, k : k + self.window])[0]
         return run[self.window :]
 
-    def _predict(self, model: Module, contexts: Floats) -> Floats:
+    def _predict(self, model: Module, contexts: Array) -> Array:
         with np.errstate(over="ignore"):
             inputs = self.encoding.encode(contexts).astype(self.dtype)
         outputs = predict(model, inputs)
