@@ -1,7 +1,8 @@
 """Recurrent kernels: arrays in, arrays out. Imported as `minirnn.kernels`; see README.md.
 
 `contract` says what every kernel set offers; `cells` holds the equations; `reference` is the
-float64 specification, written by hand; `cpu` runs the cells on the processor.
+float64 specification, written by hand; `cpu` runs the cells on the processor,
+`cuda` on an NVIDIA GPU.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ if __name__ != "minirnn.kernels":
 
 __all__ = ["kernel_set"]
 
-_KERNEL_SETS = ("reference", "cpu")
+_KERNEL_SETS = ("reference", "cpu", "cuda")
 
-_PARTS = ("cells", "contract", "cpu", "reference")
+_PARTS = ("cells", "contract", "cpu", "cuda", "reference")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 
@@ -183,3 +183,29 @@ def check_lengths(lengths: Array, T: int, B: int) -> None:
     if B and (int(lengths.min()) < 0 or int(lengths.max()) > T):
         outside = lengths.min() if int(lengths.min()) < 0 else lengths.max()
         raise ArgumentError("lengths", f"a length of {int(outside)}", f"0 <= length <= T = {T}")
+
+
+def check_gradients(
+    cell: Cell,
+    doutput: Array | None,
+    dstates: tuple[Array | None, ...],
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+) -> None:
+    """Check the gradients that reach backward; `shape` is (T, B, H).
+
+    Raises: ArgumentError, ShapeError or DTypeError that names the argument.
+    """
+    if len(dstates) != len(cell.states):
+        raise ArgumentError("dstate", f"{len(dstates)} array(s)", f"{len(cell.states)}")
+    if doutput is not None and (doutput.shape != shape or doutput.dtype != dtype):
+        _refuse("doutput", doutput, shape, dtype)
+    for name, gradient in zip(cell.states, dstates, strict=True):
+        if gradient is not None and (gradient.shape != shape[1:] or gradient.dtype != dtype):
+            _refuse(f"dstate {name!r}", gradient, shape[1:], dtype)
+
+
+def _refuse(name: str, gradient: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NoReturn:
+    if gradient.shape != shape:
+        raise ShapeError(name, f"shape {gradient.shape}", f"{shape}")
+    raise DTypeError(name, gradient.dtype.name, dtype.name)

@@ -24,12 +24,12 @@ def written(results: Mapping[str, Expression], given: Mapping[Expression, str]) 
         text = names.get(e) or _one(e, names)
         if e in wanted:
             first, *others = wanted[e]
-            lines.append(f"{first} = {_bare(text)}")
+            lines.append(f"{first} = {bare(text)}")
             lines += [f"{other} = {first}" for other in others]
             names[e] = first
         elif e not in names and e.arguments and (uses[e] > 1 or len(text) > WIDTH):
             name = f"t{sum(line.startswith('t') and line[1].isdigit() for line in lines) + 1}"
-            lines.append(f"{name} = {_bare(text)}")
+            lines.append(f"{name} = {bare(text)}")
             names[e] = name
         else:
             names[e] = text
@@ -44,13 +44,13 @@ def _one(e: Expression, names: Mapping[Expression, str]) -> str:
     arguments = [names[a] for a in e.arguments]
     if e.operation in SIGNS:
         return f"({arguments[0]} {SIGNS[e.operation]} {arguments[1]})"
-    arguments = [_bare(a) for a in arguments]
+    arguments = [bare(a) for a in arguments]
     if e.operation == "clip":
         arguments += [f"{bound:g}" for bound in e.payload]
     return f"{e.operation}({', '.join(arguments)})"
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     """Without a pair of parentheses around the whole."""
     if not text.startswith("("):
         return text

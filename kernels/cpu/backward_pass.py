@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 
-from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.errors import ArgumentError
 from minirnn.kernels.cells.cell import Cell
-from minirnn.kernels.contract import Array, Gradients, Needs
+from minirnn.kernels.contract import Array, Gradients, Needs, check_gradients
 from minirnn.kernels.cpu import forward_pass, pool, threads
 from minirnn.kernels.cpu.backward_alone import backward_alone
 from minirnn.kernels.cpu.clock import Watch
@@ -44,7 +44,7 @@ def backward(
     T, B, width, H, _ = tape.sizes
     dtype = tape.x.dtype
     dstates = tuple(dstate) if dstate is not None else (None,) * len(cell.states)
-    _check_gradients(cell, doutput, dstates, (T, B, H), dtype)
+    check_gradients(cell, doutput, dstates, (T, B, H), dtype)
     tape.begin_backward()
     operations = 2.0 * T * B * len(cell.slots) * H * (width + H)
     if T > 0 and not tape.interval and threads.is_small(operations):
@@ -333,25 +333,3 @@ class _Backward:
         self.watch.lap("pack")
         self.watch.stop()
         return Gradients(self.dx, state, *wanted)
-
-
-def _check_gradients(
-    cell: Cell,
-    doutput: Array | None,
-    dstates: tuple[Array | None, ...],
-    shape: tuple[int, int, int],
-    dtype: np.dtype[Any],
-) -> None:
-    if len(dstates) != len(cell.states):
-        raise ArgumentError("dstate", f"{len(dstates)} array(s)", f"{len(cell.states)}")
-    if doutput is not None and (doutput.shape != shape or doutput.dtype != dtype):
-        _refuse("doutput", doutput, shape, dtype)
-    for name, gradient in zip(cell.states, dstates, strict=True):
-        if gradient is not None and (gradient.shape != shape[1:] or gradient.dtype != dtype):
-            _refuse(f"dstate {name!r}", gradient, shape[1:], dtype)
-
-
-def _refuse(name: str, gradient: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NoReturn:
-    if gradient.shape != shape:
-        raise ShapeError(name, f"shape {gradient.shape}", f"{shape}")
-    raise DTypeError(name, gradient.dtype.name, dtype.name)

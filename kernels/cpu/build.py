@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import pickle
 import re
 import sys
 import tempfile
 import threading
-import time
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from minirnn.kernels.cache import Announcement, cache_folder, written
 from minirnn.kernels.cells.cell import Cell
 
 _lock = threading.RLock()
@@ -80,20 +79,6 @@ def shared_of(dtype: str) -> Shared:
             if found is None:
                 found = _shared[dtype] = _compile_shared(dtype)
     return found
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: MINIRNN_CACHE_DIR, or the user's cache folder."""
-    chosen = os.environ.get("MINIRNN_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "minirnn"
 
 
 def _compile_cell(cell: Cell, dtype: str) -> Kernels:
@@ -160,10 +145,10 @@ def _load(name: str, text: Any, extra: str, label: str) -> ModuleType:
     digest = hashlib.sha256("\0".join([text(True), extra, _toolchain()]).encode()).hexdigest()[:20]
     file_name = f"{name}_{digest}.py"
     folder = cache_folder()
-    path = _written(folder, file_name, text(True))
+    path = written(folder, file_name, text(True).encode())
     if path is not None:
         known = any((folder / "__pycache__").glob(f"{path.stem}.*.nbi"))
-        with _Announcement(label, quiet=known):
+        with Announcement(label, quiet=known):
             try:
                 return _import(path)
             except (EOFError, pickle.UnpicklingError):
@@ -172,8 +157,8 @@ def _load(name: str, text: Any, extra: str, label: str) -> ModuleType:
                     damaged.unlink(missing_ok=True)
                 return _import(path)
     # No folder to write to: compile for this process alone.
-    with tempfile.TemporaryDirectory() as scratch, _Announcement(label, quiet=False):
-        path = _written(Path(scratch), file_name, text(False))
+    with tempfile.TemporaryDirectory() as scratch, Announcement(label):
+        path = written(Path(scratch), file_name, text(False).encode())
         assert path is not None
         return _import(path)
 
@@ -188,25 +173,6 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def _written(folder: Path, name: str, text: str) -> Path | None:
-    """The file with that text, written if need be; None where it cannot be written."""
-    path = folder / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            handle, scratch = tempfile.mkstemp(dir=folder, prefix=name, suffix=".part")
-            with os.fdopen(handle, "w", encoding="utf-8") as f:
-                f.write(text)
-                f.flush()
-                os.fsync(f.fileno())
-            # Numba's cache compares modification times: give every writer's copy the same one.
-            os.utime(scratch, (0, 0))
-            Path(scratch).replace(path)
-        return path if os.access(folder, os.W_OK) else None
-    except OSError:
-        return None
-
-
 @cache
 def _toolchain() -> str:
     """All that decides the machine code beside a kernel's own text."""
@@ -215,24 +181,7 @@ def _toolchain() -> str:
 
     from minirnn.kernels.cpu.vector import vector_bytes
 
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    here = Path(__file__).parent
+    files = [*sorted(here.glob("*.py")), here.parent / "slots.py", here.parent / "cells/fusing.py"]
     sources = [f"{f.name}\n{f.read_text(encoding='utf-8')}" for f in files]
     return "\0".join([numba.__version__, llvmlite.__version__, str(vector_bytes()), *sources])
-
-
-class _Announcement:
-    """Says on standard error that a kernel is being compiled, and how long it took."""
-
-    def __init__(self, label: str, quiet: bool) -> None:
-        self.label = label
-        self.quiet = quiet or bool(os.environ.get("MINIRNN_QUIET"))
-
-    def __enter__(self) -> None:
-        if not self.quiet:
-            print(f"minirnn: compiling {self.label} …", end="", file=sys.stderr, flush=True)
-        self.start = time.perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        if not self.quiet:
-            took = time.perf_counter() - self.start
-            print(f" {took:.1f} s (once for this processor)", file=sys.stderr, flush=True)

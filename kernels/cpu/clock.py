@@ -14,35 +14,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-PHASES = (
-    "pack",  # weights into panels, gradients out of them
-    "input product",  # z = b + W x
-    "recurrent loop",  # z += U h and the cell's equations; in backward, BPTT itself
-    "input gradient",  # dx = dz W
-    "weight gradients",  # sums over time and batch
-    "rebuild",  # of the gates, where they were not kept
-)
+from minirnn.kernels.phases import Times
+
 # What the compiled loops add up, by position in their array.
 IN_LOOPS = ("input product", "recurrent loop", "pack", "input gradient", "weight gradients")
 
 _lock = threading.Lock()
 _measuring: list[Times] = []
 _OFF = np.empty(0, np.int64)
-
-
-@dataclass
-class Times:
-    """Seconds by phase, over all kernel calls of the process while measuring."""
-
-    forward: dict[str, float] = field(default_factory=dict)
-    backward: dict[str, float] = field(default_factory=dict)
-    kernel: dict[str, float] = field(default_factory=lambda: {"forward": 0.0, "backward": 0.0})
-    calls: int = 0
 
 
 def _forget_lock() -> None:

@@ -4,11 +4,11 @@ A panel holds all slots of a few units, for every step and sequence:
 
   z  (panels, rows, width)    rows = T * B, and perhaps a few more; width = slots * units of a panel
 
-In a row of a panel, slot after slot has its vectors of units; the slots come in the order fed by x
-alone, by both, by h alone. So what a product with x fills is the first part of a row and what a
-product with h fills is the last part, whichever cell it is; the row just filled holds everything
-that the cell's equations need for its units, in the cache; and the rows of a panel, one after the
-other through time and batch, are already the packed operand of the weight gradients.
+In a row of a panel, slot after slot has its vectors of units, in the order of `slots`: what a
+product with x fills is the first part of a row and what a product with h fills is the last; the row
+just filled holds everything that the cell's equations need for its units, in the cache; and the
+rows of a panel, one after the other through time and batch, are already the packed operand of the
+weight gradients.
 
 H hidden size, V elements in a vector, HP = H padded to whole vectors; all panels are equally wide
 but the last, which may hold fewer units.
@@ -20,6 +20,7 @@ from functools import cache
 from typing import NamedTuple
 
 from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.slots import slot_order
 
 # A cell of few slots shares a panel among several vectors of units, up to so many vectors in all:
 # the width of a tile, or, where vectors are narrow, of several, since a product over dz goes panel
@@ -31,7 +32,7 @@ CHUNK_ROWS = 192
 
 
 class Layout(NamedTuple):
-    """The order of a cell's slots in a row, and what each product feeds."""
+    """The order of a cell's slots in a row of a panel (see `slots`), and a panel's width."""
 
     order: tuple[str, ...]  # slots as they lie in a row
     fed_by_x: int  # the first so many of them
@@ -51,17 +52,9 @@ def layout_of(cell: Cell) -> Layout:
     from minirnn.kernels.cpu.vector import vector_bytes  # late: it imports LLVM
 
     panel = PANEL_VECTORS if vector_bytes() == 64 else NARROW_PANEL_VECTORS
-    rank = {"x": 0, "xh": 1, "h": 2}
-    order = tuple(sorted(cell.slots, key=lambda s: rank[cell.slots[s]]))  # sorted is stable
-    fed_by_x, fed_by_h = len(cell.input_slots), len(cell.hidden_slots)
-    return Layout(
-        order,
-        fed_by_x,
-        fed_by_h,
-        max(1, panel // len(order)),
-        tuple(cell.input_slots.index(s) for s in order[:fed_by_x]),
-        tuple(cell.hidden_slots.index(s) for s in order[len(order) - fed_by_h :]),
-    )
+    order, fed_by_x, fed_by_h, x_blocks, h_blocks = slot_order(cell)
+    vectors = max(1, panel // len(order))
+    return Layout(order, fed_by_x, fed_by_h, vectors, x_blocks, h_blocks)
 
 
 # Panels that begin at the same place of a cache's sets would drive each other out of it, and a

@@ -8,7 +8,6 @@ becomes a fused multiply-add here, by rule, so every lane of every size rounds a
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.cells.fusing import fused_products, product_in
 from minirnn.kernels.cells.vocabulary import Expression, in_order
 from minirnn.kernels.cpu.layout import layout_of
 from minirnn.kernels.cpu.vector import FORMATS, INT64, Vectors, vector_bytes
@@ -28,35 +28,18 @@ Values = dict[Expression, Any]
 
 def lower(v: Vectors, roots: list[Expression], values: Values) -> list[Any]:
     """Emit the code of `roots`; `values` holds the leaves (kind, name) already loaded."""
-    order = in_order(roots)
-    uses = Counter(a for e in order for a in e.arguments)
-    uses.update(roots)
     done: Values = dict(values)
-
-    # A product used once, by a sum that can take it in, is not computed on its own.
-    fused = {
-        product
-        for e in order
-        if (product := _fuses(e)) is not None and uses[product] == 1 and product not in values
-    }
-    for e in order:
+    fused = fused_products(roots, values)
+    for e in in_order(roots):
         if e in done or e in fused:
             continue
         done[e] = _emit(v, e, done)
     return [done[e] for e in roots]
 
 
-def _fuses(e: Expression) -> Expression | None:
-    """Which argument of a sum may be fused into it: the last product, if there is one."""
-    if e.operation not in ("add", "subtract"):
-        return None
-    products = [a for a in e.arguments if a.operation == "multiply"]
-    return products[-1] if products else None
-
-
 def _emit(v: Vectors, e: Expression, done: Values) -> Any:
     operation, arguments = e.operation, e.arguments
-    product = _fuses(e)
+    product = product_in(e)
     if product is not None and product not in done:
         return _emit_fused(v, e, product, done)
     a = [done[x] for x in arguments]
