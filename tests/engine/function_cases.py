@@ -10,14 +10,24 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from devices import to_device
 
 from minirnn import functional as fn
+from minirnn.device import check_device
+from minirnn.errors import DeviceError
 
 
 class Case(NamedTuple):
     name: str
     function: Callable[..., Any]
     inputs: tuple[np.ndarray, ...]
+
+
+def cuda_is_there() -> bool:
+    try:
+        return check_device("cuda") == "cuda"
+    except DeviceError:
+        return False
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -49,11 +59,15 @@ MATRICES = [
 AXES = [None, 0, -1, (0, 2)]
 
 
-def cases() -> list[Case]:
+def cases(device: str = "cpu") -> list[Case]:
+    """All cases, with inputs, and what the functions hold besides, on a device."""
     found: list[Case] = []
 
+    def on(array: Any) -> Any:
+        return to_device(array, device)
+
     def case(name: str, function: Callable[..., Any], *inputs: np.ndarray) -> None:
-        found.append(Case(name, function, inputs))
+        found.append(Case(name, function, tuple(map(on, inputs))))
 
     for s, t in SHAPES:
         a, b = normal(*s), normal(*t, seed=1)
@@ -63,10 +77,10 @@ def cases() -> list[Case]:
         case(f"div {s} {t}", lambda x, y: x / y, a, np.sign(b) * positive(*t))
         case(f"maximum {s} {t}", fn.maximum, np.round(a), np.round(b) + 0.5)
         case(f"minimum {s} {t}", fn.minimum, np.round(a), np.round(b) + 0.5)
-        chosen = normal(*t, seed=2) > 0
+        chosen = on(np.asarray(normal(*t, seed=2)) > 0)
         case(f"where {s} {t}", lambda x, y, c=chosen: fn.where(c, x, y), a, b)
     case("where (2, 1) by a larger condition",
-         lambda x, y: fn.where(normal(4, 2, 3) > 0, x, y), normal(2, 1), normal(3))  # fmt: skip
+         lambda x, y: fn.where(on(normal(4, 2, 3) > 0), x, y), normal(2, 1), normal(3))  # fmt: skip
     for s, t in MATRICES:
         case(f"matmul {s} {t}", lambda x, y: x @ y, normal(*s), normal(*t, seed=1))
     case("matmul of transposes", lambda x, y: x.T @ y.T, normal(3, 2), normal(4, 3))
@@ -104,8 +118,8 @@ def cases() -> list[Case]:
     case("sum of a scalar", lambda x: x.sum() + x.mean(), normal())
     case("sum of nothing", lambda x: x.sum(0), normal(0, 3))
 
-    case("reshape", lambda x: x.reshape(3, -1) * normal(3, 2), normal(2, 3))
-    case("reshape of a transpose", lambda x: x.T.reshape(6) * normal(6), normal(2, 3))
+    case("reshape", lambda x: x.reshape(3, -1) * on(normal(3, 2)), normal(2, 3))
+    case("reshape of a transpose", lambda x: x.T.reshape(6) * on(normal(6)), normal(2, 3))
     case("transpose", lambda x: x.transpose(2, 0, 1), normal(2, 3, 4))
     case("swapaxes", lambda x: x.swapaxes(0, -1), normal(2, 3, 4))
     case("squeeze", fn.squeeze, normal(1, 3, 1))
@@ -124,8 +138,9 @@ def cases() -> list[Case]:
     case("unbind", lambda x: fn.unbind(x, 1), normal(2, 3))
     case("unbind, one part used", lambda x: fn.unbind(x)[1], normal(2, 3))
     case("getitem basic", lambda x: x[1:, None, ..., 0], normal(3, 2, 2))
-    case("getitem repeated", lambda x: x[np.array([0, 2, 2, -1])], normal(3, 2))
-    case("getitem masked", lambda x: x[normal(3, 2) > 0], normal(3, 2))
+    case("getitem repeated", lambda x: x[on(np.array([0, 2, 2, -1]))], normal(3, 2))
+    case("getitem by a list", lambda x: x[1:, [0, 1, 0]], normal(3, 2))
+    case("getitem masked", lambda x: x[on(normal(3, 2) > 0)], normal(3, 2))
     case("embedding", lambda w: fn.embedding(w, [[0, 2], [2, 2]]), normal(3, 4))
 
     case("sigmoid", fn.sigmoid, 3 * normal(2, 3))
@@ -137,7 +152,10 @@ def cases() -> list[Case]:
     case("softmax far out", fn.softmax, 20 + normal(2, 3))
     case("dropout", lambda x: fn.dropout(x, 0.4, np.random.default_rng(1)), normal(4, 3))
 
-    labels = np.array([[0, 3, 1], [2, 2, 0]])
+    other = "cuda" if device == "cpu" and cuda_is_there() else "cpu"
+    case("to_device", lambda x: fn.to_device(x * x, other).to(device) * x, normal(2, 3))
+
+    labels = on(np.array([[0, 3, 1], [2, 2, 0]]))
     for reduction in ("mean", "sum", "none"):
         how: Any = {"reduction": reduction}
         p, t = apart(2, 3), np.full((2, 3), 0.11)

@@ -10,7 +10,7 @@ import ctypes
 
 import numpy as np
 
-from . import memory
+from . import memory, streams
 from .array import ndarray, to_host
 
 _CPU, _CUDA = 1, 2
@@ -66,7 +66,7 @@ def from_dlpack(array, *, device=None, copy=None):
             from .creation import array as send
 
             return send(np.from_dlpack(array))
-        made = array.__dlpack__()
+        made = array.__dlpack__(stream=streams.get_current_stream().ptr or 1)  # 1: the null stream
     else:
         made = array
     if _pointer(made, b"dltensor").contents.device_type != _CUDA:
