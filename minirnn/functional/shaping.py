@@ -207,10 +207,21 @@ def _same_kind(tensors: Sequence[Operand]) -> tuple[Tensor, ...]:
         if part.data.dtype != dtype:
             raise wrong_dtype(f"tensors[{index}]", part.data.dtype, dtype)
         if type(part.data) is not type(parts[0].data):
-            if has_no_device(tensors[index]):
-                parts[index] = constant(beside(part.data, parts[0].data))
-            else:
-                check_beside(part.data, parts[0].data, f"tensors[{index}]")
+            return _on_one_device(tensors, parts)
+    return tuple(parts)
+
+
+def _on_one_device(tensors: Sequence[Operand], parts: list[Tensor]) -> tuple[Tensor, ...]:
+    """The parts where the first of them is that is no mere list of numbers.
+
+    Raises: DeviceError if another such one is elsewhere.
+    """
+    first = next(p for one, p in zip(tensors, parts, strict=True) if not has_no_device(one)).data
+    for index, (one, part) in enumerate(zip(tensors, parts, strict=True)):
+        if has_no_device(one):
+            parts[index] = constant(beside(part.data, first))
+        else:
+            check_beside(part.data, first, f"tensors[{index}]")
     return tuple(parts)
 
 
