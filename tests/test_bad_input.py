@@ -65,7 +65,7 @@ TABLE = [
     ("text as x", mr.DTypeError, "x", lambda: lstm()(np.array([[["a"]]]))),
     ("a ragged list as x", mr.ShapeError, "x", lambda: lstm()([[[1.0], [1.0, 2.0]]])),
     ("an unknown device", mr.DeviceError, "device", lambda: lstm(device="tpu")),
-    ("a device that is not built", mr.DeviceError, "device", lambda: lstm().to("cuda")),
+    ("a GPU by number", mr.DeviceError, "device", lambda: lstm().to("cuda:0")),
     ("an unknown dtype", mr.DTypeError, "dtype", lambda: lstm(dtype="int8")),
     ("hidden size 0", mr.ArgumentError, "hidden_size", lambda: mr.GRU(3, 0)),
     ("half a layer", mr.ArgumentError, "num_layers", lambda: mr.GRU(3, 5, 1.5)),

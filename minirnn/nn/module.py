@@ -211,6 +211,8 @@ def _array_of(value: Any) -> Any:
         return np.asarray(value)
     if not any(hasattr(value, way) for way in ("__array__", "__dlpack__")):
         return None
+    if getattr(value, "requires_grad", False) is True and hasattr(value, "detach"):
+        value = value.detach()  # another library's parameter: its value is what is wanted
     try:
         return to_array(value, None, "state_dict")
     except DTypeError:  # of a dtype that no parameter has: found where all faults are gathered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from devices import to_device
 from layer_functions import as_function
 
 import minirnn as mr
@@ -30,11 +31,11 @@ def test_linear_is_pytorchs_and_moves_both_ways() -> None:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_linear_differentiates(bias: bool) -> None:
-    layer = mr.Linear(3, 2, bias=bias, dtype="float64", rng=0)
+def test_linear_differentiates(bias: bool, device: str) -> None:
+    layer = mr.Linear(3, 2, bias=bias, dtype="float64", rng=0, device=device)
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"][: 1 + bias]
     x = np.random.default_rng(1).normal(size=(4, 2, 3))
-    gradcheck(as_function(layer), (x, *layer.parameters()))
+    gradcheck(as_function(layer), (to_device(x, device), *layer.parameters()))
 
 
 def test_linear_starts_within_pytorchs_bound() -> None:

@@ -168,7 +168,7 @@ def test_all_that_is_wrong_with_a_state_dict_is_listed_and_nothing_changes() -> 
 def test_devices_are_checked() -> None:
     pair = Pair()
     assert pair.to("cpu") is pair
-    for device in ("cuda", "abacus", None):
+    for device in ("cuda:0", "abacus", None):
         with pytest.raises(DeviceError, match="device"):
             pair.to(device)
 
