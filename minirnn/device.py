@@ -10,7 +10,6 @@ when something is first put on "cuda", not before.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -102,15 +101,6 @@ def check_beside(array: Array, other: Array, argument: str) -> None:
             "operand with .to('cuda')"
         )
         raise DeviceError(argument, f"an array on {came!r}", f"one on {wanted!r}", hint)
-
-
-def python_numbers(values: Sequence[Array]) -> list[Any]:
-    """The single elements of several arrays of one device and dtype, in one transfer."""
-    if not values or isinstance(values[0], _NUMPY):
-        return [value.item() for value in values]
-    stacked = array_namespace(values[0]).stack([value.reshape(()) for value in values])
-    numbers: list[Any] = stacked.get().tolist()
-    return numbers
 
 
 def to_array(value: Any, dtype: np.dtype[Any] | None, argument: str) -> Array:

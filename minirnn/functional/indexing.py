@@ -12,7 +12,6 @@ from minirnn.device import (
     beside,
     check_beside,
     has_no_device,
-    python_numbers,
 )
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.functional.operands import floating
@@ -89,11 +88,24 @@ def check_indices(indices: Array, count: int, argument: str) -> None:
     """
     if indices.dtype.kind not in "iu":
         raise DTypeError(argument, indices.dtype.name, "integers")
-    if indices.size:
-        lowest, highest = python_numbers((indices.min(), indices.max()))
-        if lowest < 0 or highest >= count:
-            outside = lowest if lowest < 0 else highest
-            raise ArgumentError(argument, f"a value of {outside}", f"0 <= value < {count}")
+    outside = stray(indices, 0, count)
+    if outside is not None:
+        raise ArgumentError(argument, f"a value of {outside}", f"0 <= value < {count}")
+
+
+def stray(indices: Array, lowest: int, end: int) -> int | None:
+    """One of the integers that is not in lowest <= index < end, or None. Of a GPU's it waits."""
+    if not indices.size:
+        return None
+    if not isinstance(indices, np.ndarray):
+        # int64: a narrow type may not hold the bounds. One number comes back, most often the only.
+        wide = indices.astype(np.int64)
+        if not bool(((wide < lowest) | (wide >= end)).any()):
+            return None
+    least, most = int(indices.min()), int(indices.max())
+    if least < lowest:
+        return least
+    return most if most >= end else None
 
 
 def _plain(part: Any, data: Array) -> Any:
@@ -124,11 +136,11 @@ def _check_range(key: Any, shape: tuple[int, ...]) -> None:
     for part, width in zip(parts, widths, strict=True):
         if part is Ellipsis:
             axis += len(shape) - sum(widths)
-        elif _is_integer_array(part) and part.size and axis < len(shape):
-            lowest, highest = python_numbers((part.min(), part.max()))
-            if lowest < -shape[axis] or highest >= shape[axis]:
-                outside = highest if highest >= shape[axis] else lowest
-                wanted = f"-{shape[axis]} <= index < {shape[axis]} along axis {axis}"
+        elif _is_integer_array(part) and axis < len(shape):
+            size = shape[axis]
+            outside = stray(part, -size, size)
+            if outside is not None:
+                wanted = f"-{size} <= index < {size} along axis {axis}"
                 raise ArgumentError("index", f"an index of {outside}", wanted)
         axis += width
 

@@ -158,5 +158,5 @@ def _one_hot(classes: Array, like: Array) -> Array:
     xp = array_namespace(like)
     vectors = xp.zeros_like(like)
     vectors[xp.arange(len(classes)), classes] = 1
-    vectors[xp.isnan(like).any(axis=1)] = np.nan  # no class is likely where a logit is no number
-    return vectors
+    # No class is likely where a logit is no number. (A mask as index would have to be counted.)
+    return xp.where(xp.isnan(like).any(axis=1, keepdims=True), np.nan, vectors)

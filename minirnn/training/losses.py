@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minirnn import functional
-from minirnn.device import Array, array_namespace, beside, python_numbers
+from minirnn.device import Array, array_namespace, beside
 from minirnn.errors import ArgumentError, DeviceError, DTypeError, ShapeError
-from minirnn.functional.indexing import take
+from minirnn.functional.indexing import stray, take
 from minirnn.nn import Module
 from minirnn.nn.module import device_of_module
 from minirnn.tensor import Tensor
@@ -40,17 +40,24 @@ def resolve_loss(loss: str | Loss) -> Loss:
     return loss
 
 
+def device_for(model: Module, source: str, argument: str) -> str:
+    """Where data from the device `source` are to meet the model: where the model is.
+
+    Raises: DeviceError for data on the GPU and a model on the CPU, and for a model on both.
+    """
+    device = device_of_module(model, source)
+    if source == "cuda" and device == "cpu":
+        hint = "Move the model with model.to('cuda')"
+        raise DeviceError(argument, "arrays on 'cuda'", "'cpu', where the model is", hint)
+    return device
+
+
 def on_device_of(model: Module, data: Sequences, argument: str) -> Sequences:
     """The data where the model is: what comes from the CPU is copied to the GPU, all at once.
 
-    Raises: DeviceError for data on the GPU and a model on the CPU, for a model on both, and for too
-    little memory.
+    Raises: DeviceError as `device_for`, and for too little memory.
     """
-    device = device_of_module(model, data.device)
-    if data.device == "cuda" and device == "cpu":
-        hint = "Move the model with model.to('cuda')"
-        raise DeviceError(argument, "arrays on 'cuda'", "'cpu', where the model is", hint)
-    return data.to(device)
+    return data.to(device_for(model, data.device, argument))
 
 
 def run_model(model: Module, batch: Sequences) -> Tensor:
@@ -133,9 +140,6 @@ def check_labels(data: Sequences, classes: int) -> None:
     if data.per_step and data.lengths is not None:
         valid = np.arange(labels.shape[1]) < data.lengths[:, None]
         labels = labels[beside(valid, labels)]
-    if not labels.size:
-        return
-    lowest, highest = python_numbers((labels.min(), labels.max()))
-    if lowest < 0 or highest >= classes:
-        came = f"class labels from {lowest} to {highest}"
+    if stray(labels, 0, classes) is not None:
+        came = f"class labels from {labels.min()} to {labels.max()}"
         raise ArgumentError("y", came, f"0 to {classes - 1}, for the model's {classes} outputs")

@@ -17,6 +17,7 @@ from minirnn.training.losses import (
     Loss,
     align,
     check_fit,
+    device_for,
     on_device_of,
     resolve_loss,
     run_model,
@@ -54,15 +55,16 @@ def predict(
     """
     if x.ndim != 3:
         raise ShapeError("x", f"shape {x.shape}", "(N, T, I)")
+    source = device_of(x)
+    x = to_device(x, device_for(model, source, "x"), "x")
     # Only the inputs matter here; the labels fill the place of targets.
     data = Sequences(x, array_namespace(x).zeros(len(x), np.int64), lengths)
-    data = on_device_of(model, data, "x")
     batch_size = check_count("batch_size", batch_size)
     with mode(model, training=False), no_grad():
         outputs = [run_model(model, batch).data for batch in data.batches(batch_size)]
     per_step = outputs[0].ndim == 3
     joined = array_namespace(outputs[0]).concatenate(outputs, axis=1 if per_step else 0)
-    return to_device(joined.swapaxes(0, 1) if per_step else joined, device_of(x))
+    return to_device(joined.swapaxes(0, 1) if per_step else joined, source)
 
 
 def evaluate(
