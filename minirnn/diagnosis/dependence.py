@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,13 @@ TOLERANCE = 0.05
 LEAST_FREEDOM = 0.1  # of the equations, left to judge a penalty by: at 0 the criterion is 0 / 0
 # Penalties of ridge, relative to the features' mean square.
 PENALTIES: list[float] = (10.0 ** np.arange(-6.0, 5.0)).tolist()
+
+
+class Fold(NamedTuple):
+    """The rows that a regression is fitted on, and those that it is held against."""
+
+    fitted: Array
+    held: Array
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,11 @@ def measure_dependence(
     if not (y.std(axis=0) > 0).any():
         return None
     features = _features(x)  # (n, T, F), the last step first
-    folds = np.arange(len(chosen)) * FOLDS // len(chosen)
+    at = np.arange(len(chosen)) * FOLDS // len(chosen)
+    folds = [
+        Fold(xp.asarray(np.flatnonzero(at != fold)), xp.asarray(np.flatnonzero(at == fold)))
+        for fold in range(FOLDS)
+    ]
     measured: dict[int, Scores] = {}
 
     def skills(k: int) -> Scores:
@@ -144,18 +155,17 @@ def _growing(T: int) -> list[int]:
     return [2**k for k in range(T.bit_length()) if 2**k < T] + [T]
 
 
-def _skills(x: Floats, y: Floats, folds: NDArray[Any]) -> Scores:
+def _skills(x: Floats, y: Floats, folds: list[Fold]) -> Scores:
     """R2 on each fold of a ridge regression fitted on the others, (FOLDS,).
 
     On all features, or on those that are most telling by themselves, whichever is better.
     """
     xp = array_namespace(x)
-    largest = len(x) - min(np.bincount(folds))  # rows that are fitted on, where they are most
+    most = max(len(fold.fitted) for fold in folds)
     sums = []
-    for fold in range(FOLDS):
-        fitted, held = (xp.asarray(np.flatnonzero(part)) for part in (folds != fold, folds == fold))
+    for fitted, held in folds:
         chosen = [slice(None)]
-        if x.shape[1] > _most_telling(largest):
+        if x.shape[1] > _most_telling(most):
             chosen.append(_telling(x[fitted], y[fitted]))
         sums.append(xp.sum((y[held] - y[fitted].mean(axis=0)) ** 2))
         sums += [

@@ -21,9 +21,9 @@ from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.dependence import Dependence, measure_dependence
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.inspect import steps
 from minirnn.inspect.host import fetch
 from minirnn.inspect.probe import Probe
-from minirnn.inspect.steps import valid
 from minirnn.inspect.trace import Trace
 from minirnn.training.history import History
 
@@ -133,13 +133,14 @@ class Evidence:
     @property
     def valid(self) -> Array:
         """(T, B): the steps that belong to a sequence."""
-        return valid(len(self.inputs), array_namespace(self.inputs).asarray(self.ends))
+        ends = array_namespace(self.inputs).asarray(self.ends)
+        return steps.valid(len(self.inputs), ends)
 
     @cached_property
     def rows(self) -> Floats:
         """(N, I): the inputs of all valid steps."""
         xp = array_namespace(self.inputs)
-        return xp.asarray(self.inputs[self.valid], dtype=np.float64)
+        return xp.asarray(steps.rows(self.inputs, self.ends), dtype=np.float64)
 
     @cached_property
     def rows_finite(self) -> bool:
@@ -225,8 +226,7 @@ def answers_to(
     if given.ndim == 3:
         T, B = given.shape[:2]
         ends = np.full(B, T) if lengths is None else lengths
-        counts = valid(T, xp.asarray(ends))
-        given, wanted = given[counts], wanted[counts]
+        given, wanted = steps.rows(given, ends), steps.rows(wanted, ends)
     return Answers(given, wanted)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.device import array_namespace, device_of, to_device
+from minirnn.device import array_namespace, device_of
 
 Array = Any
 
@@ -24,7 +24,7 @@ def on_host(array: Array) -> np.ndarray[Any, Any]:
     """
     if device_of(array) == "cpu":
         return np.asarray(array)
-    copy: np.ndarray[Any, Any] = to_device(array, "cpu")
+    copy: np.ndarray[Any, Any] = array.get()
     return copy
 
 

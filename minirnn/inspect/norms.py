@@ -47,6 +47,9 @@ def by_distance(gradient: Array, lengths: Array, reverse: bool) -> Array:
     D = int(lengths.max()) if B else 0
     if D == 0:
         return xp.zeros(0)
+    if (lengths == T).all():
+        by_step = norm(gradient, (2,))
+        return norm(by_step if reverse else by_step[::-1], (1,)) / np.sqrt(B)
     distance = steps.distance(T, lengths, reverse)
     at = np.nonzero(distance >= 0)
     t, b, d = (xp.asarray(indexes) for indexes in (*at, distance[at]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minirnn.device import array_namespace
 from minirnn.errors import ArgumentError
+from minirnn.inspect import steps
 from minirnn.inspect.source import activations
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ def gate_saturation(
     if not 0.0 < low < high < 1.0:
         raise ArgumentError("low, high", f"{low}, {high}", "0 < low < high < 1")
     result: dict[str, GateSaturation] = {}
-    kinds, valid = activations(trace.cell), trace.valid
+    kinds = activations(trace.cell)
     for gate, array in trace.gates.items():
         xp = array_namespace(array)
-        a = array[valid]  # (valid steps, H)
+        a = steps.rows(array, trace.lengths)
         if kinds[gate] == "sigmoid":
             ends = a < low, a > high
         elif kinds[gate] == "tanh":

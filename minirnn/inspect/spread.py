@@ -51,12 +51,14 @@ def spread_between_sequences(trace: Trace, of: str = "hidden") -> Spread:
     given = trace.inputs if of == "inputs" else trace.state(of)
     xp = array_namespace(given)
     values = xp.asarray(given, dtype=np.float64)
-    valid = steps.valid(T, trace.lengths)
     by_step = xp.full(T, math.nan)
-    for t in np.flatnonzero(valid.sum(axis=1) >= 2):
-        by_step[t] = _deviation(values[t, xp.asarray(np.flatnonzero(valid[t]))])
+    for t in range(T):
+        here = steps.at_step(values, t, trace.lengths)
+        if len(here) >= 2:
+            by_step[t] = _deviation(here)
     ends = xp.asarray(steps.distance(T, trace.lengths, trace.reverse) == 0)
-    at_end, size = fetch(_deviation(values[ends]), _root_mean_square(values[trace.valid]))
+    whole = _root_mean_square(steps.rows(values, trace.lengths))
+    at_end, size = fetch(_deviation(values[ends]), whole)
     return Spread(by_step, at_end, size)
 
 

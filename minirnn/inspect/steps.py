@@ -1,11 +1,13 @@
 """Which steps belong to a sequence, and what came before each, in either direction.
 
-`lengths` may lie on either device; masks and distances are made where it lies.
+Masks and distances are made where `lengths` lies, on either device, unless it says otherwise.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
 
 from minirnn.device import array_namespace
 
@@ -15,6 +17,22 @@ Array = Any
 def valid(T: int, lengths: Array) -> Array:
     """(T, B) bool: step t belongs to sequence b, which is t < lengths[b]."""
     return array_namespace(lengths).arange(T)[:, None] < lengths[None, :]
+
+
+def rows(array: Array, lengths: np.ndarray[Any, Any]) -> Array:
+    """(N, F): the rows of `array` (T, B, F) at all valid steps; `lengths` are the host's."""
+    T = len(array)
+    if (lengths == T).all():
+        return array.reshape(-1, array.shape[2])
+    return array[valid(T, array_namespace(array).asarray(lengths))]
+
+
+def at_step(array: Array, t: int, lengths: np.ndarray[Any, Any]) -> Array:
+    """(N, F): step t of `array` (T, B, F), for the sequences that have it; `lengths` the host's."""
+    has = lengths > t
+    if has.all():
+        return array[t]
+    return array[t, array_namespace(array).asarray(np.flatnonzero(has))]
 
 
 def distance(T: int, lengths: Array, reverse: bool) -> Array:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from minirnn.inspect.host import fetch
+from minirnn.inspect.steps import rows
 
 if TYPE_CHECKING:
     from minirnn.inspect.trace import Trace
@@ -18,7 +19,7 @@ def summary(trace: Trace) -> dict[str, Any]:
     "half_life" are null until backward has run.
     """
     T, B, H = trace.shape
-    valid = trace.valid
+    lengths = trace.lengths
     norms = half_lives = None
     if trace.has_gradients:
         norms = {s: [_number(v) for v in fetch(trace.gradient_norms(s))] for s in trace.cell.states}
@@ -32,9 +33,9 @@ def summary(trace: Trace) -> dict[str, Any]:
         "cell": {"name": trace.cell.name, "options": dict(trace.cell.options)},
         "shape": {"T": T, "B": B, "I": int(trace.weights.weight_ih.shape[1]), "H": H},
         "dtype": trace.dtype.name,
-        "lengths": [int(length) for length in trace.lengths],
-        "gates": {name: _range(array[valid]) for name, array in trace.gates.items()},
-        "states": {name: _range(array[valid]) for name, array in trace.states.items()},
+        "lengths": [int(length) for length in lengths],
+        "gates": {name: _range(rows(array, lengths)) for name, array in trace.gates.items()},
+        "states": {name: _range(rows(array, lengths)) for name, array in trace.states.items()},
         "gradient_norms": norms,
         "half_life": half_lives,
     }

@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.inspect.host import on_host
 from minirnn.kernels import cells
 from minirnn.kernels import reference as kernels
 from minirnn.kernels.contract import Array, Gradients, Needs, Record, Weights
 from minirnn.tensor import Tensor
 from minirnn.testing.tolerances import (
     FLOAT64_WHOLE_RUN,
+    OPERAND_EPSILON,
+    PRECISIONS,
     Sizes,
     bound,
     magnitudes_of,
+    narrow_bound,
     scale,
     terms,
 )
@@ -67,8 +71,19 @@ class ReferenceRun:
         """
         return named_arrays(self.cell, self.output, self.state, self.gradients, self.record)
 
-    def tolerance(self, name: str, dtype: Any) -> float:
-        """The largest difference that rounding explains (`minirnn.testing.tolerances`)."""
+    def tolerance(self, name: str, dtype: Any, precision: str | None = None) -> float:
+        """The largest difference that rounding explains (`minirnn.testing.tolerances`).
+
+        precision  of the operands of the products, where they were narrower than float32 arrays
+                   are: "tf32", "bfloat16" or "float16"; arrays of another dtype it does not concern
+
+        Raises: ArgumentError for another precision.
+        """
+        if precision is not None and precision not in PRECISIONS:
+            known = ", ".join(map(repr, PRECISIONS))
+            raise ArgumentError("precision", repr(precision), f"one of {known}, or None")
+        if precision in OPERAND_EPSILON and np.dtype(dtype) == np.float32:
+            return narrow_bound(precision, name, self.sizes, self.magnitudes)
         if np.dtype(dtype) == np.float64 and self.whole_run:
             largest = np.abs(self.arrays()[name]).max(initial=1.0)
             return FLOAT64_WHOLE_RUN * float(largest)
@@ -91,7 +106,8 @@ def reference(
     Parameters
     ----------
     cell      a built-in cell, or its name ("rnn", "gru", "lstm" with their default activation)
-    x         (T, B, I); arrays or Tensors of float16, float32 or float64 (widened, nothing is lost)
+    x         (T, B, I); arrays or Tensors of float16, float32 or float64, widened without loss, of
+              either device: everything is brought to the CPU, where the reference runs
     state     initial states, one (B, H) each; None for zeros
     weights   weight_ih (Gi*H, I), weight_hh (Gh*H, H), and the biases or None
     lengths   (B,) integers, or None: steps past a sequence's end change nothing
@@ -106,7 +122,7 @@ def reference(
     widened = Weights(*map(widen, Weights._fields, weights))
     initial = initial_state(cell, x, state, widened)
     if lengths is not None:
-        lengths = np.asarray(lengths)
+        lengths = _array(lengths)
     output, last, tape = kernels.forward(
         cell, x, initial, widened, lengths=lengths, keep="record", reverse=reverse
     )
@@ -128,16 +144,25 @@ def reference(
 
 
 def assert_matches_reference(
-    actual: Mapping[str, Any], expected: ReferenceRun, *, tolerance: float | None = None
+    actual: Mapping[str, Any],
+    expected: ReferenceRun,
+    *,
+    tolerance: float | None = None,
+    precision: str | None = None,
 ) -> None:
     """Compare arrays by name with the reference's; AssertionError tells the worst of them.
 
     Without a `tolerance`, each array is held to the bound that `minirnn.testing.tolerances` derives
-    for its dtype; with one, to `tolerance` times the reference array's largest value.
+    for its dtype; with one, to `tolerance` times the reference array's largest value. For float32
+    arrays whose products had narrower operands, name the `precision`, "tf32", "bfloat16" or
+    "float16": the bound is then derived for that. Arrays may be of either device.
 
-    Raises: AssertionError; ArgumentError for a name that the reference does not have; ShapeError
-    or DTypeError for an array that cannot be compared.
+    Raises: AssertionError; ArgumentError for a name that the reference does not have, another
+    precision, or one beside a tolerance; ShapeError or DTypeError for an array that cannot be
+    compared.
     """
+    if tolerance is not None and precision is not None:
+        raise ArgumentError("precision", f"{precision!r} beside a tolerance", "one of the two")
     known = expected.arrays()
     worst, told = 1.0, ""
     for name, given in actual.items():
@@ -149,7 +174,7 @@ def assert_matches_reference(
         if found.shape != wanted.shape:
             raise ShapeError(name, f"shape {found.shape}", f"{wanted.shape}")
         if tolerance is None:
-            allowed = expected.tolerance(name, found.dtype)
+            allowed = expected.tolerance(name, found.dtype, precision)
         else:
             allowed = tolerance * float(np.abs(wanted).max(initial=0.0))
         ratio = excess(found, wanted, allowed)
@@ -207,7 +232,7 @@ def built_in(cell: Cell | str) -> Cell:
 
 
 def _array(value: Any) -> Array:
-    return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    return on_host(value.data if isinstance(value, Tensor) else value)
 
 
 def widen(name: str, value: Any) -> Array:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minirnn.errors import ArgumentError
+from minirnn.inspect.host import on_host
 from minirnn.kernels.contract import Array, Record, Weights
 from minirnn.kernels.reference.sequence import time_order, valid_steps
 from minirnn.testing.reference import ReferenceRun, built_in, initial_state, reference, widen
@@ -50,7 +51,7 @@ def reference_step_by_step(
     arguments = {"lengths": lengths, "reverse": reverse, "doutput": doutput, "dstate": dstate}
     whole = reference(cell, x, state, weights, **arguments)  # checks, and what takes no steps
     T, B = whole.output.shape[:2]
-    valid = valid_steps(T, B, None if lengths is None else np.asarray(lengths))
+    valid = valid_steps(T, B, None if lengths is None else on_host(lengths))
     if not valid.any():
         return whole
     rows = valid[:, :, 0]

@@ -38,10 +38,41 @@ table applies to those.
 Float64 has room to spare, so whole runs at default initialisation are held to the flat
 `FLOAT64_WHOLE_RUN`, relative to the larger of 1 and the array's largest value.
 
+Narrow products. The GPU's modes "tf32", "bfloat16" and "float16" round the operands of every
+product to 11, 8 or 11 significant bits, to the nearest: each by at most half the format's epsilon,
+2^-10, 2^-7 or 2^-10. The rest is float32. So the tolerance is
+
+    (operand terms x the format's epsilon + terms x float32's epsilon) x scale
+
+    array                          operand terms
+    -----------------------------  -----------------
+    output, state, states, gates   F' = 2 T
+    grad_states, grad_slots,       R' = 3 F' + 2 T
+      grad_direct, grad.state
+    grad.x, grad.weight_ih,        R' + 1
+      grad.weight_hh
+    grad.bias_ih, grad.bias_hh     R'
+
+* Both operands of a product together move z by one epsilon of |z|. Behind z a step at most doubles
+  that: slopes are at most 1, a sigmoid's 1/4, so that an LSTM's h moves by at most 1 + 3/4 |stored|
+  times as much, a GRU's no more. A backward step multiplies what arrives by up to three stored
+  values (dz_f = dc c f (1 - f)), each as wrong as forward left it, and has a product of its own.
+* Operand terms are added up as they are, without the square root: a weight's rounding is the same
+  at every step, so these know of each other. Nor is there one in `terms` here: tensor cores cut
+  off what does not fit while they add [3], always towards zero.
+* float16's numbers below 2^-14 are as far apart as those above, so there an operand's magnitude
+  counts as at least that much in |z|. The products of gradients are "tf32" in that mode. What
+  exceeds 65504 is infinite, and no bound is meant for it.
+
+For a whole run that is the worst that can happen, and soon says little: of many steps, compare each
+by itself (`reference_step_by_step`), where T = 1.
+
 [1] N. J. Higham, Accuracy and Stability of Numerical Algorithms (2nd ed., SIAM 2002), section 3.1:
     |fl(xᵀy) - xᵀy| <= γ_K |x|ᵀ|y| in any order of summation, γ_K = Ku / (1 - Ku).
 [2] N. J. Higham and T. Mary, A New Approach to Probabilistic Rounding Error Analysis (SIAM J. Sci.
     Comput. 41(5), 2019), theorem 2.4: λ√K u + O(u²) in place of γ_K.
+[3] M. Fasi, N. J. Higham, M. Mikaitis and S. Pranesh, Numerical Behavior of NVIDIA Tensor Cores
+    (PeerJ Computer Science 7:e330, 2021), sections 4 and 5.
 """
 
 from __future__ import annotations
@@ -55,6 +86,11 @@ import numpy as np
 from minirnn.kernels.contract import Array, Record, Weights
 
 FLOAT64_WHOLE_RUN = 1e-12
+
+# What the GPU rounds a product's operands to: the distance from 1 to the next number.
+OPERAND_EPSILON = {"tf32": 2.0**-10, "bfloat16": 2.0**-7, "float16": 2.0**-10}
+PRECISIONS = ("float32", *OPERAND_EPSILON)
+FLOAT16_SMALLEST_NORMAL = 2.0**-14
 
 # Three activations in series to 4 ulp each, and a dozen operations between and after them.
 STEP_ROUNDINGS = 24
@@ -78,6 +114,29 @@ def bound(dtype: Any, terms: int, scale: float = 1.0) -> float:
     True
     """
     return min(terms, 4.0 * math.sqrt(terms)) * float(np.finfo(dtype).eps) * scale
+
+
+def narrow_bound(
+    precision: str, array: str, sizes: Sizes, magnitudes: Mapping[str, float]
+) -> float:
+    """The tolerance of a float32 array whose products had operands of that precision.
+
+    Raises: KeyError for an array or a precision that the tables do not have.
+    """
+    rounded = operand_terms(array, sizes) * OPERAND_EPSILON[precision]
+    summed = terms(array, sizes) * float(np.finfo(np.float32).eps)
+    # An operand counts in |z|, and so in S, as float16 rounds it.
+    wider = magnitudes["S in float16"] / magnitudes["S"] if precision == "float16" else 1.0
+    return (rounded + summed) * scale(array, magnitudes) * wider
+
+
+def operand_terms(array: str, sizes: Sizes) -> int:
+    """The second column of the table of narrow products."""
+    forward = 2 * sizes.T
+    backward = 3 * forward + 2 * sizes.T
+    if not array.startswith("grad"):
+        return forward
+    return backward + (array in ("grad.x", "grad.weight_ih", "grad.weight_hh"))
 
 
 def terms(array: str, sizes: Sizes) -> int:
@@ -139,11 +198,20 @@ def magnitudes_of(
     h = np.concatenate([record.states["h"], state[0][None]])
     dz_h = np.concatenate([grad_slots[slot] for slot in hidden_slots], axis=2)
     biases = [bias for bias in weights[2:] if bias is not None]
-    z = sum([largest(np.abs(x) @ W_ih.T), largest(np.abs(h) @ W_hh.T), *map(largest, biases)])
     stored = largest(*record.gates.values(), *record.states.values(), *state)
-    S = max(1.0, z) * max(1.0, stored)
+
+    operands = (x, h, W_ih, W_hh)
+
+    def scale_of(least: float) -> float:
+        """S, where no operand but 0 counts as less than `least`."""
+        a, b, W_x, W_h = (np.where(m == 0.0, 0.0, np.maximum(np.abs(m), least)) for m in operands)
+        z = sum([largest(a @ W_x.T), largest(b @ W_h.T), *map(largest, biases)])
+        return max(1.0, z) * max(1.0, stored)
+
+    S = scale_of(0.0)
     return {
         "S": S,
+        "S in float16": scale_of(FLOAT16_SMALLEST_NORMAL),
         "D": S * largest(*grad_slots.values(), *grad_states.values(), np.abs(dz_h) @ W_hh),
         "column sum of W_ih": largest(W_ih.sum(axis=0)),
         "sum of x": largest(np.abs(x).sum(axis=(0, 1))),

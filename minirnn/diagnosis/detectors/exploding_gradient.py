@@ -25,6 +25,7 @@ from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence, finite, is_finite
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import number
+from minirnn.inspect.host import fetch
 from minirnn.inspect.probe import Probe
 from minirnn.inspect.trace import Trace
 from minirnn.training.history import History
@@ -106,8 +107,11 @@ def largest_growth(probe: Probe | None) -> tuple[float, Trace | None]:
                 return math.inf, trace
             decay = trace.gradient_decay(state)
             xp = array_namespace(decay)
-            largest = float(xp.nanmax(decay)) if xp.isfinite(decay).any() else 0.0
-            if largest > found[0]:
+            if not decay.size:
+                continue
+            known = xp.where(xp.isnan(decay), 0.0, decay)
+            some, largest = fetch(xp.isfinite(decay).any(), known.max())
+            if some and largest > found[0]:
                 found = (largest, trace)
     return found
 

@@ -23,6 +23,7 @@ from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import listed, share
+from minirnn.inspect import steps
 from minirnn.inspect.host import fetch
 from minirnn.inspect.saturation import GateSaturation, gate_saturation
 from minirnn.inspect.trace import Trace
@@ -108,7 +109,7 @@ def slope(trace: Trace) -> tuple[float, float]:
     slopes: list[Any] = []
     for name, gate in bounded_gates(trace).items():
         if gate.activation == "sigmoid":
-            a = trace.gates[name][trace.valid].astype(np.float64)
+            a = steps.rows(trace.gates[name], trace.lengths).astype(np.float64)
             slopes.append(a * (1.0 - a))
     if not slopes:
         return float("nan"), 0.25

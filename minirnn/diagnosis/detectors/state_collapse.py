@@ -12,6 +12,7 @@ Cost       one pass over the probe's last states
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -67,15 +68,15 @@ def detect(evidence: Evidence) -> Finding | None:
 
 def inputs_differ(evidence: Evidence) -> bool:
     """Whether some step's inputs differ between the sequences, by more than rounding."""
-    valid = steps.valid(len(evidence.inputs), evidence.ends)
-    rows = evidence.rows
+    rows, ends = evidence.rows, evidence.ends
     if not len(rows):
         return False
     xp = array_namespace(rows)
     least = 1e-6 * float(xp.abs(rows).max())
-    steps_with_two = np.flatnonzero(valid.sum(axis=1) > 1)
-    fed = (evidence.inputs[t, xp.asarray(np.flatnonzero(valid[t]))] for t in steps_with_two)
-    spans = ((each.max(axis=0) - each.min(axis=0)).max() for each in fed)
+    if not math.isfinite(least):
+        return False
+    fed = (steps.at_step(evidence.inputs, t, ends) for t in range(len(evidence.inputs)))
+    spans = ((each.max(axis=0) - each.min(axis=0)).max() for each in fed if len(each) > 1)
     return any(float(span) > least for span in spans)
 
 

@@ -19,6 +19,7 @@ from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.wording import number, share
+from minirnn.inspect import steps
 from minirnn.inspect.host import fetch
 from minirnn.inspect.trace import Trace
 
@@ -99,7 +100,7 @@ def _small(evidence: Evidence, where: str, figures: dict[str, object]) -> Findin
 
 def pinned_share(trace: Trace) -> float:
     """Share of units and gates that W_ih x holds beyond 2.2 on one side at every valid step."""
-    rows = trace.inputs[trace.valid].astype("float64")
+    rows = steps.rows(trace.inputs, trace.lengths).astype("float64")
     rows = rows[:: max(1, len(rows) // MOST_ROWS)]
     if not len(rows):
         return 0.0
