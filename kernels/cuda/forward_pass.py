@@ -56,7 +56,7 @@ def forward(
         weights = Weights(*[None if w is None else cupy.ascontiguousarray(w) for w in weights])
         x = cupy.ascontiguousarray(x)
         if lengths is not None:
-            lengths = cupy.asarray(lengths, dtype=np.int64)
+            lengths = cupy.array(lengths, dtype=np.int64)
             valid = cupy.arange(T)[:, None] < lengths[None, :]
             x = cupy.where(valid[:, :, None], x, x.dtype.type(0))
 

@@ -37,6 +37,12 @@ PADDING = {"float32": 4, "float64": 2, "tf32": 4, "bfloat16": 8, "float16": 8}  
 ELEMENT_BYTES = {"float32": 4, "float64": 8, "tf32": 4, "bfloat16": 2, "float16": 2}
 
 
+def shared_bytes(precision: str, tile: ProductTile) -> int:
+    """The shared memory of a block of a large product: two tiles of each operand."""
+    stride = (tile.depth + PADDING[precision]) * ELEMENT_BYTES[precision]
+    return 2 * (tile.rows + tile.columns) * stride
+
+
 class Operand(NamedTuple):
     """One side of a product: rows n and what is summed over, k."""
 
@@ -142,13 +148,12 @@ class Products:
     ) -> None:  # fmt: skip
         M, N, _ = sizes
         text = source.product_source(self.dtype.name, self.precision, tile, a.along_k, b.along_k)
-        kernel = build.kernel("product", text, self.gpu.target, f"products ({self.precision})")
-        stride = (tile.depth + PADDING[self.precision]) * ELEMENT_BYTES[self.precision]
+        kernel = build.kernel("large_product", text, self.gpu.target, f"products ({self.precision})")
         launch(
             kernel,
             (-(-M // tile.rows), -(-N // tile.columns), slices),
             (c, c_step, slice_step, a.array, a.step, b.array, b.step, start, begin, *sizes),
-            2 * (tile.rows + tile.columns) * stride,
+            shared_bytes(self.precision, tile),
         )
 
     def _around(self, name: str) -> Any:

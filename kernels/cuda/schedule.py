@@ -112,7 +112,10 @@ def tiles_of(precision: str, slots: int) -> Iterator[StepTile]:
                         continue
                     if rows == 8 and lanes == 8:  # the tensor cores take 16
                         continue
+                    # More would not have its numbers in registers while they are on their way.
                     if depth == 128 and (precision == "float64" or rows == 64):
+                        continue
+                    if depth == 64 and precision == "float64" and rows > 16:
                         continue
                     yield StepTile(rows, units, depth, resident)
 

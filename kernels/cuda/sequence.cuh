@@ -69,10 +69,13 @@ __device__ __forceinline__ void each_pair(long long b0, long long unit0, const S
     }
 }
 
-// All blocks of a cooperative launch wait here for each other. `arrived` only ever grows.
+// All blocks of a launch wait here for each other: of one block, or a cooperative launch of several,
+// for which `arrived` counts from zero.
 __device__ __forceinline__ void grid_barrier(unsigned* arrived, unsigned& round) {
     __syncthreads();
-    round += gridDim.x * gridDim.y;
+    const unsigned blocks = gridDim.x * gridDim.y;
+    if (blocks == 1) return;
+    round += blocks;
     if (threadIdx.x == 0) {
         add_release(arrived, 1);
         while (load_acquire(arrived) < round) {

@@ -92,7 +92,7 @@ def rebuild_source(cell: Cell, dtype: str) -> str:
 def product_source(
     dtype: str, precision: str, tile: ProductTile, a_along_k: bool, b_along_k: bool
 ) -> str:
-    """The module with `product`: C = start + A B^T."""
+    """The module with `large_product`: C = start + A B^T."""
     parameters = [
         "Real* c", "long long c_step", "long long slice_step", "const Real* a", "long long a_step",
         "const Real* b", "long long b_step", "const Real* start", "long long begin", "long long M",
@@ -104,7 +104,7 @@ def product_source(
         f"product<Format, {numbers}, {along}>(",
         "    c, c_step, slice_step, a, a_step, b, b_step, start, begin, M, N, K);",
     ]
-    return _module(dtype, precision, ["product.cuh"], "", [("product", parameters, body)])
+    return _module(dtype, precision, ["product.cuh"], "", [("large_product", parameters, body)])
 
 
 @cache

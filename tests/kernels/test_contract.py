@@ -21,8 +21,7 @@ from minirnn.errors import (
 from minirnn.kernels import cells, cpu, kernel_set, reference
 from minirnn.kernels.contract import Needs
 
-KERNEL_SETS = {"reference": reference, "cpu": cpu}
-every_kernel = pytest.mark.parametrize("kernels", KERNEL_SETS.values(), ids=KERNEL_SETS)
+every_kernel = pytest.mark.parametrize("kernels", ["reference", "cpu", "cuda"], indirect=True)
 
 
 def the_case() -> Case:

@@ -6,6 +6,7 @@ state, gradient and field of the record is compared.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -24,20 +25,28 @@ from kernel_cases import (
     run,
 )
 
-from minirnn.kernels import cpu, kernel_set
+from minirnn.kernels import cpu
 from minirnn.kernels.contract import Needs, Weights
 from minirnn.testing.reference import assert_matches_reference
 
-KERNEL_SETS = ["cpu"]
+KERNEL_SETS = ["cpu", "cuda"]  # by device: see the fixture `kernels`
 DTYPES = ["float32", "float64"]
 DIRECTIONS = {"forward": False, "reverse": True}
 
-every_kernel = pytest.mark.parametrize(
-    "kernels", [kernel_set(name) for name in KERNEL_SETS], ids=KERNEL_SETS
-)
+every_kernel = pytest.mark.parametrize("kernels", KERNEL_SETS, indirect=True)
 every_cell = pytest.mark.parametrize("name", CELLS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_direction = pytest.mark.parametrize("reverse", DIRECTIONS.values(), ids=DIRECTIONS)
+
+
+
+def examples_of(kernels: Any) -> int:
+    """How many examples to draw: an emulated GPU is slow, and MINIRNN_EXAMPLES can ask for more."""
+    asked = os.environ.get("MINIRNN_EXAMPLES")
+    if asked:
+        return int(asked)
+    return 10 if kernels is cpu else 2
+
 
 # Mostly small, where every edge of a tile is met, and now and then past the vector widths.
 STEPS = st.integers(0, 12) | st.sampled_from([30, 41])
@@ -105,7 +114,7 @@ def _poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_array_matches_the_reference(
     kernels: Any, name: str, dtype: str, reverse: bool, lengths: bool
 ) -> None:
-    @settings(max_examples=10)
+    @settings(max_examples=examples_of(kernels))
     @given(
         T=STEPS,
         sizes=st.tuples(SIZES, SIZES, SIZES),
@@ -230,7 +239,7 @@ def test_a_nan_stays_in_its_own_sequence_and_is_never_swallowed(
     assert np.isfinite(output).all()
 
 
-@pytest.mark.parametrize("kernels", [kernel_set(name) for name in ("reference", "cpu")])
+@pytest.mark.parametrize("kernels", ["reference", "cpu", "cuda"], indirect=True)
 @every_direction
 @pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "lstm-tanh"])
 def test_a_nan_does_not_reach_past_its_sequence_s_end(
