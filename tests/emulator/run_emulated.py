@@ -1,8 +1,8 @@
 """Run a program on the emulated GPU.
 
-    python tests/emulator/run_emulated.py -m minirnn.cli demo --device cuda
+    python tests/emulator/run_emulated.py -m minirnn demo --device cuda
     python tests/emulator/run_emulated.py examples/own_cell.py
-    python tests/emulator/run_emulated.py --transfers -m minirnn.cli demo --device cuda
+    python tests/emulator/run_emulated.py --transfers -m minirnn demo --device cuda
 
 `--transfers` tells at the end, on standard error, what crossed between host and device.
 """
@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> None:
         try:
             if rest[0] == "-m":
                 sys.argv = rest[1:]
+                sys.path.insert(0, str(Path.cwd()))
                 runpy.run_module(rest[1], run_name="__main__", alter_sys=True)
             else:
                 sys.argv = rest
