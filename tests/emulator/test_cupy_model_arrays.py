@@ -312,8 +312,11 @@ def test_dlpack_and_the_array_interface_share_the_memory():
     shared = cupy.from_dlpack(a)
     shared[0, 0] = 8
     assert a[0, 0].item() == 8
-    with pytest.raises(RuntimeError, match="different"):
+    assert not cupy.may_share_memory(a, cupy.from_dlpack(a, copy=True))
+    with pytest.raises(TypeError, match="CPU arrays"):
         cupy.from_dlpack(np.ones(3))
+    with pytest.raises(RuntimeError, match="different"):
+        cupy.from_dlpack(np.ones(3).__dlpack__())
 
     class Other:
         __cuda_array_interface__ = a.T.__cuda_array_interface__

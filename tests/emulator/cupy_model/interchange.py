@@ -59,24 +59,32 @@ class _Exporter:
 
 
 def from_dlpack(array, *, device=None, copy=None):
-    """`cupy.from_dlpack`: without a copy where it can be. Raises: RuntimeError for the host's."""
-    if hasattr(array, "__dlpack_device__"):
-        kind = array.__dlpack_device__()[0]
-        if kind == _CPU and device is not None and device[0] == _CUDA:
-            from .creation import array as send
-
-            return send(np.from_dlpack(array))
-        made = array.__dlpack__(stream=streams.get_current_stream().ptr or 1)  # 1: the null stream
-    else:
+    """`cupy.from_dlpack`: without a copy where it can be. Raises: TypeError for the host's arrays."""
+    if not hasattr(array, "__dlpack_device__"):
         made = array
+    elif device is not None:
+        raise NotImplementedError("from_dlpack() does not support device yet.")
+    elif array.__dlpack_device__()[0] == _CPU:
+        raise TypeError(
+            "CPU arrays cannot be directly imported to CuPy. "
+            "Use `cupy.array(numpy.from_dlpack(input))` instead."
+        )
+    else:
+        # The producer is told CuPy's stream: 1 is the null stream. A new one is asked for a new
+        # kind of capsule, an old one for what it can.
+        stream = streams.get_current_stream().ptr or 1
+        try:
+            made = array.__dlpack__(stream=stream, max_version=(1, 0), copy=copy)
+        except TypeError:
+            if copy is not None:
+                raise
+            made = array.__dlpack__(stream=stream)
     if _pointer(made, b"dltensor").contents.device_type != _CUDA:
         raise RuntimeError(
             "CuPy is built against CUDA, different from the backend that backs the incoming "
             "DLPack tensor"
         )
-    host = np.from_dlpack(_Exporter(_mark(made, _CPU)))
-    taken = _unowned(host, array)
-    return taken.copy() if copy else taken
+    return _unowned(np.from_dlpack(_Exporter(_mark(made, _CPU))), array)
 
 
 def _unowned(host: np.ndarray, owner: object) -> ndarray:
