@@ -59,7 +59,7 @@ class _Exporter:
 
 
 def from_dlpack(array, *, device=None, copy=None):
-    """`cupy.from_dlpack`: without a copy where it can be. Raises: TypeError for the host's arrays."""
+    """`cupy.from_dlpack`: without a copy where it can be. Raises: TypeError for the host's."""
     if not hasattr(array, "__dlpack_device__"):
         made = array
     elif device is not None:
