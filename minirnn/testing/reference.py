@@ -29,6 +29,7 @@ from minirnn.testing.tolerances import (
     bound,
     magnitudes_of,
     narrow_bound,
+    product_bound,
     scale,
     terms,
 )
@@ -82,7 +83,11 @@ class ReferenceRun:
         if precision is not None and precision not in PRECISIONS:
             known = ", ".join(map(repr, PRECISIONS))
             raise ArgumentError("precision", repr(precision), f"one of {known}, or None")
-        if precision in OPERAND_EPSILON and np.dtype(dtype) == np.float32:
+        if np.dtype(dtype) != np.float32:
+            precision = None
+        if name in self.magnitudes:
+            return product_bound(dtype, precision, name, self.sizes, self.magnitudes)
+        if precision in OPERAND_EPSILON:
             return narrow_bound(precision, name, self.sizes, self.magnitudes)
         if np.dtype(dtype) == np.float64 and self.whole_run:
             largest = np.abs(self.arrays()[name]).max(initial=1.0)

@@ -14,7 +14,8 @@ import numpy as np
 
 from minirnn.errors import ArgumentError
 from minirnn.inspect.host import on_host
-from minirnn.kernels.contract import Array, Record, Weights
+from minirnn.kernels import reference as kernels
+from minirnn.kernels.contract import Array, Gradients, Needs, Record, Weights
 from minirnn.kernels.reference.sequence import time_order, valid_steps
 from minirnn.testing.reference import ReferenceRun, built_in, initial_state, reference, widen
 
@@ -39,15 +40,20 @@ def reference_step_by_step(
     """What the reference makes of each step when it starts from another kernel's values.
 
     Step t starts from the state that `record`, the other kernel's after its backward, has before
-    it; its backward starts from the total gradient that `record` has at it. The other arguments
-    are those of :func:`minirnn.testing.reference`, and so is the result, whose tolerances are those
-    of single steps.
+    it; its backward takes the gates and states that `record` has, and the total gradient at it; and
+    dx, the gradients of the weights and those of the biases are products and sums of its dz. The
+    other arguments are those of :func:`minirnn.testing.reference`, and so is the result, whose
+    tolerances are those of single steps.
 
-    Raises: as `reference`; ArgumentError for a record without gradients.
+    Raises: as `reference`; ArgumentError for a record without gradients, or without every gate.
     """
     cell = built_in(cell)
-    if record.grad_states is None:
+    if record.grad_states is None or record.grad_slots is None:
         raise ArgumentError("record", "no gradients", "a record taken after backward")
+    held = record.gates.keys() & record.grad_slots.keys()
+    lacking = [slot for slot in cell.slots if slot not in held]
+    if lacking:
+        raise ArgumentError("record", f"nothing for {', '.join(lacking)}", "a value of every slot")
     arguments = {"lengths": lengths, "reverse": reverse, "doutput": doutput, "dstate": dstate}
     whole = reference(cell, x, state, weights, **arguments)  # checks, and what takes no steps
     T, B = whole.output.shape[:2]
@@ -75,22 +81,30 @@ def reference_step_by_step(
         entering.append(enters[rows])
 
     # Every step of every sequence, as a batch of sequences of one step.
-    def one_step(*incoming: Array | None) -> ReferenceRun:
-        return reference(cell, x[rows][None], entering, weights, dstate=incoming)
+    step = reference(cell, x[rows][None], entering, weights)
+    widened = Weights(*map(widen, Weights._fields, weights))
+    own_gates = {slot: widen(slot, record.gates[slot])[rows][None] for slot in cell.slots}
+    own_states = {name: widen(name, record.states[name])[rows][None] for name in cell.states}
+
+    def backward(*incoming: Array | None) -> tuple[Gradients, Record]:
+        _, _, tape = kernels.forward(cell, x[rows][None], tuple(entering), widened, keep="record")
+        assert tape is not None
+        tape.gates, tape.states = own_gates, own_states
+        return kernels.backward(cell, None, incoming, tape, needs=Needs()), tape.record()
 
     # A record has total gradients. What reaches c from outside the step is its total less what h
     # alone sends there within the step (LSTM: through h = o ∘ tanh(c)).
     totals = [widen(name, record.grad_states[name])[rows] for name in cell.states]
-    within = one_step(totals[0], *(None for _ in totals[1:])).record.grad_states or {}
+    within = backward(totals[0], *(None for _ in totals[1:]))[1].grad_states or {}
     others = zip(cell.states[1:], totals[1:], strict=True)
-    step = one_step(totals[0], *(total - within[name][0] for name, total in others))
+    leaves, seen = backward(totals[0], *(total - within[name][0] for name, total in others))
 
     # What leaves a step towards the past is what arrives, from the future, at the step before.
     direct = np.zeros_like(whole.output) if doutput is None else widen("doutput", doutput)
     grad_states, grad_initial = {}, []
     for k, name in enumerate(cell.states):
         here = direct if name == "h" else over_time(within[name])
-        leaving = over_time((step.gradients.state or ())[k][None])
+        leaving = over_time((leaves.state or ())[k][None])
         dlast = None if dstate is None else widen("dstate", dstate[k])
         arriving = np.zeros(whole.output.shape[1:]) if dlast is None else dlast
         total = np.zeros_like(whole.output)
@@ -106,14 +120,21 @@ def reference_step_by_step(
         for t in order:
             last = np.where(valid[t], states[name][t], last)
         final.append(last)
-    dx = step.gradients.x
-    assert dx is not None
-    slots = step.record.grad_slots or {}
+    given = {slot: widen(slot, dz)[rows] for slot, dz in record.grad_slots.items()}
+    dz_x, dz_h = (
+        np.concatenate([given[slot] for slot in slots], axis=1)
+        for slots in (cell.input_slots, cell.hidden_slots)
+    )
+    dx, gradients, sums = _products(dz_x, dz_h, x[rows], entering[0], widened)
+    slots = seen.grad_slots or {}
+    largest = [np.abs(dz).max(initial=0.0) for dz in (*slots.values(), *totals)]
+    D = step.magnitudes["S"] * max(*largest, sums["dz W_hh"])
     return replace(
         step,
         output=states["h"],
         state=tuple(final),
-        gradients=step.gradients._replace(x=over_time(dx), state=tuple(grad_initial)),
+        gradients=gradients._replace(x=over_time(dx[None]), state=tuple(grad_initial)),
+        magnitudes={**step.magnitudes, "D": float(D), **sums},
         record=Record(
             gates={slot: over_time(gate) for slot, gate in step.record.gates.items()},
             states=states,
@@ -123,3 +144,34 @@ def reference_step_by_step(
         ),
         whole_run=False,
     )
+
+
+def _products(
+    dz_x: Array, dz_h: Array, x: Array, h: Array, weights: Weights
+) -> tuple[Array, Gradients, dict[str, float]]:
+    """dx (N, I), the gradients of the parameters, and the scale of each: what was added up.
+
+    dz_x (N, Gi H) and dz_h (N, Gh H) are dL/dz of the slots fed by x (N, I) and by h (N, H), of N
+    steps that count.
+    """
+    factors = {
+        "grad.x": (dz_x, weights.weight_ih),
+        "grad.weight_ih": (dz_x.T, x),
+        "grad.weight_hh": (dz_h.T, h),
+        "grad.bias_ih": (dz_x.T, np.ones(len(x))),
+        "grad.bias_hh": (dz_h.T, np.ones(len(x))),
+    }
+    sums = {
+        name: float((np.abs(a) @ np.abs(b)).max(initial=0.0))
+        for name, (a, b) in {**factors, "dz W_hh": (dz_h, weights.weight_hh)}.items()
+    }
+    dx, dW_ih, dW_hh, db_ih, db_hh = (a @ b for a, b in factors.values())
+    gradients = Gradients(
+        None,
+        None,
+        dW_ih,
+        dW_hh,
+        None if weights.bias_ih is None else db_ih,
+        None if weights.bias_hh is None else db_hh,
+    )
+    return dx, gradients, sums

@@ -33,7 +33,14 @@ initialisation are such: entries uniform in ±1/√H have variance 1/(3H), so th
 W_hh is about 1/√3 (circular law), slopes are at most 1, and gates only shrink. With large gains
 r > 1 and e_T grows like r^T whatever the kernel does; there `reference_step_by_step` starts every
 step from the kernel's own state: T steps of B sequences are then B T sequences of one step, and the
-table applies to those.
+table applies to those. Its backward takes the kernel's own gates, and the products after the loop
+the kernel's own dz, so that these are held to what [1] says of a product and nothing else:
+
+    array                          terms                       scale
+    -----------------------------  --------------------------  ---------------------------------
+    grad.x                         Gi H                        |dz| |W_ih|
+    grad.weight_ih, weight_hh      T B                         |dz|ᵀ |x|, |dz|ᵀ |h|
+    grad.bias_ih, grad.bias_hh     T B                         sum over t, b of |dz|
 
 Float64 has room to spare, so whole runs at default initialisation are held to the flat
 `FLOAT64_WHOLE_RUN`, relative to the larger of 1 and the array's largest value.
@@ -53,6 +60,10 @@ product to 11, 8 or 11 significant bits, to the nearest: each by at most half th
       grad.weight_hh
     grad.bias_ih, grad.bias_hh     R'
 
+Of single steps there are 2 in the first line as well. Behind it, where the gates are the kernel's
+own, only the products are left: 1 for grad.x and the weights, relative to the scale of the second
+table; 1 for grad_states and grad.state, relative to |dz| |W_hh|; 0 for grad_slots and the biases.
+
 * Both operands of a product together move z by one epsilon of |z|. Behind z a step at most doubles
   that: slopes are at most 1, a sigmoid's 1/4, so that an LSTM's h moves by at most 1 + 3/4 |stored|
   times as much, a GRU's no more. A backward step multiplies what arrives by up to three stored
@@ -64,8 +75,9 @@ product to 11, 8 or 11 significant bits, to the nearest: each by at most half th
   counts as at least that much in |z|. The products of gradients are "tf32" in that mode. What
   exceeds 65504 is infinite, and no bound is meant for it.
 
-For a whole run that is the worst that can happen, and soon says little: of many steps, compare each
-by itself (`reference_step_by_step`), where T = 1.
+For a whole run that is the worst that can happen, and soon says little; and where a relu's z is
+nearly 0, a run may take the other side, whose slope no bound knows. Of many steps, compare each by
+itself (`reference_step_by_step`).
 
 [1] N. J. Higham, Accuracy and Stability of Numerical Algorithms (2nd ed., SIAM 2002), section 3.1:
     |fl(xᵀy) - xᵀy| <= γ_K |x|ᵀ|y| in any order of summation, γ_K = Ku / (1 - Ku).
@@ -116,6 +128,20 @@ def bound(dtype: Any, terms: int, scale: float = 1.0) -> float:
     return min(terms, 4.0 * math.sqrt(terms)) * float(np.finfo(dtype).eps) * scale
 
 
+def product_bound(
+    dtype: Any, precision: str | None, array: str, sizes: Sizes, magnitudes: Mapping[str, float]
+) -> float:
+    """The tolerance of a product after the loop, of single steps; `magnitudes` has its scale.
+
+    Raises: KeyError for an array or a precision that the tables do not have.
+    """
+    summed = sizes.Gi * sizes.H if array == "grad.x" else sizes.T * sizes.B
+    if precision not in OPERAND_EPSILON:
+        return bound(dtype, summed, magnitudes[array])
+    rounded = 0.0 if array.startswith("grad.bias") else OPERAND_EPSILON[precision]
+    return (rounded + summed * float(np.finfo(dtype).eps)) * magnitudes[array]
+
+
 def narrow_bound(
     precision: str, array: str, sizes: Sizes, magnitudes: Mapping[str, float]
 ) -> float:
@@ -123,15 +149,19 @@ def narrow_bound(
 
     Raises: KeyError for an array or a precision that the tables do not have.
     """
-    rounded = operand_terms(array, sizes) * OPERAND_EPSILON[precision]
-    summed = terms(array, sizes) * float(np.finfo(np.float32).eps)
+    epsilon = OPERAND_EPSILON[precision]
+    summed = terms(array, sizes) * float(np.finfo(np.float32).eps) * scale(array, magnitudes)
+    if array.startswith("grad") and "dz W_hh" in magnitudes:  # of single steps
+        carried = array.split(".")[0] == "grad_states" or array.startswith("grad.state")
+        return summed + (epsilon * magnitudes["dz W_hh"] if carried else 0.0)
+    rounded = operand_terms(array, sizes) * epsilon * scale(array, magnitudes)
     # An operand counts in |z|, and so in S, as float16 rounds it.
     wider = magnitudes["S in float16"] / magnitudes["S"] if precision == "float16" else 1.0
-    return (rounded + summed) * scale(array, magnitudes) * wider
+    return rounded * wider + summed
 
 
 def operand_terms(array: str, sizes: Sizes) -> int:
-    """The second column of the table of narrow products."""
+    """The second column of the table of narrow products, for a whole run."""
     forward = 2 * sizes.T
     backward = 3 * forward + 2 * sizes.T
     if not array.startswith("grad"):

@@ -34,6 +34,10 @@ FORWARD = {"tf32": tf32, "bfloat16": bfloat16, "float16": float16}
 BACKWARD = {"tf32": tf32, "bfloat16": bfloat16, "float16": tf32}
 
 
+def _float32(arrays):
+    return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+
+
 def run(cell, x, state, weights, doutput, dstate, precision):
     """Forward and backward, (T, B, H). Returns the arrays by name, and the record."""
     W_ih, W_hh, b_ih, b_hh = weights
@@ -67,10 +71,12 @@ def run(cell, x, state, weights, doutput, dstate, precision):
     direct[-1] += dstate[0]
     for t in reversed(range(T)):
         arriving = carried | {"h": carried["h"] + doutput[t]}
-        total, dz, through = cell.backward_step(gates[t], states[t], entering[t], arriving)
+        total, dz, through = map(
+            _float32, cell.backward_step(gates[t], states[t], entering[t], arriving)
+        )
         totals[t], dzs[t] = total, dz
         dz_h = np.concatenate([dz[slot] for slot in cell.hidden_slots], axis=1)
-        carried = {name: np.float32(0.0) * total[name] + g for name, g in through.items()}
+        carried = {name: 0 * total[name] + g for name, g in through.items()}
         carried["h"] = carried["h"] + product(back, dz_h, W_hh)
 
     dz_x = np.stack([np.concatenate([dz[s] for s in cell.input_slots], axis=1) for dz in dzs])
@@ -88,8 +94,6 @@ def run(cell, x, state, weights, doutput, dstate, precision):
     def over_time(steps):
         return {name: np.stack([step[name] for step in steps]) for name in steps[0]}
 
-    record = Record(
-        over_time(gates), over_time(states), over_time(totals), over_time(dzs), direct
-    )
+    record = Record(over_time(gates), over_time(states), over_time(totals), over_time(dzs), direct)
     final = tuple(states[-1][name] for name in cell.states)
     return named_arrays(cell, record.states["h"], final, gradients, record), record
