@@ -83,9 +83,8 @@ class PreparedSeries:
 
     def contexts(self, part: Part) -> Array:
         """The window before each target of a part in the series' units, `(N, window)`."""
-        first = self.indices(part) - self.horizon - self.window + 1
-        at = first[:, None] + np.arange(self.window)
-        return self.values[beside(at, self.values)]
+        first = beside(self.indices(part) - self.horizon - self.window + 1, self.values)
+        return self.values[first[:, None] + array_namespace(first).arange(self.window)]
 
     def predictions(self, model: Module, part: Part = "validation") -> Array:
         """What the model predicts for each target of a part, in the series' units, `(N,)`."""
