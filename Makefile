@@ -18,10 +18,10 @@ BENCH_READY := $(VENV)/ready-bench
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test oracle lint format package warmup bench docs clean
+.PHONY: help demo test oracle lint format package cuda-report warmup bench docs clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
 
 demo: $(DEMO_READY)  ## three networks on the CO2 record: failing, flattening, cured
 	$(BIN)/minirnn demo $(DEMO_ARGS)
@@ -43,6 +43,9 @@ format: $(TEST_READY)  ## rewrite the sources in the project's style
 
 package: $(TEST_READY)  ## build and install from every kind of tree, and run the tests there
 	$(BIN)/python tools/check_package.py
+
+cuda-report: $(TEST_READY)  ## compile the CUDA kernels for every kind of GPU; registers and spills
+	$(BIN)/python tools/cuda_report.py $(REPORT_ARGS)
 
 warmup: $(DEMO_READY)  ## compile the kernels now, so that the first run does not wait
 	$(BIN)/minirnn warmup
@@ -75,8 +78,11 @@ $(DEMO_READY): pyproject.toml | $(BIN)/activate
 	@$(BIN)/python -m pip install --quiet $(EDITABLE) '.[report]'
 	@touch $@
 
+# The emulated GPU needs a C++ compiler: where the machine has none, one comes from PyPI (411 MB).
 $(TEST_READY): pyproject.toml | $(BIN)/activate
 	@$(BIN)/python -m pip install --quiet $(EDITABLE) '.[report,test]'
+	@{ command -v "$${CXX:-c++}" || command -v g++ || command -v clang++; } > /dev/null || \
+	    $(BIN)/python -m pip install --quiet ziglang
 	@touch $@
 
 $(DOCS_READY): pyproject.toml | $(BIN)/activate
