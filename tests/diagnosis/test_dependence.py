@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minirnn.datasets import adding
+from minirnn.device import to_device
 from minirnn.diagnosis.dependence import aligned_at_end, measure_dependence
 
 RNG = np.random.default_rng(5)
@@ -103,3 +104,32 @@ def test_inputs_that_do_not_vary_tell_nothing() -> None:
     found = measure_dependence(np.ones((T, B, 1)), NOISE[-1])
     assert found is not None
     assert found.lag is None
+
+
+@pytest.mark.parametrize("count", range(40, 48))
+@pytest.mark.parametrize("steps", [4, 5, 8])
+def test_folds_may_differ_in_size(count: int, steps: int) -> None:
+    # With 42 sequences the folds leave 31 or 32 to fit on, and 8 features are then more than a
+    # quarter of the one, and not of the other.
+    noise = np.random.default_rng(count).normal(size=(steps, count, 1))
+    found = measure_dependence(noise, noise[-3])
+    assert found is not None
+    assert found.lag == 3
+
+
+@pytest.mark.parametrize("products", [1, 2, 6])
+def test_a_gpus_arrays_give_the_same_numbers(products: int, device: str) -> None:
+    x = RNG.normal(size=(12, 60, products))
+    lengths = RNG.integers(6, 13, 60)
+    target = x[lengths - 4, np.arange(60), :1] + 0.1 * RNG.normal(size=(60, 1))
+    here = measure_dependence(x, target, lengths)
+    there = measure_dependence(to_device(x, device), to_device(target, device), lengths)
+    assert here is not None
+    assert there is not None
+    assert there.lag == here.lag == 4
+    # Ridge regressions on well-conditioned noise: rounding parts them by little more than eps.
+    np.testing.assert_allclose(there.skill, here.skill, rtol=1e-9)
+    labels = (target[:, 0] > 0).astype(int)
+    told = measure_dependence(to_device(x, device), to_device(labels, device), lengths)
+    assert told is not None
+    assert told.lag == 4
