@@ -16,9 +16,16 @@ PHASES = (
 
 @dataclass(eq=False)
 class Times:
-    """Seconds by phase, over all kernel calls of the process while measuring."""
+    """Seconds by phase, over all kernel calls of the process while measuring.
+
+    kernel     seconds inside kernel calls, "forward" and "backward"
+    launches   of the kernels' own, on a GPU: by "forward" and "backward", then by phase
+    """
 
     forward: dict[str, float] = field(default_factory=dict)
     backward: dict[str, float] = field(default_factory=dict)
     kernel: dict[str, float] = field(default_factory=lambda: {"forward": 0.0, "backward": 0.0})
+    launches: dict[str, dict[str, int]] = field(
+        default_factory=lambda: {"forward": {}, "backward": {}}
+    )
     calls: int = 0

@@ -4,7 +4,9 @@
         ...
     times.forward["recurrent loop"]     # seconds
 
-While nothing measures, a phase costs two calls into NVTX and records no event.
+An event tells when the GPU came to it, so a phase's time is the GPU's: what it computed, and what
+it waited for the next launch. While nothing measures, a phase costs two calls into NVTX and records
+no event.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from minirnn.kernels.phases import Times
@@ -62,6 +65,10 @@ class _Pending:
 
 _pending: list[_Pending] = []
 
+_Place = tuple[tuple[Times, ...], str, str]  # who listens, the pass, the phase
+
+_place: ContextVar[_Place | None] = ContextVar("place", default=None)
+
 
 class Watch:
     """One kernel call: `with watch.phase("input product"): ...`, and `stop` at its end."""
@@ -80,13 +87,19 @@ class Watch:
     def phase(self, name: str) -> Iterator[None]:
         """What is launched inside counts as a phase of `minirnn.kernels.phases.PHASES`."""
         self._nvtx.RangePush(f"minirnn {self._which}: {name}")
-        start = self._now() if self._listeners else None
+        if not self._listeners:
+            try:
+                yield
+            finally:
+                self._nvtx.RangePop()
+            return
+        start, token = self._now(), _place.set((self._listeners, self._which, name))
         try:
             yield
         finally:
+            _place.reset(token)
             self._nvtx.RangePop()
-            if start is not None:
-                self._note(name, start)
+            self._note(name, start)
 
     def stop(self) -> None:
         """The call has launched all that it had to."""
@@ -104,3 +117,15 @@ class Watch:
             for times in self._listeners:
                 if times in _measuring:
                     _pending.append(_Pending(times, self._which, phase, start, end))
+
+
+def launched(count: int = 1) -> None:
+    """Count launches in the phase that they belong to, if anybody measures."""
+    place = _place.get()
+    if place is None:
+        return
+    listeners, which, phase = place
+    with _lock:
+        for times in listeners:
+            launches = times.launches[which]
+            launches[phase] = launches.get(phase, 0) + count

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.kernels.cuda.clock import launched
 from minirnn.kernels.cuda.device import NULL
 
 THREADS = 256  # of every block, see product.cuh
@@ -22,6 +23,7 @@ def launch(kernel: Any, grid: tuple[int, ...], arguments: Sequence[Any], shared:
         kernel.max_dynamic_shared_size_bytes = shared
     passed = [NULL if a is None else np.int64(a) if isinstance(a, int) else a for a in arguments]
     kernel(grid, (THREADS,), tuple(passed), shared_mem=shared)
+    launched()
 
 
 def blocks(count: int) -> tuple[int, ...]:
