@@ -106,7 +106,7 @@ def test_the_doctor_brings_over_numbers_and_no_array(raw_series, emulated):
 def test_no_recipe_makes_it_bring_over_an_array(name, emulated):
     which = RECIPES[name]()
     with emulated.transfers() as log:
-        mr.doctor(which, progress=False, device="cuda")
+        mr.doctor(which, progress=False, device="cuda").to_dict()
     assert crossed(log, NUMBERS) == []
     assert max(sizes(log, NUMBERS)) <= HANDFUL
 
