@@ -1,0 +1,154 @@
+"""Compiles the text of CUDA kernels as C++, behind the emulator's model of the machine.
+
+`EmulatedCompiler` takes the place of `minirnn.kernels.cuda.build.compiler`: what it makes is a shared
+library, which `launch.Library` runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).resolve().parent
+BEGIN, END = "// begin machine.cuh\n", "// end machine.cuh\n"
+
+# Products and sums are fused where the text says fma, and nowhere else. Kernels read floats as
+# words, which CUDA compilers allow.
+OPTIONS = (
+    "-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-fno-strict-aliasing",
+    "-fno-exceptions", "-fno-rtti", "-fno-math-errno",
+)  # fmt: skip
+RUNTIME = "runtime.cpp"
+
+_ENTRY = re.compile(
+    r'extern\s+"C"\s+__global__\s+void\s+'
+    r"(?:__launch_bounds__\s*\((?P<bounds>[^()]*)\)\s*)?"
+    r"(?P<name>\w+)\s*\((?P<parameters>[^()]*)\)"
+)
+
+
+class EntryPoint(NamedTuple):
+    """A kernel of a text."""
+
+    name: str
+    parameters: tuple[str, ...]  # their names
+    bounds: str  # what __launch_bounds__ says, or nothing
+
+
+def find_compiler() -> list[str] | None:
+    """The command of a C++ compiler: $CXX, c++, g++, clang++, or the one of the package ziglang."""
+    if os.name != "posix":
+        return None
+    named = os.environ.get("CXX")
+    if named:
+        return shlex.split(named)
+    for name in ("c++", "g++", "clang++"):
+        path = shutil.which(name)
+        if path:
+            return [path]
+    if importlib.util.find_spec("ziglang") is not None:
+        return [sys.executable, "-m", "ziglang", "c++"]
+    return None
+
+
+def entry_points(source: str) -> list[EntryPoint]:
+    """The kernels that a text has."""
+    found = []
+    for match in _ENTRY.finditer(source):
+        parameters = [one.strip() for one in match["parameters"].split(",")]
+        names = tuple(re.findall(r"\w+", one)[-1] for one in parameters if one)
+        found.append(EntryPoint(match["name"], names, (match["bounds"] or "").strip()))
+    return found
+
+
+class EmulatedCompiler:
+    """Makes a shared library of a module's text.
+
+    optimisation   as "-O1"; $MINIRNN_EMULATION_OPTIMISATION if it is not given
+    """
+
+    def __init__(
+        self, command: list[str] | None = None, *, optimisation: str | None = None
+    ) -> None:
+        found = command or find_compiler()
+        if found is None:
+            raise RuntimeError("no C++ compiler was found: install g++ or clang++, or set CXX")
+        self.command = found
+        self.optimisation = optimisation or os.environ.get("MINIRNN_EMULATION_OPTIMISATION", "-O1")
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """What decides the library beside the text: the compiler, its options, these files."""
+        digest = hashlib.sha256()
+        for path in sorted(
+            [*FOLDER.glob("shim*.h"), *FOLDER.glob("runtime*"), FOLDER / "machine.cuh"]
+        ):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        # Which instructions `native` is, and which version of which compiler this is.
+        digest.update(self._run(["-dM", "-E", "-x", "c++", os.devnull], "no macros").encode())
+        options = " ".join([*self.command, *self.options])
+        return f"emulated {options} {digest.hexdigest()}"
+
+    @functools.cached_property
+    def options(self) -> tuple[str, ...]:
+        """The compiler's options."""
+        return (*OPTIONS, "-march=native", self.optimisation)
+
+    def compile(self, source: str, target: str) -> bytes:
+        """The shared library of a text. The target makes no difference.
+
+        Raises: RuntimeError with the compiler's words if the text is wrong.
+        """
+        with tempfile.TemporaryDirectory(prefix="minirnn-") as folder:
+            path, library = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
+            path.write_text(emulated_source(source), encoding="utf-8")
+            self._run(["-shared", "-o", str(library), str(path), str(self._runtime)], source)
+            return library.read_bytes()
+
+    @functools.cached_property
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="minirnn-")
+
+    @functools.cached_property
+    def _runtime(self) -> Path:
+        """The scheduler, compiled once."""
+        path = Path(self._folder.name, "runtime.o")
+        self._run(["-O2", "-c", "-o", str(path), str(FOLDER / RUNTIME)], "the emulator")
+        return path
+
+    def _run(self, arguments: list[str], what: str) -> str:
+        command = [*self.command, *self.options, "-I", str(FOLDER), *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if ran.returncode != 0:
+            raise RuntimeError(f"{' '.join(self.command)} could not compile:\n{ran.stderr}")
+        return ran.stdout
+
+
+def emulated_source(source: str) -> str:
+    """A module's text with the model in place of the machine, and launchers for its kernels."""
+    before, found, rest = source.partition(BEGIN)
+    machine, also_found, after = rest.partition(END)
+    if not found or not also_found:
+        raise RuntimeError(f"the text has no part between {BEGIN.strip()!r} and {END.strip()!r}")
+    entries = entry_points(after)
+    if not entries:
+        raise RuntimeError('the text has no kernel: extern "C" __global__ void name(…)')
+    line = before.count("\n") + machine.count("\n") + 3
+    parts = [
+        '#include "shim.h"\n', before, '#include "machine.cuh"\n', f'#line {line} "kernels.cu"\n',
+        after, '\n#line 1 "entries"\n#include "shim_launch.h"\n',
+    ]  # fmt: skip
+    for one in entries:
+        names = ",".join(one.parameters)
+        parts.append(f'EMULATION_ENTRY({one.name}, "{names}", ({one.bounds}))\n')
+    return "".join(parts)

@@ -1,0 +1,146 @@
+"""Runs kernels from a shared library that `compile_cpp` made."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_lock = threading.Lock()  # one launch at a time: a library has one scheduler
+_seeds = itertools.count(int(os.environ.get("MINIRNN_EMULATION_SEED", "0")))
+_pool: int | None = None  # the stacks of all threads, which the libraries share
+_MESSAGE = 4096
+
+
+class EmulationError(RuntimeError):
+    """A kernel did what would hang, fail or be undefined on a GPU."""
+
+
+class Parameter(NamedTuple):
+    """A parameter of a kernel."""
+
+    name: str
+    size: int  # bytes
+    is_pointer: bool
+
+
+class _Parameter(ctypes.Structure):
+    _fields_ = (("size", ctypes.c_uint), ("is_pointer", ctypes.c_uint))
+
+
+class _Entry(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("parameter_names", ctypes.c_char_p),
+        ("parameters", ctypes.POINTER(_Parameter)),
+        ("parameter_count", ctypes.c_uint),
+        ("most_threads", ctypes.c_uint),
+        ("run", ctypes.c_void_p),
+    )
+
+
+class Library:
+    """The kernels of a module."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        global _pool
+        self.path = Path(path)
+        self._library = ctypes.CDLL(str(self.path.resolve()))
+        self._entries: dict[str, list[Parameter]] = {}
+        with _lock:
+            if _pool is None:
+                give = self._library.emulation_pool
+                give.restype = ctypes.c_void_p
+                _pool = give()
+            else:
+                self._library.emulation_use_pool(ctypes.c_void_p(_pool))
+
+    def parameters(self, name: str) -> list[Parameter]:
+        """What a kernel takes. Raises: KeyError if there is no such kernel."""
+        if name not in self._entries:
+            try:
+                entry = _Entry.in_dll(self._library, f"emulated_{name}_entry")
+            except ValueError:
+                raise KeyError(name) from None
+            names = entry.parameter_names.decode().split(",")
+            self._entries[name] = [
+                Parameter(names[i], entry.parameters[i].size, bool(entry.parameters[i].is_pointer))
+                for i in range(entry.parameter_count)
+            ]
+        return self._entries[name]
+
+    def static_shared(self, name: str) -> int:
+        """Bytes of shared memory beside what a launch asks for: the kernels have none."""
+        self.parameters(name)
+        return 0
+
+    def launch(
+        self,
+        name: str,
+        grid: Sequence[int],
+        block: Sequence[int],
+        args: Sequence[Any],
+        shared: int = 0,
+        *,
+        cooperative: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        """Run a kernel to its end.
+
+        grid, block   one to three extents
+        args          bytes, ctypes' or NumPy's numbers, int for integers and addresses, or NumPy
+                      arrays for pointers
+        shared        bytes of dynamic shared memory
+        cooperative   whether all blocks are at work at once
+        seed          of the order in which threads run; without it, each launch has another, from
+                      a counter that begins at $MINIRNN_EMULATION_SEED
+
+        Raises: EmulationError for what the kernel did wrong; KeyError for an unknown kernel;
+        TypeError for arguments that do not fit.
+        """
+        parameters = self.parameters(name)
+        if len(args) != len(parameters):
+            raise TypeError(f"{name} takes {len(parameters)} arguments, {len(args)} were given")
+        buffers = [
+            ctypes.create_string_buffer(_bytes(one, parameter, name), parameter.size)
+            for one, parameter in zip(args, parameters, strict=True)
+        ]
+        addresses = (ctypes.c_void_p * (len(buffers) + 1))(*map(ctypes.addressof, buffers), None)
+        message = ctypes.create_string_buffer(_MESSAGE)
+        run = getattr(self._library, f"emulated_{name}")
+        with _lock:
+            drawn = next(_seeds) if seed is None else seed
+            failed = run(
+                _extents(grid), _extents(block), ctypes.c_ulonglong(shared),
+                ctypes.c_int(cooperative), ctypes.c_ulonglong(drawn), addresses, message,
+                ctypes.c_ulonglong(_MESSAGE),
+            )  # fmt: skip
+        if failed:
+            words = message.value.decode(errors="replace")
+            raise EmulationError(f"{name} (seed {drawn}): {words}")
+
+
+def _extents(given: Sequence[int]) -> ctypes.Array[ctypes.c_uint]:
+    return (ctypes.c_uint * 3)(*(*given, 1, 1)[:3])
+
+
+def _bytes(value: Any, parameter: Parameter, name: str) -> bytes:
+    if isinstance(value, bytes):
+        found = value
+    elif isinstance(value, int):
+        found = value.to_bytes(parameter.size, "little", signed=value < 0)
+    elif hasattr(value, "ctypes"):  # NumPy's arrays
+        found = int(value.ctypes.data).to_bytes(8, "little")
+    elif hasattr(value, "tobytes"):  # and its numbers
+        found = value.tobytes()
+    else:
+        found = bytes(value)
+    if len(found) != parameter.size:
+        raise TypeError(
+            f"{parameter.name} of {name} has {parameter.size} bytes, {len(found)} were given"
+        )
+    return found
