@@ -49,10 +49,11 @@ def backward(
         if tape.interval:
             for first in reversed(range(0, T, tape.interval)):
                 work.go_back(work.rebuilt(Span(first, min(T, first + tape.interval))))
-        elif T:
-            assert tape.z is not None
+        elif tape.z is not None:
             states = tuple(State(s, 0) for s in tape.states)
-            work.go_back(_Part(Span(0, T), tape.z, work.dz_of(tape.z), states))
+            part = _Part(Span(0, T), tape.z, work.dz_of(tape.z), states)
+            if T:
+                work.go_back(part)
         if tape.keep == "record":
             tape.dz, tape.totals = work.dz, work.totals
             tape.doutput, tape.dstate_h = doutput, dstates[0]

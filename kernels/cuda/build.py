@@ -54,6 +54,11 @@ def kernel(name: str, source: str, target: str, label: str, *, cooperative: bool
     return found
 
 
+def loaded() -> int:
+    """How many kernels this process has compiled, or loaded from the cache."""
+    return len(_kernels)
+
+
 def _image(source: str, target: str, label: str) -> Path:
     """The file with the machine code of a text."""
     identity = "\0".join([source, target, compiler.identity])

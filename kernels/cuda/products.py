@@ -148,7 +148,9 @@ class Products:
     ) -> None:  # fmt: skip
         M, N, _ = sizes
         text = source.product_source(self.dtype.name, self.precision, tile, a.along_k, b.along_k)
-        kernel = build.kernel("large_product", text, self.gpu.target, f"products ({self.precision})")
+        kernel = build.kernel(
+            "large_product", text, self.gpu.target, f"products ({self.precision})"
+        )
         launch(
             kernel,
             (-(-M // tile.rows), -(-N // tile.columns), slices),

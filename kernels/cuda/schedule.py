@@ -1,7 +1,7 @@
 """How the steps of a sequence are cut among blocks, and whether one launch can take them all.
 
-See sequence.cuh. The choice depends on sizes and on the GPU; the bits do not: how a sum is shared
-among warps, `depth`, is chosen by sizes alone.
+See sequence.cuh. The choice depends on sizes and on the GPU. Only `depth`, how a sum is shared
+among warps, decides the bits: it follows from the sizes, unless a GPU has too little shared memory.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
+from minirnn.errors import DeviceError
 from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.launch import THREADS
 from minirnn.kernels.cuda.products import ELEMENT_BYTES, PADDING
 from minirnn.kernels.cuda.source import StepTile
 
 WARPS = THREADS // 32
-ROWS, UNITS = (8, 16, 32, 64), (4, 8, 16, 32)
+ROWS, UNITS, DEPTHS = (8, 16, 32, 64), (4, 8, 16, 32), (128, 64, 32)
+MANY_SLOTS, FEW_UNITS = 8, (1, 2)  # of a cell with more slots, a block may own fewer units
 # Sums that a lane holds at once; more would not leave registers for the rest.
 MOST_SUMS = {"float32": 48, "float64": 16, "tf32": 48, "bfloat16": 48, "float16": 48}
 
@@ -45,25 +47,20 @@ def schedule_of(
 
     One launch for all steps needs all its blocks at work at once. Where no cut allows that, or the
     GPU or the caller does not (`whole`), every step is a launch of its own.
+
+    Raises: DeviceError for a cell with too many slots for the GPU's shared memory.
     """
-    depth = step_depth(precision, K)
-    tiles = [t for t in tiles_of(precision, slots) if t.depth == depth]
-    if whole:
-        found = [s for t in tiles if (s := _whole(gpu, precision, slots, t, B, H, K))]
+    for depth in (d for d in DEPTHS if d <= step_depth(precision, K)):
+        tiles = [t for t in tiles_of(precision, slots) if t.depth == depth]
+        found = [s for t in tiles if whole and (s := _whole(gpu, precision, slots, t, B, H, K))]
+        if not found:
+            found = [s for t in tiles if (s := _stepwise(gpu, precision, slots, t, B, H, K))]
         if found:
-            return min(found, key=lambda s: _cycles(s, precision, slots, B, K))
-    found = []
-    for tile in tiles:
-        shared = shared_bytes(precision, slots, tile, K)
-        if not tile.resident and shared <= gpu.shared_bytes:
-            grid = -(-H // tile.units), -(-B // tile.rows)
-            found.append(Schedule(tile, grid, shared, whole=False))
-
-    def turns(s: Schedule) -> float:  # of all blocks, so many at a time as there are processors
-        blocks = s.grid[0] * s.grid[1]
-        return -(-blocks // gpu.multiprocessors) * _cycles(s, precision, slots, B, K)
-
-    return min(found, key=turns)
+            return min(found, key=lambda s: _cycles(gpu, s, precision, slots, B, K))
+    raise DeviceError(
+        "device", f"'cuda' with {gpu.shared_bytes:,} bytes of shared memory for a block",
+        f"enough for a cell of {slots} slots fed by h, in {precision}", "Use the CPU for it",
+    )  # fmt: skip
 
 
 def _whole(
@@ -80,14 +77,25 @@ def _whole(
     return Schedule(tile, (across, groups), shared, whole=True)
 
 
-def _cycles(s: Schedule, precision: str, slots: int, B: int, K: int) -> float:
-    """What a step takes of a block, estimated."""
+def _stepwise(
+    gpu: Gpu, precision: str, slots: int, tile: StepTile, B: int, H: int, K: int
+) -> Schedule | None:
+    """The schedule of a launch a step with that tile, or None if the GPU cannot have it."""
+    shared = shared_bytes(precision, slots, tile, K)
+    if tile.resident or shared > gpu.shared_bytes:
+        return None
+    return Schedule(tile, (-(-H // tile.units), -(-B // tile.rows)), shared, whole=False)
+
+
+def _cycles(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: int) -> float:
+    """What a step takes, estimated."""
     passes = -(-B // (s.tile.rows * s.grid[1]))
     columns = slots * s.tile.units
     once = s.tile.rows * columns * K / MULTIPLY_ADDS[precision]
     if not s.tile.resident:
         once += columns * K * ELEMENT_BYTES[precision] / CACHED_BYTES
-    return WAIT + passes * (WAIT / 2 + once)
+    turns = -(-s.grid[0] * s.grid[1] // gpu.multiprocessors)  # all blocks at work, or in turns
+    return turns * (WAIT + passes * (WAIT / 2 + once))
 
 
 def step_depth(precision: str, K: int) -> int:
@@ -103,11 +111,11 @@ def tiles_of(precision: str, slots: int) -> Iterator[StepTile]:
     slots   columns of the product for each unit: slots fed by h forward, 1 backward
     """
     lanes = 4 if precision in ("float32", "float64") else 8  # columns come in multiples of it
-    for units in UNITS:
+    for units in (*FEW_UNITS, *UNITS) if slots > MANY_SLOTS else UNITS:
         columns = slots * units
         for resident in (True, False):
             for rows in ROWS:
-                for depth in (32, 64, 128):
+                for depth in DEPTHS:
                     if columns % lanes or rows * columns > 32 * MOST_SUMS[precision]:
                         continue
                     if rows == 8 and lanes == 8:  # the tensor cores take 16

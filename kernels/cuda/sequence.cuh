@@ -264,6 +264,7 @@ __device__ __forceinline__ void backward_steps(
     unsigned* arrived) {
     using Real = typename Cell::Real;
     constexpr int S = Cell::SLOTS, STATES = Cell::STATES, ONLY_X = S - Cell::FED_BY_H;
+    constexpr int PAIRS = (ROWS * UNITS + THREADS - 1) / THREADS;
     const long long H = steps.H, B = steps.B;
     const long long unit0 = static_cast<long long>(blockIdx.x) * UNITS;
 
@@ -276,11 +277,30 @@ __device__ __forceinline__ void backward_steps(
 
     unsigned round = 0;
     // One turn more than there are steps: the last brings dL/dh past the first step, if wanted.
-    for (long long n = steps.last - 1; n >= steps.first - (gradients.finish ? 1 : 0); --n) {
-        const bool is_step = n >= steps.first;
-        const bool has_later = n < gradients.started;
+    const long long end = steps.first - (gradients.finish ? 1 : 0);
+    for (long long n = steps.last - 1; n >= end; --n) {
+        const bool is_step = n >= steps.first, has_later = n < gradients.started;
         const long long t = steps.time(n);
         for (long long b0 = blockIdx.y * ROWS; b0 < B; b0 += gridDim.y * ROWS) {
+            // What does not depend on the product is asked for before it.
+            Real gate[PAIRS][S], state[PAIRS][STATES], last[PAIRS][STATES], grad[PAIRS][STATES];
+            Real outside[PAIRS];
+            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int, int, long long b,
+                                                         long long u) {
+#pragma unroll
+                for (int s = 0; s < STATES; ++s) grad[p][s] = gradients.carry[s][b * H + u];
+                if (!is_step) return;
+                const Real* at = z + ((steps.row(n) * B + b) * S) * H + u;
+#pragma unroll
+                for (int s = 0; s < S; ++s) gate[p][s] = at[s * H];
+#pragma unroll
+                for (int s = 0; s < STATES; ++s) {
+                    state[p][s] = arrays.after(s, n, steps)[b * H + u];
+                    last[p][s] = arrays.before(s, n, steps)[b * H + u];
+                }
+                outside[p] =
+                    gradients.output ? gradients.output[(t * B + b) * H + u] : Real(0);
+            });
             if (has_later) {
                 const Real* from = dz + (steps.row(n + 1) * B * S + ONLY_X) * H;
                 share.multiply(
@@ -289,43 +309,30 @@ __device__ __forceinline__ void backward_steps(
                     },
                     row);
             }
-            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int, int r, int c, long long b,
+            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c, long long b,
                                                          long long u) {
-                Real grad[STATES];
-#pragma unroll
-                for (int s = 0; s < STATES; ++s) grad[s] = gradients.carry[s][b * H + u];
-                if (has_later) grad[0] += share.sum(r, c);
-                if (is_step) {
-                    const long long at = ((steps.row(n) * B + b) * S) * H + u;
-                    const bool on = !lengths || t < lengths[b];
-                    Real gate[S], state[STATES], last[STATES];
-                    Real total[STATES], dslot[S], dlast[STATES];
-#pragma unroll
-                    for (int s = 0; s < S; ++s) gate[s] = z[at + s * H];
-#pragma unroll
-                    for (int s = 0; s < STATES; ++s) {
-                        state[s] = arrays.after(s, n, steps)[b * H + u];
-                        last[s] = arrays.before(s, n, steps)[b * H + u];
-                    }
-                    const Real arrived_later = grad[0];
-                    if (gradients.output && on) grad[0] += gradients.output[(t * B + b) * H + u];
-                    Cell::backward(gate, state, last, grad, total, dslot, dlast);
-#pragma unroll
-                    for (int s = 0; s < S; ++s) dz[at + s * H] = on ? dslot[s] : Real(0);
-#pragma unroll
-                    for (int s = 0; s < STATES; ++s) {
-                        if (gradients.total[s])
-                            gradients.total[s][(t * B + b) * H + u] = on ? total[s] : Real(0);
-                        if (on) grad[s] = dlast[s];
-                    }
-                    if (!on) grad[0] = arrived_later;
+                if (has_later) grad[p][0] += share.sum(r, c);
+                // A step past a sequence's end takes no gradient and passes all of it on.
+                const bool on = is_step && (!lengths || t < lengths[b]);
+                Real total[STATES], dslot[S], dlast[STATES];
+                if (on) {
+                    grad[p][0] += outside[p];
+                    Cell::backward(gate[p], state[p], last[p], grad[p], total, dslot, dlast);
                 }
 #pragma unroll
-                for (int s = 0; s < STATES; ++s) gradients.carry[s][b * H + u] = grad[s];
+                for (int s = 0; s < STATES; ++s) {
+                    gradients.carry[s][b * H + u] = on ? dlast[s] : grad[p][s];
+                    if (is_step && gradients.total[s])
+                        gradients.total[s][(t * B + b) * H + u] = on ? total[s] : Real(0);
+                }
+                if (!is_step) return;
+                Real* at = dz + ((steps.row(n) * B + b) * S) * H + u;
+#pragma unroll
+                for (int s = 0; s < S; ++s) at[s * H] = on ? dslot[s] : Real(0);
             });
             __syncthreads();  // the sums have been read
         }
-        if (n > steps.first - (gradients.finish ? 1 : 0)) grid_barrier(arrived, round);
+        if (n > end) grid_barrier(arrived, round);
     }
 }
 

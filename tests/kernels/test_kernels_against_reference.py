@@ -39,7 +39,6 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_direction = pytest.mark.parametrize("reverse", DIRECTIONS.values(), ids=DIRECTIONS)
 
 
-
 def examples_of(kernels: Any) -> int:
     """How many examples to draw: an emulated GPU is slow, and MINIRNN_EXAMPLES can ask for more."""
     asked = os.environ.get("MINIRNN_EXAMPLES")
