@@ -1,7 +1,7 @@
 """Compiles the text of CUDA kernels as C++, behind the emulator's model of the machine.
 
-`EmulatedCompiler` takes the place of `minirnn.kernels.cuda.build.compiler`: what it makes is a shared
-library, which `launch.Library` runs.
+`EmulatedCompiler` takes the place of `minirnn.kernels.cuda.build.compiler`: what it makes is a
+shared library, which `launch.Library` runs.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def entry_points(source: str) -> list[EntryPoint]:
 class EmulatedCompiler:
     """Makes a shared library of a module's text.
 
-    optimisation   as "-O1"; $MINIRNN_EMULATION_OPTIMISATION if it is not given
+    optimisation   as "-O2"; $MINIRNN_EMULATION_OPTIMISATION if it is not given
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class EmulatedCompiler:
         if found is None:
             raise RuntimeError("no C++ compiler was found: install g++ or clang++, or set CXX")
         self.command = found
-        self.optimisation = optimisation or os.environ.get("MINIRNN_EMULATION_OPTIMISATION", "-O1")
+        self.optimisation = optimisation or os.environ.get("MINIRNN_EMULATION_OPTIMISATION", "-O2")
 
     @functools.cached_property
     def identity(self) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+import signal
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_lock = threading.Lock()  # one launch at a time: a library has one scheduler
 _seeds = itertools.count(int(os.environ.get("MINIRNN_EMULATION_SEED", "0")))
 _pool: int | None = None  # the stacks of all threads, which the libraries share
 _MESSAGE = 4096
@@ -43,6 +44,49 @@ class _Entry(ctypes.Structure):
     )
 
 
+class _Watch:
+    """Ends a launch that takes too long: a loop without end is no deadlock that a scheduler sees."""
+
+    def __init__(self) -> None:
+        self.limit = float(os.environ.get("MINIRNN_EMULATION_SECONDS", "120"))
+        self.one_at_a_time = threading.Lock()  # there is one pool of stacks
+        self._lock = threading.Lock()
+        self._began: float | None = None
+        self._thread = 0
+        self._watcher: threading.Thread | None = None
+
+    def __enter__(self) -> None:
+        self.one_at_a_time.acquire()
+        with self._lock:
+            self._began, self._thread = time.monotonic(), threading.get_ident()
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._run, daemon=True)
+            self._watcher.start()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._began = None
+        self.one_at_a_time.release()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(min(1.0, self.limit / 4))
+            with self._lock:
+                if self._began is not None and time.monotonic() - self._began > self.limit:
+                    signal.pthread_kill(self._thread, signal.SIGURG)  # see runtime_faults.h
+
+
+_watch = _Watch()
+
+
+def _after_fork() -> None:
+    global _watch
+    _watch = _Watch()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class Library:
     """The kernels of a module."""
 
@@ -51,7 +95,7 @@ class Library:
         self.path = Path(path)
         self._library = ctypes.CDLL(str(self.path.resolve()))
         self._entries: dict[str, list[Parameter]] = {}
-        with _lock:
+        with _watch.one_at_a_time:
             if _pool is None:
                 give = self._library.emulation_pool
                 give.restype = ctypes.c_void_p
@@ -112,7 +156,7 @@ class Library:
         addresses = (ctypes.c_void_p * (len(buffers) + 1))(*map(ctypes.addressof, buffers), None)
         message = ctypes.create_string_buffer(_MESSAGE)
         run = getattr(self._library, f"emulated_{name}")
-        with _lock:
+        with _watch:
             drawn = next(_seeds) if seed is None else seed
             failed = run(
                 _extents(grid), _extents(block), ctypes.c_ulonglong(shared),

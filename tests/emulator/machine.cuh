@@ -13,12 +13,12 @@ __device__ __forceinline__ float load_fresh(const float* p) { return __ldcg(p); 
 __device__ __forceinline__ double load_fresh(const double* p) { return __ldcg(p); }
 
 __device__ __forceinline__ unsigned add_release(unsigned* p, unsigned value) {
-    return emulation::add(p, value);
+    return emulation::add_and_release(p, value);
 }
 
 // A thread that reads the same value twice is taken to wait for another: others run until it comes.
 __device__ __forceinline__ unsigned load_acquire(const unsigned* p) {
-    return emulation::read_and_wait(p);
+    return emulation::read_and_acquire(p);
 }
 
 // --- narrow formats ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime_faults.h"
 #include "shim_launch.h"
 
 namespace emulation {
@@ -422,6 +423,26 @@ void run() {
     }
 }
 
+void describe_fault(int signal, const void* address) {
+    say_thread(self());
+    if (signal == SIGURG) {
+        say(" runs, and the launch has taken longer than it may:");
+        unsigned told = 0;
+        for (unsigned i = 0; i < s.slots && told < 4; ++i)
+            if (s.blocks[i].alive) say_waits(s.blocks[i]), ++told;
+    } else if (signal == SIGFPE) {
+        say(" divided an integer by zero");
+    } else if (signal == SIGILL) {
+        say(" came to an illegal instruction");
+    } else if (pool->is_guard(address)) {
+        say(" has more on its stack than the emulator's %zu KiB", Pool::STACK >> 10);
+    } else {
+        const uintptr_t at = reinterpret_cast<uintptr_t>(address);
+        say(" reached for memory that is not there, at address 0x%zx%s", static_cast<size_t>(at),
+            at < 1 << 20 ? ": a null pointer" : "");
+    }
+}
+
 }  // namespace
 
 // --- what kernels call ---------------------------------------------------------------------------
@@ -545,9 +566,17 @@ void yield() {
     leave();
 }
 
-void made_progress() { s.idle_rounds = 0; }
+unsigned add(unsigned* p, unsigned value) {
+    maybe_yield();
+    s.idle_rounds = 0;
+    const unsigned before = *p;
+    *p = before + value;
+    return before;
+}
 
-unsigned read_and_wait(const unsigned* p) {
+unsigned add_and_release(unsigned* p, unsigned value) { return add(p, value); }
+
+unsigned read_and_acquire(const unsigned* p) {
     Fiber& f = self();
     const volatile unsigned* fresh = p;
     if (f.watched == p && f.seen == *fresh) {
@@ -594,10 +623,15 @@ int launch(const Entry& entry, const unsigned* grid, const unsigned* block,
             entry.most_threads);
         return 1;
     }
-    if (prepare())
-        run();
-    else
+    if (prepare()) {
+        Faults faults(describe_fault);
+        if (sigsetjmp(faults.back, 1) == 0)
+            run();
+        else
+            s.failed = true;
+    } else {
         s.failed = true;
+    }
     current = nullptr;
     free(s.blocks);
     free(s.runnable);

@@ -73,9 +73,10 @@ void shuffle(void* to, const void* from, unsigned size, int source, int line);
 // c += a b over the fragments of a warp's lanes.
 void multiply(Collective what, float* c, const unsigned* a, const unsigned* b, int line);
 
-void yield();           // let another thread run now
-void made_progress();   // a thread changed what others may be waiting for
-unsigned read_and_wait(const unsigned* p);  // read p; who reads one value again waits for another
+void yield();  // let another thread run now
+unsigned add(unsigned* p, unsigned value);  // returns what was there
+unsigned add_and_release(unsigned* p, unsigned value);
+unsigned read_and_acquire(const unsigned* p);  // who reads one value again waits for another
 [[noreturn]] void refuse(const char* what, int line);
 
 // Other threads come in between now and then where memory is shared with them.
@@ -151,17 +152,10 @@ template <typename T> inline T __ldcg(const T* p) {
     return *p;
 }
 
-namespace emulation {
-template <typename T> inline T add(T* p, T value) {
-    maybe_yield();
-    const T before = *p;
-    *p = before + value;
-    made_progress();
-    return before;
-}
-}  // namespace emulation
-
-inline int atomicAdd(int* p, int value) { return emulation::add(p, value); }
 inline unsigned atomicAdd(unsigned* p, unsigned value) { return emulation::add(p, value); }
+inline int atomicAdd(int* p, int value) {
+    return static_cast<int>(
+        emulation::add(reinterpret_cast<unsigned*>(p), static_cast<unsigned>(value)));
+}
 
 #include "shim_math.h"
