@@ -50,7 +50,7 @@ def schedule_of(
 
     Raises: DeviceError for a cell with too many slots for the GPU's shared memory.
     """
-    for depth in (d for d in DEPTHS if d <= step_depth(precision, K)):
+    for depth in (d for d in DEPTHS if d <= step_depth(precision, slots, K)):
         tiles = [t for t in tiles_of(precision, slots) if t.depth == depth]
         found = [s for t in tiles if whole and (s := _whole(gpu, precision, slots, t, B, H, K))]
         if not found:
@@ -98,11 +98,13 @@ def _cycles(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: int) -
     return turns * (WAIT + passes * (WAIT / 2 + once))
 
 
-def step_depth(precision: str, K: int) -> int:
+def step_depth(precision: str, slots: int, K: int) -> int:
     """How much of K a warp takes at a time: little enough to occupy all, enough to be worth it."""
     if K <= WARPS * 32:
         return 32
-    return 64 if K <= WARPS * 64 or precision == "float64" else 128
+    # Many rows of weights that cannot stay in shared memory need their room while they pass.
+    crowded = slots >= 3 and K > WARPS * 128
+    return 64 if K <= WARPS * 64 or precision == "float64" or crowded else 128
 
 
 def tiles_of(precision: str, slots: int) -> Iterator[StepTile]:
