@@ -64,13 +64,14 @@ Of single steps there are 2 in the first line as well. Behind it, where the gate
 own, only the products are left: 1 for grad.x and the weights, relative to the scale of the second
 table; 1 for grad_states and grad.state, relative to |dz| |W_hh|; 0 for grad_slots and the biases.
 
-* Both operands of a product together move z by one epsilon of |z|. Behind z a step at most doubles
-  that: slopes are at most 1, a sigmoid's 1/4, so that an LSTM's h moves by at most 1 + 3/4 |stored|
-  times as much, a GRU's no more. A backward step multiplies what arrives by up to three stored
-  values (dz_f = dc c f (1 - f)), each as wrong as forward left it, and has a product of its own.
+* Both operands of a product together move z by one epsilon of |z| (and a quarter of its square:
+  (1 + epsilon/2)^2 - 1). Behind z a step at most doubles that: slopes are at most 1, a sigmoid's
+  1/4, so that an LSTM's h moves by at most 1 + 3/4 |stored| times as much, a GRU's no more. A
+  backward step multiplies what arrives by up to three stored values (dz_f = dc c f (1 - f)), each
+  as wrong as forward left it, and has a product of its own.
 * Operand terms are added up as they are, without the square root: a weight's rounding is the same
-  at every step, so these know of each other. Nor is there one in `terms` here: tensor cores cut
-  off what does not fit while they add [3], always towards zero.
+  at every step, so these know of each other. `terms` goes without it too: tensor cores cut off what
+  does not fit while they add [3], always towards zero.
 * float16's numbers below 2^-14 are as far apart as those above, so there an operand's magnitude
   counts as at least that much in |z|. The products of gradients are "tf32" in that mode. What
   exceeds 65504 is infinite, and no bound is meant for it.
@@ -138,7 +139,7 @@ def product_bound(
     summed = sizes.Gi * sizes.H if array == "grad.x" else sizes.T * sizes.B
     if precision not in OPERAND_EPSILON:
         return bound(dtype, summed, magnitudes[array])
-    rounded = 0.0 if array.startswith("grad.bias") else OPERAND_EPSILON[precision]
+    rounded = 0.0 if array.startswith("grad.bias") else _two_operands(precision)
     return (rounded + summed * float(np.finfo(dtype).eps)) * magnitudes[array]
 
 
@@ -149,15 +150,21 @@ def narrow_bound(
 
     Raises: KeyError for an array or a precision that the tables do not have.
     """
-    epsilon = OPERAND_EPSILON[precision]
+    rounding = _two_operands(precision)
     summed = terms(array, sizes) * float(np.finfo(np.float32).eps) * scale(array, magnitudes)
     if array.startswith("grad") and "dz W_hh" in magnitudes:  # of single steps
         carried = array.split(".")[0] == "grad_states" or array.startswith("grad.state")
-        return summed + (epsilon * magnitudes["dz W_hh"] if carried else 0.0)
-    rounded = operand_terms(array, sizes) * epsilon * scale(array, magnitudes)
+        return summed + (rounding * magnitudes["dz W_hh"] if carried else 0.0)
+    rounded = operand_terms(array, sizes) * rounding * scale(array, magnitudes)
     # An operand counts in |z|, and so in S, as float16 rounds it.
     wider = magnitudes["S in float16"] / magnitudes["S"] if precision == "float16" else 1.0
     return rounded * wider + summed
+
+
+def _two_operands(precision: str) -> float:
+    """By how much of itself a product of two numbers changes when both are rounded."""
+    epsilon = OPERAND_EPSILON[precision]
+    return epsilon + epsilon**2 / 4
 
 
 def operand_terms(array: str, sizes: Sizes) -> int:
