@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minirnn.device import device_of
 from minirnn.errors import RecipeError
 
 
@@ -129,6 +130,12 @@ class Array:
             if not str(value).endswith(".npy"):
                 raise RecipeError(key, shown(value), "an array, or the path of a .npy file")
             return str(value)
+        if device_of(value) != "cpu":
+            raise RecipeError(
+                key, "an array on the GPU", "a NumPy array",
+                "Data are prepared on the CPU: give value.get(), and let "
+                "doctor(recipe, device='cuda') take it back",
+            )  # fmt: skip
         try:
             array = np.asarray(value)
         except ValueError as error:  # rows of different lengths

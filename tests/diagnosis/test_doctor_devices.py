@@ -14,7 +14,7 @@ import minirnn as mr
 from minirnn.device import device_of, to_device
 from minirnn.diagnosis.data import prepare
 from minirnn.diagnosis.doctor import perform
-from minirnn.errors import ArgumentError, DeviceError
+from minirnn.errors import ArgumentError, DeviceError, RecipeError
 from minirnn.inspect.host import on_host
 
 SMALL = {"model.hidden_size": 6, "training.epochs": 2}
@@ -215,3 +215,9 @@ def test_a_model_on_the_cpu_takes_no_arrays_of_the_gpu(cuda):
 def test_an_unknown_device_is_a_typed_error(raw_series, device):
     with pytest.raises((DeviceError, ArgumentError), match="device"):
         mr.doctor(raw_series, device=device, progress=False)
+
+
+def test_a_recipe_takes_no_arrays_of_the_gpu(cuda):
+    x = to_device(np.zeros((40, 3, 1), np.float32), cuda)
+    with pytest.raises(RecipeError, match=r"data\.x: .*on the GPU.*device='cuda'"):
+        mr.Recipe.from_dict({"data": {"x": x, "y": np.zeros((40, 1), np.float32)}})
