@@ -190,7 +190,12 @@ def _add_profile(commands: Any) -> None:
     cell.add_argument(
         "--recompute", action="store_true", default=None, help="keep less, and compute it again"
     )
-    parser.add_argument("--device", metavar="NAME", default="cpu", help="(default: %(default)s)")
+    parser.add_argument(
+        "--device",
+        metavar="NAMES",
+        default="cpu",
+        help="cpu, cuda, or both with a comma between them (default: %(default)s)",
+    )
     parser.add_argument("--threads", type=_count, metavar="N", help="(default: all cores)")
     parser.add_argument(
         "--growth",
@@ -324,7 +329,7 @@ def _profile(arguments: argparse.Namespace) -> int:
             bidirectional=arguments.bidirectional,
             dtype=arguments.dtype,
             recompute=arguments.recompute,
-            devices=(arguments.device,),
+            devices=tuple(arguments.device.split(",")),
             threads=arguments.threads,
             growth=arguments.growth,
             compare={None: "auto", True: "torch", False: None}[arguments.torch],

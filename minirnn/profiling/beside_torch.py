@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import numpy as np
 
+from minirnn.device import to_device
 from minirnn.errors import ArgumentError, MissingExtraError
 from minirnn.kernels import cells
 from minirnn.kernels.contract import Array
@@ -54,7 +54,7 @@ def obstacle(subject: Subject) -> str:
         return "it takes lengths in another form"
     if subject.loss is not None and subject.loss not in TORCH_LOSSES:
         return "it has no such loss"
-    return ""
+    return subject.device.matches_torch()
 
 
 def _layer(subject: Subject) -> Recurrent:
@@ -73,17 +73,18 @@ class Twin:
 
         Raises: ArgumentError if PyTorch cannot run the same, MissingExtraError if it is missing.
         """
-        why_not = obstacle(subject)
-        if why_not:
-            wanted = "'torch' with what PyTorch can run too"
-            raise ArgumentError("compare", "'torch'", wanted, f"Here {why_not}")
         try:
             torch = importlib.import_module("torch")
         except ImportError:
             raise MissingExtraError("torch", "torch", "the comparison with PyTorch") from None
+        why_not = obstacle(subject)
+        if why_not:
+            wanted = "'torch' with what PyTorch can run too"
+            raise ArgumentError("compare", "'torch'", wanted, f"Here {why_not}")
         self.torch: Any = torch
         self.version = str(torch.__version__)
         self.subject = subject
+        self.device = subject.device
         layer = _layer(subject)
         name, options = TWINS[layer.cell]
         twin = getattr(torch.nn, name)(
@@ -109,23 +110,17 @@ class Twin:
             )
 
     def _copied(self, array: Array) -> Any:
-        return self.torch.from_numpy(np.array(array))
+        return self.torch.from_numpy(np.array(to_device(array, "cpu"))).to(self.device.name)
 
     def _filled(self, twin: Any, ours: Any) -> Any:
         """The module with our weights, whose names are the same, in our dtype."""
         arrays = {name: self._copied(array) for name, array in ours.state_dict().items()}
-        twin.to(getattr(self.torch, ours.dtype.name)).load_state_dict(arrays)
+        twin.to(self.device.name, getattr(self.torch, ours.dtype.name)).load_state_dict(arrays)
         return twin
 
-    @contextmanager
-    def threads(self, count: int) -> Iterator[None]:
-        """Let PyTorch use so many threads inside the block."""
-        before = self.torch.get_num_threads()
-        self.torch.set_num_threads(count)
-        try:
-            yield
-        finally:
-            self.torch.set_num_threads(before)
+    def like_ours(self, threads: int, exact: bool = False) -> AbstractContextManager[None]:
+        """Inside, both compute alike: see `Device.torch_like_ours`."""
+        return self.device.torch_like_ours(self.torch, threads, exact)
 
     def prepare(self, training: bool) -> None:
         """Let go of the gradients of the last step. There is no dropout, so modes are one."""
@@ -173,7 +168,7 @@ class Twin:
         Raises: ArgumentError if rounding does not explain it.
         """
         ours, theirs = self.subject, self
-        difference = _apart([ours.infer().numpy()], [theirs.infer().numpy()])
+        difference = _apart([ours.infer().numpy()], [theirs.infer().cpu().numpy()])
         for engine in (ours, theirs):
             engine.prepare(training=True)
             engine.backward(engine.forward())
@@ -182,9 +177,10 @@ class Twin:
         if self.head is not None:
             twins = {f"recurrent.{name}": parameter for name, parameter in twins.items()}
             twins |= {f"head.{name}": p for name, p in self.head.named_parameters()}
-        pairs = [(mine[name].grad, twins[name].grad.numpy()) for name in mine]
+        pairs = [(mine[name].grad, twins[name].grad) for name in mine]
         if self.x.requires_grad:
-            pairs.append((ours.x.grad, self.x.grad.numpy()))
+            pairs.append((ours.x.grad, self.x.grad))
+        pairs = [(to_device(a, "cpu"), b.cpu().numpy()) for a, b in pairs]
         gradients, expected = zip(*pairs, strict=True)
         difference = max(difference, _apart(gradients, expected))
         allowed = self._tolerance()

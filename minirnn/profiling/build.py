@@ -7,20 +7,24 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.device import to_device
 from minirnn.diagnosis import Recipe
 from minirnn.diagnosis.build import build_model
 from minirnn.diagnosis.data import prepare
 from minirnn.errors import ArgumentError
+from minirnn.gpu import cupy_array
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array
 from minirnn.nn import GRU, LSTM, RNN, Module, Recurrent, SequenceModel
 from minirnn.nn.arguments import positive_int
+from minirnn.nn.module import device_of_module
 from minirnn.profiling.subject import Subject
 from minirnn.tensor import Tensor
 from minirnn.training.losses import resolve_loss
 
 # Where a size is not given: T, B, I and H of a cell, T and B of a layer without inputs.
 STEPS, BATCH, INPUT_SIZE, HIDDEN_SIZE = 100, 32, 32, 64
+ARRAYS = "a NumPy or CuPy array, or a Tensor"
 LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 
@@ -81,8 +85,8 @@ def _of_model(
 ) -> Subject:
     if inputs is not None:
         _refuse(sizes, "inputs")
-        if not isinstance(inputs, (np.ndarray, Tensor)):
-            raise ArgumentError("inputs", one(inputs), "a NumPy array or a Tensor")
+        if not _is_array(inputs) and not isinstance(inputs, Tensor):
+            raise ArgumentError("inputs", one(inputs), ARRAYS)
         if isinstance(inputs, Tensor):  # another, so that the caller's own keeps its gradient
             inputs = Tensor(inputs.data, inputs.requires_grad)
     else:
@@ -94,8 +98,8 @@ def _of_model(
             raise ArgumentError("targets", "none", "what the loss compares with")
         return Subject(_name(model), model, inputs, lengths)
     targets = targets.data if isinstance(targets, Tensor) else targets
-    if not isinstance(targets, np.ndarray):
-        raise ArgumentError("targets", one(targets), "a NumPy array or a Tensor")
+    if not _is_array(targets):
+        raise ArgumentError("targets", one(targets), ARRAYS)
     if loss is None:
         loss = "cross_entropy" if targets.dtype.kind in "iu" else "mse"
     return Subject(_name(model), model, inputs, lengths, targets, resolve_loss(loss))
@@ -110,7 +114,11 @@ def _drawn(model: Module, *, steps: int = STEPS, batch: int = BATCH, **others: A
     T, B = positive_int("steps", steps), positive_int("batch", batch)
     leading = (B, T) if layer.batch_first else (T, B)
     noise = np.random.default_rng(0).normal(size=(*leading, layer.input_size))
-    return noise.astype(layer.dtype)
+    return to_device(noise.astype(layer.dtype), device_of_module(model))
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray) or cupy_array(value)
 
 
 def _of_recipe(recipe: Recipe) -> Subject:

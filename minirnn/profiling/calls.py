@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from minirnn.kernels.cells.cell import Cell
@@ -44,18 +45,16 @@ class Call:
 
 
 @contextmanager
-def noted() -> Iterator[list[Call]]:
-    """Note every kernel call that this thread makes inside the block, in order.
+def noted(kernels: ModuleType) -> Iterator[list[Call]]:
+    """Note every call of a kernel set that this thread makes inside the block, in order.
 
     One thread at a time can note; another one that wants to waits.
     """
-    from minirnn.kernels import cpu
-
     calls: list[Call] = []
     # Tapes that are held cannot give their identity to a new one.
     tapes: list[tuple[Any, Call]] = []
     me = threading.get_ident()
-    forward, backward = cpu.forward, cpu.backward
+    forward, backward = kernels.forward, kernels.backward
 
     def noting_forward(cell: Cell, x: Any, state: Any, weights: Any, **options: Any) -> Any:
         result = forward(cell, x, state, weights, **options)
@@ -81,8 +80,8 @@ def noted() -> Iterator[list[Call]]:
         return backward(cell, doutput, dstate, tape, needs=needs)
 
     with _lock:
-        vars(cpu).update(forward=noting_forward, backward=noting_backward)
+        vars(kernels).update(forward=noting_forward, backward=noting_backward)
         try:
             yield calls
         finally:
-            vars(cpu).update(forward=forward, backward=backward)
+            vars(kernels).update(forward=forward, backward=backward)

@@ -7,9 +7,8 @@ import statistics
 from functools import partial
 from typing import Literal
 
-from minirnn.nn import Recurrent
 from minirnn.profiling.result import Growth
-from minirnn.profiling.subject import Subject, doubled
+from minirnn.profiling.subject import Subject, doubled, hidden_size_of
 from minirnn.profiling.timing import rounds, time_plainly, warm_up
 
 Dimension = Literal["T", "B", "H"]
@@ -24,10 +23,10 @@ def measure_growth(subject: Subject, repeats: int | None) -> tuple[Growth, ...]:
     for one in everyone:
         warm_up(one)
     turns = [partial(time_plainly, one, training) for one in everyone for training in (False, True)]
-    seconds = [statistics.median(taken) for taken in rounds(turns, repeats)]
+    seconds = [statistics.median(taken) for taken in rounds(turns, repeats, subject.device)]
     inference, training = seconds[0::2], seconds[1::2]
     T, B = subject.sizes
-    sizes = {"T": T, "B": B, "H": _hidden_size(subject)}
+    sizes = {"T": T, "B": B, "H": hidden_size_of(subject)}
     return tuple(
         Growth(
             dimension=dimension,
@@ -39,9 +38,3 @@ def measure_growth(subject: Subject, repeats: int | None) -> tuple[Growth, ...]:
         )
         for i, dimension in enumerate(grown, start=1)
     )
-
-
-def _hidden_size(subject: Subject) -> int:
-    """H of the first recurrent layer."""
-    layers = [module for module in subject.model.modules() if isinstance(module, Recurrent)]
-    return layers[0].hidden_size

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,13 +17,13 @@ from minirnn.kernels.cpu.threads import get_num_threads, set_num_threads
 from minirnn.nn.arguments import boolean, positive_int
 from minirnn.profiling.assemble import memory_of, pass_of
 from minirnn.profiling.beside_torch import Twin, is_installed, obstacle
+from minirnn.profiling.break_even import find_break_even
 from minirnn.profiling.build import one, subject_of
 from minirnn.profiling.calls import Call, noted
 from minirnn.profiling.growth import DIMENSIONS, measure_growth
 from minirnn.profiling.operations import added, backward_work, forward_work
-from minirnn.profiling.peak import fma_peak, measure_peak
 from minirnn.profiling.result import Comparison, Level, Pass, Profile
-from minirnn.profiling.subject import Subject, untouched
+from minirnn.profiling.subject import Subject, on_device, untouched
 from minirnn.profiling.timing import (
     Halves,
     Sample,
@@ -36,6 +36,7 @@ from minirnn.profiling.timing import (
     time_training,
     warm_up,
 )
+from minirnn.profiling.transfers import measure_transfers
 
 
 def profile(
@@ -63,7 +64,9 @@ def profile(
 
     Everything runs through the public layers, autograd included, after it has run untimed, so that
     nothing is compiled inside a timing; the times are medians. The peaks that they are held against
-    are measured in the same run. The model is left as it was.
+    are measured in the same run. The model is left as it was. On a GPU the times are those between
+    events on CuPy's current stream, with what it waits for the host in between; its products have
+    the precision of `minirnn.set_matmul_precision`.
 
     target    "rnn", "gru", "lstm", or a cell made with `minirnn.cell`; a recurrent layer, a
               `SequenceModel` or another `Module` with recurrent layers; or a `Recipe`, of which the
@@ -76,7 +79,9 @@ def profile(
     steps, batch             T and B, of a cell (100, 32) or a model without inputs
     input_size, hidden_size  I and H of a cell (32, 64)
     num_layers, bidirectional, dtype, recompute   of a cell, as the layers'
-    devices   ("cpu",)
+    devices   "cpu", "cuda" or both: each is profiled by itself, with a copy of the model if that
+              is elsewhere, and the first one's profile holds the others. With both, B and then H
+              are doubled until the GPU is the faster
     threads   as many as `minirnn.get_num_threads()` if None; afterwards that is as it was
     repeats   how often each is timed; None is at least 9 times, and more until a second has passed
     growth    also double T, B and H in turn, and time that
@@ -86,7 +91,7 @@ def profile(
     Raises: DeviceError, RecipeError, DataError, ShapeError, DTypeError or ArgumentError that names
     the argument; MissingExtraError without PyTorch.
     """
-    device = _device(devices)
+    names = _names(devices)
     repeats = None if repeats is None else positive_int("repeats", repeats)
     grows = boolean("growth", growth)
     if compare not in (None, "torch", "auto"):
@@ -101,7 +106,15 @@ def profile(
     with _threads(threads), np.errstate(all="ignore"):
         subject = subject_of(target, feed, sizes)
         with untouched(subject.model):
-            return _profile(subject, device, repeats, grows, compare)
+            profiles = [
+                _profile(on_device(subject, name), repeats, grows, compare) for name in names
+            ]
+            both = len(profiles) > 1
+            return replace(
+                profiles[0],
+                beside=tuple(profiles[1:]),
+                break_even=find_break_even(subject) if both else (),
+            )
 
 
 class _Taken(NamedTuple):
@@ -115,19 +128,17 @@ class _Taken(NamedTuple):
     torch_trainings: Sequence[float] = ()
 
 
-def _profile(
-    subject: Subject, device: str, repeats: int | None, grows: bool, compare: str | None
-) -> Profile:
+def _profile(subject: Subject, repeats: int | None, grows: bool, compare: str | None) -> Profile:
     notes: list[str] = []
-    calls = _calls(subject)
+    device = subject.device
+    calls, held = _calls(subject)
     twin, difference = None, 0.0
     if compare is not None:
         twin, difference = _twin(subject, compare, notes)
     dtype = f"float{8 * calls[0].itemsize}"
-    peak = measure_peak(dtype, get_num_threads())
+    peak = device.measure_peak(dtype)
     taken = _take_turns(subject, twin, repeats)
-    # Once more: the better of two moments is nearer to what the processor can do.
-    peak = replace(peak, gflops=max(peak.gflops, fma_peak(dtype)))
+    peak = device.better_peak(peak)
 
     T = subject.sizes[0]
     halves, steps = taken.trainings, taken.clocked_trainings
@@ -154,7 +165,7 @@ def _profile(
         notes.append(f"H was not doubled: how to build a wider {subject.name} is not known")
     return Profile(
         name=subject.name,
-        device=device,
+        device=device.name,
         dtype=dtype,
         steps=T,
         batch=subject.sizes[1],
@@ -162,28 +173,32 @@ def _profile(
         forward=forward,
         backward=backward,
         training=training,
-        memory=memory_of(calls),
+        memory=memory_of(calls, held),
         peak=peak,
         levels=tuple(Level(c.cell.name, c.T, c.B, c.I, c.H, c.kept) for c in calls),
         growth=grown,
         torch=None if twin is None else _comparison(twin, difference, taken, inference, training),
+        transfers=measure_transfers(subject) if device.apart else (),
         notes=tuple(notes),
     )
 
 
-def _calls(subject: Subject) -> list[Call]:
-    """The kernel calls of a training step, noted after a warm-up.
+def _calls(subject: Subject) -> tuple[list[Call], int | None]:
+    """The kernel calls of a training step, noted after a warm-up, and what forward leaves held.
 
     Raises: ArgumentError if there are none.
     """
     warm_up(subject)
     subject.prepare(training=True)
-    with noted() as calls:
-        subject.backward(subject.forward())
+    before = subject.device.held()
+    with noted(subject.device.kernels) as calls:
+        result = subject.forward()
+        after = subject.device.held()
+        subject.backward(result)
     if not calls:
         came = f"{one(subject.model)} that runs no recurrent layer"
         raise ArgumentError("target", came, "a model with a recurrent layer")
-    return calls
+    return calls, None if before is None or after is None else after - before
 
 
 def _twin(subject: Subject, compare: str, notes: list[str]) -> tuple[Twin | None, float]:
@@ -197,7 +212,9 @@ def _twin(subject: Subject, compare: str, notes: list[str]) -> tuple[Twin | None
         return None, 0.0
     twin = Twin(subject)
     try:
-        return twin, twin.difference()
+        # What rounding to a narrow format explains would hide a mistake: so without it.
+        with twin.like_ours(get_num_threads(), exact=True):
+            return twin, twin.difference()
     except ArgumentError as error:
         if compare == "torch":
             raise
@@ -214,10 +231,10 @@ def _take_turns(subject: Subject, twin: Twin | None, repeats: int | None) -> _Ta
         partial(time_training, subject),
     ]
     if twin is None:
-        return _Taken(*rounds(turns, repeats))
+        return _Taken(*rounds(turns, repeats, subject.device))
     turns += [partial(time_plainly, twin, training) for training in (False, True)]
-    with twin.threads(get_num_threads()):
-        return _Taken(*rounds(turns, repeats))
+    with twin.like_ours(get_num_threads()):
+        return _Taken(*rounds(turns, repeats, subject.device))
 
 
 def _comparison(
@@ -237,15 +254,14 @@ def _comparison(
     )
 
 
-def _device(devices: Any) -> str:
-    """The device to run on. Raises: DeviceError unless it is one that there is."""
-    names = tuple(devices) if isinstance(devices, (tuple, list)) else (devices,)
-    for name in names:
-        check_device(name)
-    if len(names) != 1:
-        wanted = f"one of {', '.join(map(repr, AVAILABLE))}, in a tuple"
+def _names(devices: Any) -> list[str]:
+    """The devices to run on. Raises: DeviceError unless there is each of them, and named once."""
+    given = list(devices) if isinstance(devices, (tuple, list)) else [devices]
+    names = [check_device(name) for name in given]
+    if not names or len(set(names)) < len(names):
+        wanted = f"{' or '.join(map(repr, AVAILABLE))}, or each once, in a tuple"
         raise DeviceError("devices", repr(devices), wanted)
-    return cast(str, names[0])
+    return names
 
 
 @contextmanager

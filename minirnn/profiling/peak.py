@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.diagnosis.wording import counted
 from minirnn.errors import ArgumentError
 from minirnn.kernels.cpu.threads import get_num_threads
 from minirnn.nn.arguments import finite, float_dtype, positive_int
@@ -34,6 +35,28 @@ LARGEST_ARRAY = 2 * 2**30
 
 @dataclass(frozen=True)
 class Peak:
+    """The most that was measured of a device.
+
+    gflops        GFLOP/s of fused multiply-adds, two operations each
+    bandwidth     GB/s (1e9 bytes) of memory
+    dtype         of the multiply-adds
+    """
+
+    gflops: float
+    bandwidth: float
+    dtype: str
+
+    def where(self) -> str:
+        """What was measured, in words."""
+        raise NotImplementedError
+
+    def words(self) -> str:
+        """The two figures' meaning: {} stands for each."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class CpuPeak(Peak):
     """The most that was measured on this processor.
 
     gflops        GFLOP/s of fused multiply-adds, two operations each
@@ -41,11 +64,16 @@ class Peak:
     dtype         of the multiply-adds;  `threads` that ran at once;  `vector_bytes` of a vector
     """
 
-    gflops: float
-    bandwidth: float
-    dtype: str
     threads: int
     vector_bytes: int
+
+    def where(self) -> str:
+        """What was measured, in words."""
+        return f"cpu with {counted(self.threads, 'thread')}"
+
+    def words(self) -> str:
+        """The two figures' meaning: {} stands for each."""
+        return f"{{}} GFLOP/s in vectors of {self.vector_bytes} bytes; {{}} GB/s read from memory"
 
 
 def fma_peak(dtype: Any = "float32", threads: int | None = None, seconds: float = 0.1) -> float:
@@ -95,11 +123,13 @@ def read_bandwidth(threads: int | None = None) -> float:
     return array.nbytes / best / 1e9
 
 
-def measure_peak(dtype: str, threads: int) -> Peak:
+def measure_peak(dtype: str, threads: int) -> CpuPeak:
     """Both of the above."""
     from minirnn.kernels.cpu.vector import vector_bytes
 
-    return Peak(fma_peak(dtype, threads), read_bandwidth(threads), dtype, threads, vector_bytes())
+    return CpuPeak(
+        fma_peak(dtype, threads), read_bandwidth(threads), dtype, threads, vector_bytes()
+    )
 
 
 def last_level_cache() -> int:

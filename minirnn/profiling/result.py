@@ -22,6 +22,7 @@ class Phase:
     nbytes               bytes it has to read and write at least
     bandwidth            those, in GB/s;  `share_of_bandwidth` of what memory gave in the same run;
                          above 1, the arrays stay in a cache
+    launches             of the recurrent kernels, on a GPU
 
     What was not counted (time around the kernels has neither operations nor bytes) is None.
     """
@@ -36,6 +37,7 @@ class Phase:
     nbytes: int | None
     bandwidth: float | None
     share_of_bandwidth: float | None
+    launches: int | None
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,13 @@ class Memory:
 
     nbytes         of all levels together: gates and states, in the kernels' own layout
     units_of_h     floats kept per step, sequence and level, as a multiple of H
+    held           bytes by which the GPU's memory pool is fuller after forward: what the kernels,
+                   the layers and the loss keep together; None on the CPU
     """
 
     nbytes: int
     units_of_h: float
+    held: int | None
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,41 @@ class Growth:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """Arrays that go over once, between the host's memory and the GPU's.
+
+    name        "weights", "inputs" (with targets), "output";  `to_gpu`, or from it
+    seconds     median;  `bandwidth` in GB/s (1e9 bytes)
+    """
+
+    name: str
+    to_gpu: bool
+    nbytes: int
+    seconds: float
+    bandwidth: float
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """From which size on the GPU is the faster: one size doubled, the others as they were.
+
+    dimension    "B" or "H", and the `sizes` that were tried
+    cpu, cuda    seconds of a training step at each, its arrays where they are needed
+    with_transfer  seconds on the GPU when the step's inputs have to be brought there first
+    wins_at      the least of the sizes from which on `cuda` is less than `cpu`; None if at none
+    """
+
+    dimension: Literal["B", "H"]
+    sizes: tuple[int, ...]
+    cpu: tuple[float, ...]
+    cuda: tuple[float, ...]
+    with_transfer: tuple[float, ...]
+    wins_at: int | None
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """The same network in PyTorch: same arrays and weights, on as many threads, in turns with ours.
+    """The same network in PyTorch: same arrays and weights, on the same device, in turns with ours.
 
     inference, training              its seconds (medians), with spreads as in `Pass`
     inference_ratio, training_ratio  its time over ours: above 1, minirnn is the faster
@@ -125,14 +163,17 @@ class Comparison:
 
 @dataclass(frozen=True, repr=False)
 class Profile:
-    """Where the time of a recurrent network goes. Made by `minirnn.profile`.
+    """Where the time of a recurrent network goes, on a device. Made by `minirnn.profile`.
 
     inference   forward under `no_grad`, in evaluation mode; nothing is kept
     forward     forward of a training step, with its loss;  `backward` its backward
     training    both together
     levels      the kernel calls of a training step, in order
     growth      by dimension, where it was asked for;  `torch` likewise, or None
+    transfers   of the network's arrays to a GPU and back; none of them is in a pass
     notes       what was left out, and why
+    beside      the profiles of the other devices that were named, in order
+    break_even  the sizes from which on the GPU is the faster, where both devices were named
     """
 
     name: str
@@ -149,7 +190,17 @@ class Profile:
     levels: tuple[Level, ...]
     growth: tuple[Growth, ...] = ()
     torch: Comparison | None = None
+    transfers: tuple[Transfer, ...] = ()
     notes: tuple[str, ...] = ()
+    beside: tuple[Profile, ...] = ()
+    break_even: tuple[BreakEven, ...] = ()
+
+    def on(self, device: str) -> Profile:
+        """The profile of one of the devices. Raises: KeyError for one that was not named."""
+        for profile in (self, *self.beside):
+            if profile.device == device:
+                return profile
+        raise KeyError(device)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -10,9 +10,12 @@ from typing import Any, cast
 
 import numpy as np
 
+from minirnn.device import array_namespace, device_of, to_device
 from minirnn.errors import ArgumentError, ShapeError
 from minirnn.kernels.contract import Array, check_lengths
 from minirnn.nn import GRU, LSTM, RNN, Linear, Module, Recurrent, SequenceModel
+from minirnn.nn.module import device_of_module
+from minirnn.profiling.device import Device, device_named
 from minirnn.tensor import Tensor, no_grad
 from minirnn.training.losses import is_batch_first
 
@@ -25,7 +28,7 @@ class Subject:
     """A network, ready to run as often as needed: an `Engine` for the timing.
 
     x         as the model takes it: an array or a Tensor, two of whose axes are T and B
-    lengths   (B,) integers, or None
+    lengths   (B,) integers, on the CPU, or None
     targets   as the loss takes them, and the `loss` of (output, targets); or None and None: then a
               random `gradient` is sent into the output itself
     """
@@ -44,6 +47,8 @@ class Subject:
         Raises: ShapeError, DTypeError or ArgumentError, which are also the model's and the loss's.
         """
         T, B = self.sizes
+        where = device_of_module(self.model, device_of(_data(self.x)))
+        self.device: Device = device_named(where)
         if self.lengths is not None:
             check_lengths(self.lengths, T, B)
             if not self.lengths.any():
@@ -54,11 +59,12 @@ class Subject:
         self.per_step = output.ndim == 3 and output.shape[:2] == shape_of(self.x)[:2]
         self._counted: Any = None  # where the steps that count are, if not all do
         if self.per_step and self.lengths is not None:
-            steps, sequences = np.nonzero(np.arange(T)[:, None] < self.lengths)
+            valid = np.nonzero(np.arange(T)[:, None] < self.lengths)
+            steps, sequences = (to_device(index, where) for index in valid)
             self._counted = (sequences, steps) if self.batch_first else (steps, sequences)
         if self.loss is None:
             noise = np.random.default_rng(0).normal(size=output.shape)
-            self.gradient = noise.astype(output.dtype)
+            self.gradient = to_device(noise.astype(output.dtype), where)
 
     @property
     def batch_first(self) -> bool:
@@ -115,48 +121,97 @@ def shape_of(x: Any) -> tuple[int, ...]:
     return shape
 
 
+def on_device(subject: Subject, name: str) -> Subject:
+    """The same on a device: itself where it is there, else a copy of network and arrays.
+
+    Raises: DeviceError if the device has too little memory.
+    """
+    if subject.device.name == name:
+        return subject
+    model = copy.deepcopy(subject.model).to(name)
+    x, targets = subject.x, subject.targets
+    if isinstance(x, Tensor):
+        x = Tensor(to_device(x.data, name), x.requires_grad)
+    else:
+        x = to_device(x, name)
+    return replace(
+        subject, model=model, x=x, targets=None if targets is None else to_device(targets, name)
+    )
+
+
 def doubled(subject: Subject, dimension: str) -> Subject | None:
     """The same with twice the "T", "B" or "H"; None where the model cannot be built wider."""
+    T, B = subject.sizes
     if dimension == "H":
-        model = _wider(subject.model)
-        return None if model is None else replace(subject, model=model)
-    T_axis, B_axis = (1, 0) if subject.batch_first else (0, 1)
-    in_time = dimension == "T"
-    lengths, targets = subject.lengths, subject.targets
-    if lengths is not None:
-        lengths = 2 * lengths if in_time else np.tile(lengths, 2)
-    if targets is not None and (subject.per_step or not in_time):
-        axis = 0 if not subject.per_step else T_axis if in_time else B_axis
-        targets = _twice(targets, axis)
-    x = _twice(subject.x, T_axis if in_time else B_axis)
+        return with_units(subject, 2 * hidden_size_of(subject))
+    if dimension == "B":
+        return with_batch(subject, 2 * B)
+    lengths = None if subject.lengths is None else 2 * subject.lengths
+    T_axis = 1 if subject.batch_first else 0
+    targets = subject.targets
+    if targets is not None and subject.per_step:
+        targets = _taken(targets, np.arange(2 * T) % T, T_axis)
+    x = _taken(subject.x, np.arange(2 * T) % T, T_axis)
     return replace(subject, x=x, lengths=lengths, targets=targets)
 
 
-def _twice(values: Any, axis: int) -> Any:
+def with_batch(subject: Subject, B: int) -> Subject:
+    """The same with so many sequences: the first ones, or all again and again."""
+    which = np.arange(B) % subject.sizes[1]
+    B_axis = 0 if subject.batch_first else 1
+    lengths, targets = subject.lengths, subject.targets
+    if lengths is not None:
+        lengths = lengths[which]
+    if targets is not None:
+        targets = _taken(targets, which, B_axis if subject.per_step else 0)
+    return replace(subject, x=_taken(subject.x, which, B_axis), lengths=lengths, targets=targets)
+
+
+def with_units(subject: Subject, H: int) -> Subject | None:
+    """The same with so many hidden units; None where the model cannot be built otherwise."""
+    model = _with_units(subject.model, H)
+    return None if model is None else replace(subject, model=model)
+
+
+def hidden_size_of(subject: Subject) -> int:
+    """H of the first recurrent layer."""
+    layers = [module for module in subject.model.modules() if isinstance(module, Recurrent)]
+    return layers[0].hidden_size
+
+
+def _data(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _taken(values: Any, which: Array, axis: int) -> Any:
+    """Those of a Tensor's or array's elements along an axis, as a new one."""
     if isinstance(values, Tensor):
-        return Tensor(np.concatenate([values.data] * 2, axis), values.requires_grad)
-    return np.concatenate([values] * 2, axis)
+        return Tensor(_taken(values.data, which, axis), values.requires_grad)
+    namespace = array_namespace(values)
+    return namespace.take(values, namespace.asarray(which), axis)
 
 
-def _wider(model: Module) -> Module | None:
-    """A network like this one with twice the hidden units, or None if we do not know how."""
+def _with_units(model: Module, H: int) -> Module | None:
+    """A network like this one with H hidden units, or None if we do not know how."""
+    device = device_of_module(model)
     if type(model) in PLAIN_LAYERS:
-        return _wider_layer(cast(Recurrent, model))
+        return _layer_with_units(cast(Recurrent, model), H).to(device)
     if type(model) is not SequenceModel:
         return None
-    wide, head = copy.deepcopy(model), model.head
-    wide.recurrent = _wider_layer(model.recurrent)
-    wide.head = Linear(
-        2 * head.in_features, head.out_features, bias=head.bias is not None, dtype=head.dtype, rng=0
+    other, head = copy.deepcopy(model), model.head
+    inputs = head.in_features // model.recurrent.hidden_size * H
+    other.recurrent = _layer_with_units(model.recurrent, H)
+    other.head = Linear(
+        inputs, head.out_features, bias=head.bias is not None, dtype=head.dtype, rng=0
     )
-    return wide
+    return other.to(device)
 
 
-def _wider_layer(layer: Recurrent) -> Recurrent:
+def _layer_with_units(layer: Recurrent, H: int) -> Recurrent:
     return Recurrent(
         layer.cell,
         layer.input_size,
-        2 * layer.hidden_size,
+        H,
         layer.num_layers,
         bias=layer.bias,
         batch_first=layer.batch_first,

@@ -5,13 +5,20 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from minirnn.diagnosis.wording import counted, number
+from minirnn.diagnosis.wording import number
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from minirnn.profiling.result import Comparison, Growth, Phase, Profile
+    from minirnn.profiling.result import (
+        BreakEven,
+        Comparison,
+        Growth,
+        Phase,
+        Profile,
+        Transfer,
+    )
 
 WIDTH = 100  # more than is needed: nothing is cut off
 COLUMNS = ("ms", "share", "µs/step", "MFLOP", "GFLOP/s", "of peak", "MB", "of read")
@@ -20,6 +27,7 @@ LEGEND = (
     "MFLOP: millions of operations; GFLOP/s: billions a second; of peak: share of the peak above\n"
     "MB: millions of bytes; of read: share of the memory rate above; over 100% is served by a cache"
 )
+BREAK_EVEN = "\nA training step while one size is doubled, and the others are as above\n"
 TITLES = {
     "inference": "inference",
     "forward": "forward",
@@ -33,17 +41,33 @@ def as_tables(profile: Profile) -> Group:
     from rich.console import Group
     from rich.text import Text
 
+    profiles = (profile, *profile.beside)
+    parts: list[Any] = []
+    for one in profiles:
+        parts += _one_device(one)
+    if profile.beside:
+        parts += [Text("\nBeside each other\n"), _devices(profiles)]
+    if profile.break_even:
+        parts += [Text(BREAK_EVEN), *[_break_even(one) for one in profile.break_even]]
+    return Group(*parts)
+
+
+def _one_device(profile: Profile) -> list[Any]:
+    from rich.text import Text
+
     parts: list[Any] = [
         Text(_head(profile)),
         _passes(profile),
         Text(LEGEND),
         Text(_memory(profile)),
     ]
+    if profile.transfers:
+        parts += [Text(), _transfers(profile.transfers)]
     if profile.growth:
         parts += [Text(), _growth(profile.growth)]
     if profile.torch is not None:
         parts.append(Text(_torch(profile.torch)))
-    return Group(*parts, *(Text(f"\n{note}") for note in profile.notes))
+    return [*parts, *(Text(f"\n{note}") for note in profile.notes)]
 
 
 def as_text(profile: Profile) -> str:
@@ -59,11 +83,11 @@ def as_text(profile: Profile) -> str:
 def _head(profile: Profile) -> str:
     peak, inference, training = profile.peak, profile.inference, profile.training
     apart = f"{_percent(inference.spread)} (inference) and {_percent(training.spread)} (training)"
+    figures = peak.words().format(number(peak.gflops), number(peak.bandwidth))
     return (
         f"{profile.name}, T = {profile.steps}, B = {profile.batch}, {profile.dtype}, on "
-        f"{profile.device} with {counted(peak.threads, 'thread')}\n"
-        f"Peak: {number(peak.gflops)} GFLOP/s in vectors of {peak.vector_bytes} bytes; "
-        f"{number(peak.bandwidth)} GB/s read from memory\n"
+        f"{peak.where()}\n"
+        f"Peak: {figures}\n"
         f"Medians of {training.repeats} runs, whose quartiles are {apart} apart\n"
     )
 
@@ -79,7 +103,8 @@ def _table(*columns: str) -> Table:
 
 
 def _passes(profile: Profile) -> Table:
-    table = _table(*COLUMNS)
+    launched = profile.training.launches is not None
+    table = _table(*COLUMNS, *(["launches"] if launched else []))
     for one in (profile.inference, profile.forward, profile.backward):
         _row(table, TITLES[one.name], one, style="bold")
         for phase in one.phases:
@@ -99,6 +124,7 @@ def _row(table: Table, title: str, phase: Phase, style: str = "") -> None:
         _percent(phase.share_of_peak),
         _millions(phase.nbytes),
         _percent(phase.share_of_bandwidth),
+        *([] if phase.launches is None else [str(phase.launches)]),
         style=style,
     )
 
@@ -106,10 +132,49 @@ def _row(table: Table, title: str, phase: Phase, style: str = "") -> None:
 def _memory(profile: Profile) -> str:
     memory, levels = profile.memory, len(profile.levels)
     each = f" of each of the {levels} layers and directions" if levels > 1 else ""
+    held = "" if memory.held is None else (
+        f"\nIn the GPU's memory pool after forward, with all else that is kept: "
+        f"{number(memory.held / 1e6)} MB"
+    )  # fmt: skip
     return (
         f"\nKept for the backward pass: {number(memory.nbytes / 1e6)} MB, which is "
-        f"{memory.units_of_h:.2f} H floats per step and sequence{each}"
+        f"{memory.units_of_h:.2f} H floats per step and sequence{each}{held}"
     )
+
+
+def _transfers(transfers: tuple[Transfer, ...]) -> Table:
+    table = _table("MB", "ms", "GB/s")
+    for one in transfers:
+        table.add_row(
+            f"{one.name} {'to' if one.to_gpu else 'from'} the GPU",
+            number(one.nbytes / 1e6),
+            number(1e3 * one.seconds),
+            number(one.bandwidth),
+        )
+    return table
+
+
+def _devices(profiles: tuple[Profile, ...]) -> Table:
+    """Every pass on every device, and how many times the first one's time is the other's."""
+    first, *others = profiles
+    names = [f"{one.device} ms" for one in profiles]
+    table = _table(*names, *[f"{first.device} / {one.device}" for one in others])
+    for name in TITLES:
+        seconds = [getattr(one, name).seconds for one in profiles]
+        ratios = [f"{seconds[0] / other:.2f}" for other in seconds[1:]]
+        table.add_row(TITLES[name], *[number(1e3 * each) for each in seconds], *ratios)
+    return table
+
+
+def _break_even(one: BreakEven) -> Table:
+    table = _table("cpu ms", "cuda ms", "with inputs brought over", "cpu / cuda")
+    for size, cpu, cuda, moved in zip(one.sizes, one.cpu, one.cuda, one.with_transfer, strict=True):
+        here = "  the GPU begins to win" if size == one.wins_at else ""
+        milliseconds = [number(1e3 * seconds) for seconds in (cpu, cuda, moved)]
+        table.add_row(f"{one.dimension} = {size}{here}", *milliseconds, f"{cpu / cuda:.2f}")
+    if one.wins_at is None:
+        table.add_row(f"{one.dimension}: the GPU does not win at these sizes")
+    return table
 
 
 def _growth(growth: tuple[Growth, ...]) -> Table:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from minirnn.errors import ArgumentError
+from minirnn.kernels.phases import Times
+from minirnn.profiling.device import Device
 
 LEAST_ROUNDS = 9
 MOST_ROUNDS = 101
@@ -25,7 +26,11 @@ REST = "rest"  # around: checks of arguments, autograd, the loss, the other laye
 
 
 class Engine(Protocol):
-    """What is timed: a network that runs forward and backward."""
+    """What is timed: a network that runs forward and backward, on a device."""
+
+    @property
+    def device(self) -> Device:
+        """Where it runs, and whose clock tells the time."""
 
     def prepare(self, training: bool) -> None:
         """Get ready for an inference or a training step; not timed."""
@@ -44,12 +49,13 @@ class Engine(Protocol):
 class Sample:
     """One pass under the kernels' clock: its seconds in all, and what that saw of it, by phase.
 
-    `kernel` is the seconds inside kernel calls.
+    `kernel` is the seconds inside kernel calls; `launches` those of a GPU's kernels, by phase.
     """
 
     seconds: float
     kernel: float = 0.0
     phases: Mapping[str, float] = field(default_factory=dict)
+    launches: Mapping[str, int] = field(default_factory=dict)
 
     def parts(self) -> dict[str, float]:
         """Seconds by phase; with what the phases leave of the kernels, and those of the pass."""
@@ -60,10 +66,12 @@ class Sample:
 
     def __add__(self, other: Sample) -> Sample:
         """One pass after the other."""
-        phases = dict(self.phases)
+        phases, launches = dict(self.phases), dict(self.launches)
         for name, seconds in other.phases.items():
             phases[name] = phases.get(name, 0.0) + seconds
-        return Sample(self.seconds + other.seconds, self.kernel + other.kernel, phases)
+        for name, count in other.launches.items():
+            launches[name] = launches.get(name, 0) + count
+        return Sample(self.seconds + other.seconds, self.kernel + other.kernel, phases, launches)
 
 
 def warm_up(engine: Engine) -> None:
@@ -75,14 +83,14 @@ def warm_up(engine: Engine) -> None:
 
 def time_inference(engine: Engine) -> Sample:
     """Time one inference of one of our networks, phase by phase."""
-    from minirnn.kernels.cpu import clock
-
+    device = engine.device
     engine.prepare(training=False)
-    with clock.measured() as times:
-        started = time.perf_counter()
+    device.settle()
+    with device.clock() as times:
+        started = device.mark()
         engine.infer()
-        ended = time.perf_counter()
-    return Sample(ended - started, times.kernel["forward"], dict(times.forward))
+        ended = device.mark()
+    return _sample(device.seconds(started, ended), times, "forward")
 
 
 class Step(NamedTuple):
@@ -94,19 +102,24 @@ class Step(NamedTuple):
 
 def time_training(engine: Engine) -> Step:
     """Time one training step of one of our networks, phase by phase."""
-    from minirnn.kernels.cpu import clock
-
+    device = engine.device
     engine.prepare(training=True)
-    with clock.measured() as times:
-        started = time.perf_counter()
+    device.settle()
+    with device.clock() as times:
+        started = device.mark()
         result = engine.forward()
-        turned = time.perf_counter()
+        turned = device.mark()
         engine.backward(result)
-        ended = time.perf_counter()
+        ended = device.mark()
     return Step(
-        Sample(turned - started, times.kernel["forward"], dict(times.forward)),
-        Sample(ended - turned, times.kernel["backward"], dict(times.backward)),
+        _sample(device.seconds(started, turned), times, "forward"),
+        _sample(device.seconds(turned, ended), times, "backward"),
     )
+
+
+def _sample(seconds: float, times: Times, which: Literal["forward", "backward"]) -> Sample:
+    phases = times.forward if which == "forward" else times.backward
+    return Sample(seconds, times.kernel[which], dict(phases), dict(times.launches[which]))
 
 
 class Halves(NamedTuple):
@@ -118,29 +131,35 @@ class Halves(NamedTuple):
 
 def time_halves(engine: Engine) -> Halves:
     """Time one training step of any network, with no clock inside."""
+    device = engine.device
     engine.prepare(training=True)
-    started = time.perf_counter()
+    device.settle()
+    started = device.mark()
     result = engine.forward()
-    turned = time.perf_counter()
+    turned = device.mark()
     engine.backward(result)
-    return Halves(turned - started, time.perf_counter() - turned)
+    ended = device.mark()
+    return Halves(device.seconds(started, turned), device.seconds(turned, ended))
 
 
 def time_plainly(engine: Engine, training: bool) -> float:
     """Seconds of one inference or training step of any network, with no clock inside."""
+    device = engine.device
     engine.prepare(training)
-    started = time.perf_counter()
+    device.settle()
+    started = device.mark()
     if training:
         engine.backward(engine.forward())
     else:
         engine.infer()
-    return time.perf_counter() - started
+    return device.seconds(started, device.mark())
 
 
-def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None) -> list[Any]:
+def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None, device: Device) -> list[Any]:
     """Take every turn, round after round; returns for each turn what it gave in every round.
 
     repeats  how many rounds; None is at least 9, and more until a second has passed
+    device   whose compilations spoil a round
 
     A short turn is taken several times and the last counts, since turns alternate: the threads
     of one may spin for a while after it is done, and its arrays fill the caches. A round in which
@@ -151,9 +170,9 @@ def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None) -> list[Any]
     taken: list[list[Any]] = []
     spoilt = 0
     started = time.perf_counter()
-    with _compilations() as compiled:
+    with device.compilations() as compiled:
         while not _enough(len(taken), repeats, time.perf_counter() - started):
-            before = len(compiled)
+            before = compiled()
             results = []
             for turn in turns:
                 began, result = time.perf_counter(), None
@@ -162,7 +181,7 @@ def rounds(turns: Sequence[Callable[[], Any]], repeats: int | None) -> list[Any]
                     if time.perf_counter() - began > SETTLED_SECONDS:
                         break
                 results.append(result)
-            if len(compiled) == before:
+            if compiled() == before:
                 taken.append(results)
             elif (spoilt := spoilt + 1) > SPOILT_ROUNDS:
                 came = "one that compiles something at every call"
@@ -174,15 +193,6 @@ def _enough(taken: int, repeats: int | None, seconds: float) -> bool:
     if repeats is not None:
         return taken >= repeats
     return taken >= MOST_ROUNDS or (taken >= LEAST_ROUNDS and seconds > ENOUGH_SECONDS)
-
-
-@contextmanager
-def _compilations() -> Iterator[list[Any]]:
-    """A list that grows whenever Numba compiles a function or loads it from its cache."""
-    from numba.core import event
-
-    with event.install_recorder("numba:compiler_lock") as recorder:
-        yield recorder.buffer
 
 
 def divide(seconds: float, samples: Sequence[Sample]) -> dict[str, float]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import minirnn as mr
+from minirnn.kernels import cpu
 from minirnn.kernels.contract import Needs
 from minirnn.profiling.calls import Call, noted
 from minirnn.profiling.operations import Work, added, backward_work, forward_work
@@ -33,7 +34,7 @@ def products(cell, lengths, I, H):  # noqa: E741
 
 
 def one_call(layer, x, **options):
-    with noted() as calls:
+    with noted(cpu) as calls:
         output, _ = layer(x, **options)
         output.backward(np.ones_like(output.numpy()))
     return calls
@@ -82,7 +83,7 @@ def test_what_is_not_needed_is_not_counted():
         parameter.requires_grad = False
     (call,) = one_call(layer, mr.Tensor(x, requires_grad=True))
     assert "weight gradients" not in backward_work(call)
-    with noted() as calls, mr.no_grad():
+    with noted(cpu) as calls, mr.no_grad():
         layer(x)
     assert backward_work(calls[0]) == {}
     assert calls[0].kept == 0
@@ -91,7 +92,7 @@ def test_what_is_not_needed_is_not_counted():
 def test_gates_are_rebuilt_where_the_tape_has_none_and_not_in_the_layer_beside():
     plain, again = mr.LSTM(5, 6, rng=0), mr.LSTM(6, 4, recompute=True, rng=0)
     x = np.ones((3, 4, 5), np.float32)
-    with noted() as calls:
+    with noted(cpu) as calls:
         output, _ = again(plain(x)[0])
         output.backward(np.ones_like(output.numpy()))
     assert [call.rebuilds for call in calls] == [False, True]
@@ -120,7 +121,7 @@ def test_layers_and_directions_are_calls_of_their_own():
 def test_a_gradient_that_arrives_at_the_last_state_alone_is_not_read_step_by_step():
     layer, x = mr.GRU(5, 2, rng=0), np.ones((3, 4, 5), np.float32)
     (whole,) = one_call(layer, x)
-    with noted() as calls:
+    with noted(cpu) as calls:
         layer(x)[1].backward(np.ones((1, 4, 2), np.float32))
     (last,) = calls
     assert (whole.arrives, last.arrives) == (True, False)
@@ -178,12 +179,12 @@ def test_noting_ends_with_the_block_and_sees_its_own_thread_alone():
 
     before = cpu.forward, cpu.backward
     layer, x = mr.RNN(2, 3, rng=0), np.ones((2, 2, 2), np.float32)
-    with ThreadPoolExecutor(1) as pool, noted() as calls:
+    with ThreadPoolExecutor(1) as pool, noted(cpu) as calls:
         pool.submit(layer, x).result()
         assert calls == []
         layer(x)
     assert len(calls) == 1
     assert (cpu.forward, cpu.backward) == before
-    with pytest.raises(ZeroDivisionError), noted():
+    with pytest.raises(ZeroDivisionError), noted(cpu):
         raise ZeroDivisionError
     assert (cpu.forward, cpu.backward) == before

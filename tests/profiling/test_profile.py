@@ -17,8 +17,8 @@ import pytest
 import minirnn as mr
 from minirnn.kernels import kernel_set
 from minirnn.kernels.contract import Weights
-from minirnn.profiling import assemble, growth, measure
-from minirnn.profiling.peak import Peak
+from minirnn.profiling import assemble, growth, measure, peak
+from minirnn.profiling.peak import CpuPeak
 from minirnn.profiling.timing import Halves, Sample, Step
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -78,10 +78,11 @@ def test_operations_of_layers_and_directions_are_summed(lstm):
 
 
 def test_a_pass_in_figures():
-    peak = Peak(50.0, 4.0, "float32", 2, 32)
+    rates = CpuPeak(50.0, 4.0, "float32", 2, 32)
     counts = {"recurrent loop": assemble.Work(30_000_000, 2_000_000)}
-    slowed_down = [Sample(8e-3, kernel=6e-3, phases={"recurrent loop": 4e-3})]
-    one = assemble.pass_of("forward", [3e-3, 4e-3, 9e-3], slowed_down, counts, 100, peak)
+    launches = {"recurrent loop": 7}
+    slowed_down = [Sample(8e-3, 6e-3, {"recurrent loop": 4e-3}, launches)]
+    one = assemble.pass_of("forward", [3e-3, 4e-3, 9e-3], slowed_down, counts, 100, rates)
     assert (one.repeats, one.spread) == (3, pytest.approx(0.75))
     loop = one["recurrent loop"]
     assert (loop.seconds, loop.share, loop.microseconds_per_step) == pytest.approx((2e-3, 0.5, 20))
@@ -90,6 +91,7 @@ def test_a_pass_in_figures():
     assert (one.gflops, one.bandwidth) == pytest.approx((7.5, 0.5))
     assert (one["calling"].seconds, one["rest"].seconds) == pytest.approx((1e-3, 1e-3))
     assert (one["rest"].flop, one["rest"].gflops, one["rest"].nbytes) == (None, None, None)
+    assert (one.launches, loop.launches, one["rest"].launches) == (7, 7, None)
 
 
 def test_memory_is_what_the_tapes_keep():
@@ -120,7 +122,7 @@ def test_json_gives_everything_back(lstm):
 
 def test_the_better_of_two_peaks_counts(monkeypatch):
     assert mr.profile("rnn", **SMALL).peak.gflops == 100.0
-    monkeypatch.setattr(measure, "fma_peak", lambda dtype: 120.0)
+    monkeypatch.setattr(peak, "fma_peak", lambda dtype: 120.0)
     assert mr.profile("rnn", **SMALL).peak.gflops == 120.0
 
 

@@ -43,8 +43,8 @@ TABLE = [
     ("no target", mr.ArgumentError, "target", on(None)),
     ("a model without recurrent layers", mr.ArgumentError, "target", on(Head(), inputs=X)),
     ("a model that returns no tensor", mr.ArgumentError, "target", on(Pair(), inputs=X)),
-    ("a device that is not built", mr.DeviceError, "device", on("rnn", devices=("cuda",))),
-    ("one device of two", mr.DeviceError, "device", on("rnn", devices=("cpu", "cuda"))),
+    ("a device that is not there", mr.DeviceError, "device", on("rnn", devices=("cuda",))),
+    ("one of two that is not there", mr.DeviceError, "device", on("rnn", devices=("cpu", "cuda"))),
     ("no device", mr.DeviceError, "devices", on("rnn", devices=())),
     ("a device twice", mr.DeviceError, "devices", on("rnn", devices=("cpu", "cpu"))),
     ("a device that is a number", mr.DeviceError, "device", on("rnn", devices=0)),
@@ -85,7 +85,7 @@ TABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "no_gpu")
 @pytest.mark.parametrize(("error", "argument", "act"), [row[1:] for row in TABLE],
                          ids=[row[0] for row in TABLE])  # fmt: skip
 def test_it_is_its_own_error_and_names_the_argument(error, argument, act):

@@ -68,13 +68,17 @@ def test_pytorch_is_timed_if_it_is_there(capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["lstm", "--device", "cuda"], "--device: got 'cuda'; wanted one of 'cpu'"),
+        (["lstm", "--device", "cuda"], "--device: got 'cuda', but CuPy is not installed; wanted"),
+        (["lstm", "--device", "cpu,cuda"], "--device: got 'cuda', but CuPy is not installed"),
+        (["lstm", "--device", "gpu"], "--device: got 'gpu'; wanted 'cpu' or 'cuda'"),
+        (["lstm", "--device", "cpu,cpu"], "--device: got ('cpu', 'cpu'); wanted 'cpu' or 'cuda'"),
         (["qrnn"], "TARGET: got 'qrnn'; wanted rnn, gru, lstm or a recipe (.toml)\n"),
         (["my.csv"], "recipe (.toml). `minirnn doctor` takes a CSV file"),
         (["lstm", "--dtype", "int8"], "--dtype: got 'int8'; wanted float32 or float64"),
         (["none.toml"], "exists"),
     ],
 )
+@pytest.mark.usefixtures("no_gpu")
 def test_bad_input_is_one_clear_line_and_status_2(arguments, told, capsys):
     assert cli.main(["profile", *arguments]) == 2
     captured = capsys.readouterr()

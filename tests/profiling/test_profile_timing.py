@@ -11,6 +11,7 @@ import pytest
 
 import minirnn as mr
 from minirnn.profiling import timing
+from minirnn.profiling.on_cpu import Cpu
 from minirnn.profiling.timing import CALLING, REST, Sample, divide, rounds, spread
 
 
@@ -20,10 +21,10 @@ def test_a_sample_leaves_nothing_out():
 
 
 def test_two_samples_after_each_other():
-    first = Sample(10.0, 7.0, {"pack": 1.0, "input product": 2.0})
-    second = Sample(20.0, 9.0, {"pack": 3.0, "weight gradients": 4.0})
+    first = Sample(10.0, 7.0, {"pack": 1.0, "input product": 2.0}, {"pack": 1})
+    second = Sample(20.0, 9.0, {"pack": 3.0, "weight gradients": 4.0}, {"pack": 2})
     assert first + second == Sample(
-        30.0, 16.0, {"pack": 4.0, "input product": 2.0, "weight gradients": 4.0}
+        30.0, 16.0, {"pack": 4.0, "input product": 2.0, "weight gradients": 4.0}, {"pack": 3}
     )
 
 
@@ -48,6 +49,8 @@ def test_spread_is_the_distance_of_the_quartiles():
 
 class Recorded:
     """An engine that only says what was asked of it."""
+
+    device = Cpu()
 
     def __init__(self):
         self.asked = []
@@ -81,14 +84,15 @@ def test_a_sample_holds_what_the_clocks_say(monkeypatch):
     times = SimpleNamespace(
         forward={"input product": 1.0}, backward={"weight gradients": 2.0},
         kernel={"forward": 3.0, "backward": 4.0},
+        launches={"forward": {"input product": 2}, "backward": {}},
     )  # fmt: skip
     monkeypatch.setattr(clock, "measured", lambda: nullcontext(times))
     now = iter([0.0, 10.0, 100.0, 120.0, 150.0, 200.0, 201.0, 300.0, 302.0, 400.0, 404.0, 409.0])
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(now))
-    engine = Recorded()
-    assert timing.time_inference(engine) == Sample(10.0, 3.0, {"input product": 1.0})
+    engine, phases = Recorded(), ({"input product": 1.0}, {"input product": 2})
+    assert timing.time_inference(engine) == Sample(10.0, 3.0, *phases)
     forward, backward = timing.time_training(engine)
-    assert forward == Sample(20.0, 3.0, {"input product": 1.0})
+    assert forward == Sample(20.0, 3.0, *phases)
     assert backward == Sample(30.0, 4.0, {"weight gradients": 2.0})
     assert timing.time_plainly(engine, training=False) == 1.0
     assert timing.time_plainly(engine, training=True) == 2.0
@@ -99,7 +103,9 @@ def test_a_sample_holds_what_the_clocks_say(monkeypatch):
 def test_turns_alternate(monkeypatch):
     monkeypatch.setattr(timing, "SETTLING_RUNS", 1)
     order: list[str] = []
-    first, second = rounds([lambda: order.append("a") or 1, lambda: order.append("b") or 2], 3)
+    first, second = rounds(
+        [lambda: order.append("a") or 1, lambda: order.append("b") or 2], 3, Cpu()
+    )
     assert (first, second) == ([1, 1, 1], [2, 2, 2])
     assert order == ["a", "b"] * 3
 
@@ -109,7 +115,7 @@ def test_a_short_turn_settles_and_a_long_one_does_not(monkeypatch):
         now = itertools.count(0.0, seconds)
         monkeypatch.setattr(timing.time, "perf_counter", lambda now=now: next(now))
         counted = itertools.count(1)
-        (taken,) = rounds([lambda counted=counted: next(counted)], 1)
+        (taken,) = rounds([lambda counted=counted: next(counted)], 1, Cpu())
         assert taken == [calls]
 
 
@@ -118,7 +124,7 @@ def test_without_a_number_there_are_nine_rounds_and_more_within_a_second(monkeyp
         now = itertools.count(0.0, seconds)
         monkeypatch.setattr(timing.time, "perf_counter", lambda now=now: next(now))
         monkeypatch.setattr(timing, "ENOUGH_SECONDS", 2.95)  # three looks at the clock a round
-        (results,) = rounds([lambda: None], None)
+        (results,) = rounds([lambda: None], None, Cpu())
         assert len(results) == taken
 
 
@@ -142,10 +148,10 @@ def test_a_round_in_which_something_is_compiled_does_not_count(monkeypatch):
             compile_something()
         return number
 
-    assert rounds([turn], 3) == [[1, 3, 4]]
+    assert rounds([turn], 3, Cpu()) == [[1, 3, 4]]
 
 
 def test_what_compiles_at_every_call_is_refused(monkeypatch):
     monkeypatch.setattr(timing, "SPOILT_ROUNDS", 2)
     with pytest.raises(mr.ArgumentError, match="compiles something at every call"):
-        rounds([compile_something], 1)
+        rounds([compile_something], 1, Cpu())
