@@ -45,7 +45,7 @@ class _Entry(ctypes.Structure):
 
 
 class _Watch:
-    """Ends a launch that takes too long: a loop without end is no deadlock that a scheduler sees."""
+    """Ends a launch that takes too long: a loop without end is no deadlock that shows."""
 
     def __init__(self) -> None:
         self.limit = float(os.environ.get("MINIRNN_EMULATION_SECONDS", "120"))
