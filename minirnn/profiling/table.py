@@ -44,7 +44,7 @@ def as_tables(profile: Profile) -> Group:
     profiles = (profile, *profile.beside)
     parts: list[Any] = []
     for one in profiles:
-        parts += _one_device(one)
+        parts += [Text(), *_one_device(one)] if parts else _one_device(one)
     if profile.beside:
         parts += [Text("\nBeside each other\n"), _devices(profiles)]
     if profile.break_even:
