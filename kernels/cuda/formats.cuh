@@ -190,31 +190,35 @@ template <typename Format, int ROWS, int COLUMNS> struct WarpTile<Format, ROWS, 
 // first, so that all of it is on its way at once, then rounded and put in its place.
 //
 //   ROWS, DEPTH   of the tile; THREADS take part, the caller is number `thread`
-//   ALONG_K       global memory is contiguous along k, else along the rows
-//   value(r, k)   the number for that place: zero outside the array
-template <typename Format, int ROWS, int DEPTH, int THREADS, bool ALONG_K, typename Source>
+//   ALONG_K       a line of global memory runs along k, else along the rows
+//   FRESH         whether other blocks write there during this launch
+//
+// A thread brings vectors of 16 bytes. Where lines run along the rows, it brings as many lines as a
+// vector has numbers, and turns that square in its registers.
+template <typename Format, int ROWS, int DEPTH, int THREADS, bool ALONG_K, bool FRESH,
+          typename Source>
 struct Stage {
     using Element = typename Format::Element;
-    // Neighbours in k that one thread brings: a word of them, or a vector where lanes run along rows.
-    static constexpr int GROUP =
-        ALONG_K ? (sizeof(Element) < 4 ? 2 : 1) : (sizeof(Element) > 4 ? 2 : 4);
-    static_assert(ROWS * DEPTH % (THREADS * GROUP) == 0, "every thread brings equally much");
-    static constexpr int COUNT = ROWS * DEPTH / (THREADS * GROUP);
-    Source held[COUNT][GROUP];
+    static constexpr int VECTOR = 16 / sizeof(Source);
+    static constexpr int LINES = ALONG_K ? 1 : VECTOR;  // that a piece spans
+    static constexpr int ACROSS = DEPTH / VECTOR, PIECES = ROWS * ACROSS / LINES;
+    static constexpr int COUNT = (PIECES + THREADS - 1) / THREADS;
+    static_assert(DEPTH % VECTOR == 0 && ROWS % LINES == 0, "pieces are whole");
+    using Vector = Pack<Source, VECTOR>;
+    Vector held[COUNT][LINES];
 
-    static __device__ __forceinline__ int row(int piece) {
-        return ALONG_K ? piece * GROUP / DEPTH : piece % ROWS;
-    }
-    static __device__ __forceinline__ int depth(int piece) {
-        return ALONG_K ? piece * GROUP % DEPTH : piece / ROWS * GROUP;
-    }
-
-    template <typename Value> __device__ __forceinline__ void fetch(int thread, Value value) {
+    // line(l) is where line l of the tile begins, or null for one outside the array; `extent` of its
+    // numbers are inside. `aligned`: lines begin at whole vectors. What is outside counts as zero.
+    template <typename Line>
+    __device__ __forceinline__ void fetch(int thread, bool aligned, int extent, Line line) {
 #pragma unroll
         for (int n = 0; n < COUNT; ++n) {
             const int piece = n * THREADS + thread;
+            if (PIECES % THREADS && piece >= PIECES) break;
+            const int first = ALONG_K ? row(piece) : depth(piece);
+            const int at = ALONG_K ? depth(piece) : row(piece);
 #pragma unroll
-            for (int j = 0; j < GROUP; ++j) held[n][j] = value(row(piece), depth(piece) + j);
+            for (int l = 0; l < LINES; ++l) held[n][l] = brought(line(first + l), at, aligned, extent);
         }
     }
 
@@ -222,11 +226,49 @@ struct Stage {
 #pragma unroll
         for (int n = 0; n < COUNT; ++n) {
             const int piece = n * THREADS + thread;
-            Pack<Element, GROUP> rounded;
+            if (PIECES % THREADS && piece >= PIECES) break;
 #pragma unroll
-            for (int j = 0; j < GROUP; ++j) rounded.at[j] = operand<Format>(held[n][j]);
-            *reinterpret_cast<Pack<Element, GROUP>*>(tile + row(piece) * stride + depth(piece)) =
-                rounded;
+            for (int r = 0; r < LINES; ++r) {
+                Pack<Element, VECTOR> rounded;
+#pragma unroll
+                for (int k = 0; k < VECTOR; ++k)
+                    rounded.at[k] = operand<Format>(held[n][ALONG_K ? 0 : k].at[ALONG_K ? k : r]);
+                Element* to = tile + (row(piece) + r) * stride + depth(piece);
+                *reinterpret_cast<Pack<Element, VECTOR>*>(to) = rounded;
+            }
         }
     }
+
+private:
+    static __device__ __forceinline__ int row(int piece) { return piece / ACROSS * LINES; }
+    static __device__ __forceinline__ int depth(int piece) { return piece % ACROSS * VECTOR; }
+
+    static __device__ __forceinline__ Vector brought(const Source* from, int at, bool aligned,
+                                                     int extent) {
+        Vector vector;
+        if (from && aligned && at + VECTOR <= extent) {
+            if constexpr (FRESH)
+                vector = __builtin_bit_cast(Vector, load_fresh_vector(from + at));
+            else
+                vector = *reinterpret_cast<const Vector*>(from + at);
+        } else {
+#pragma unroll
+            for (int v = 0; v < VECTOR; ++v) {
+                vector.at[v] = 0;
+                if (from && at + v < extent) {
+                    if constexpr (FRESH)
+                        vector.at[v] = load_fresh(from + at + v);
+                    else
+                        vector.at[v] = from[at + v];
+                }
+            }
+        }
+        return vector;
+    }
 };
+
+// Whether lines so far apart, from there on, begin at whole vectors of 16 bytes.
+template <typename Source>
+__device__ __forceinline__ bool whole_vectors(const Source* from, long long step) {
+    return reinterpret_cast<unsigned long long>(from) % 16 == 0 && step * sizeof(Source) % 16 == 0;
+}

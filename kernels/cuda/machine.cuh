@@ -18,6 +18,11 @@ __device__ __forceinline__ char* shared_memory() {
 __device__ __forceinline__ float load_fresh(const float* p) { return __ldcg(p); }
 __device__ __forceinline__ double load_fresh(const double* p) { return __ldcg(p); }
 
+// Likewise 16 bytes, from an address that is a multiple of 16.
+__device__ __forceinline__ uint4 load_fresh_vector(const void* p) {
+    return __ldcg(static_cast<const uint4*>(p));
+}
+
 // Add to a counter; all that this thread has written is visible to whoever acquires the new value.
 __device__ __forceinline__ unsigned add_release(unsigned* p, unsigned value) {
     unsigned before;

@@ -12,6 +12,11 @@
 
 constexpr int THREADS = 256;
 
+// The lesser of a count and what fits a tile.
+__device__ __forceinline__ int least(long long count, int most) {
+    return count < most ? static_cast<int>(count) : most;
+}
+
 enum Start { ZERO = 0, ROW = 1, C_ITSELF = 2 };  // what a sum begins with: nothing, start[n], c[m, n]
 
 template <typename Format, int ROWS, int COLUMNS, int DEPTH, int WARP_ROWS, bool A_ALONG_K,
@@ -36,17 +41,23 @@ __device__ __forceinline__ void product(typename Format::Real* c, long long c_st
     const long long first = depths * blockIdx.z / gridDim.z;
     const long long last = depths * (blockIdx.z + 1) / gridDim.z;
 
-    Stage<Format, ROWS, DEPTH, THREADS, A_ALONG_K, Real> a_stage;
-    Stage<Format, COLUMNS, DEPTH, THREADS, B_ALONG_K, Real> b_stage;
+    // Where this block's lines begin, and how many rows of each operand are inside.
+    a += A_ALONG_K ? m0 * a_step : m0;
+    b += B_ALONG_K ? n0 * b_step : n0;
+    const bool a_aligned = whole_vectors(a, a_step), b_aligned = whole_vectors(b, b_step);
+    const int a_rows = least(M - m0, ROWS), b_rows = least(N - n0, COLUMNS);
+    Stage<Format, ROWS, DEPTH, THREADS, A_ALONG_K, false, Real> a_stage;
+    Stage<Format, COLUMNS, DEPTH, THREADS, B_ALONG_K, false, Real> b_stage;
     auto fetch = [&](long long depth) {
         const long long k0 = depth * DEPTH;
-        a_stage.fetch(thread, [&](int r, int d) -> Real {
-            const long long m = m0 + r, k = k0 + d;
-            return m < M && k < K ? a[A_ALONG_K ? m * a_step + k : k * a_step + m] : Real(0);
+        const int ks = least(K - k0, DEPTH);
+        const Real* a_from = a + (A_ALONG_K ? k0 : k0 * a_step);
+        const Real* b_from = b + (B_ALONG_K ? k0 : k0 * b_step);
+        a_stage.fetch(thread, a_aligned, A_ALONG_K ? ks : a_rows, [&](int l) -> const Real* {
+            return l < (A_ALONG_K ? a_rows : ks) ? a_from + l * a_step : nullptr;
         });
-        b_stage.fetch(thread, [&](int r, int d) -> Real {
-            const long long n = n0 + r, k = k0 + d;
-            return n < N && k < K ? b[B_ALONG_K ? n * b_step + k : k * b_step + n] : Real(0);
+        b_stage.fetch(thread, b_aligned, B_ALONG_K ? ks : b_rows, [&](int l) -> const Real* {
+            return l < (B_ALONG_K ? b_rows : ks) ? b_from + l * b_step : nullptr;
         });
     };
     auto put = [&](int turn) {

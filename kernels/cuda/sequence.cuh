@@ -127,21 +127,26 @@ template <typename Format, int ROWS, int COLUMNS, int DEPTH, bool RESIDENT> stru
         __syncthreads();
     }
 
-    // sums[warp] = this warp's part of A times the weights; value(r, k) is A.
-    template <typename Value, typename Row>
-    __device__ __forceinline__ void multiply(Value value, Row row) {
+    // sums[warp] = this warp's part of A times the weights; line(r) is where row r of A begins, or
+    // null for one outside the batch.
+    template <typename Line, typename Row>
+    __device__ __forceinline__ void multiply(Line line, bool aligned, Row row, bool row_aligned) {
         WarpTile<Format, ROWS, COLUMNS> tile;
         tile.clear();
         for (long long k0 = warp * DEPTH; k0 < K; k0 += SPAN) {
-            bring<ROWS, Real>(rows, [&](int r, int d) -> Real {
-                return k0 + d < K ? value(r, k0 + d) : Real(0);
+            const int inside = least(K - k0, DEPTH);
+            bring<ROWS, true, Real>(rows, aligned, inside, [&](int r) -> const Real* {
+                const Real* from = line(r);
+                return from ? from + k0 : nullptr;
             });
-            if (!RESIDENT)
-                bring<COLUMNS, typename Format::Stored>(columns, [&](int c, int d) {
-                    using Stored = typename Format::Stored;
-                    const Stored* from = row(c);
-                    return from && k0 + d < K ? from[k0 + d] : Stored(0);
-                });
+            if (!RESIDENT) {
+                using Stored = typename Format::Stored;
+                bring<COLUMNS, false, Stored>(columns, row_aligned, inside,
+                                              [&](int c) -> const Stored* {
+                                                  const Stored* from = row(c);
+                                                  return from ? from + k0 : nullptr;
+                                              });
+            }
             __syncwarp();
             tile.template multiply<DEPTH>(rows, STRIDE, RESIDENT ? resident + k0 : columns,
                                           RESIDENT ? resident_stride : STRIDE, lane);
@@ -162,15 +167,15 @@ template <typename Format, int ROWS, int COLUMNS, int DEPTH, bool RESIDENT> stru
 
 private:
     // Some rows at a time, as many as have their numbers in registers together.
-    template <int COUNT, typename Source, typename Value>
-    __device__ __forceinline__ void bring(Element* tile, Value value) {
+    template <int COUNT, bool FRESH, typename Source, typename Line>
+    __device__ __forceinline__ void bring(Element* tile, bool aligned, int inside, Line line) {
         constexpr int MOST = 32 * WARP / DEPTH;  // 32 numbers a lane
         constexpr int AT_ONCE = COUNT % 16 == 0 && MOST >= 16 ? 16 : COUNT % 8 == 0 ? 8 : 4;
         static_assert(COUNT % AT_ONCE == 0, "rows come in whole portions");
 #pragma unroll 1
         for (int r0 = 0; r0 < COUNT; r0 += AT_ONCE) {
-            Stage<Format, AT_ONCE, DEPTH, WARP, true, Source> stage;
-            stage.fetch(lane, [&](int r, int d) { return value(r0 + r, d); });
+            Stage<Format, AT_ONCE, DEPTH, WARP, true, FRESH, Source> stage;
+            stage.fetch(lane, aligned, inside, [&](int r) { return line(r0 + r); });
             stage.put(lane, tile + r0 * STRIDE, STRIDE);
         }
     }
@@ -192,6 +197,7 @@ __device__ __forceinline__ void forward_steps(
         const long long unit = unit0 + c % UNITS;
         return unit < H ? weights + (c / UNITS * H + unit) * H : nullptr;
     };
+    const bool row_aligned = whole_vectors(weights, H);
     Share<Format, ROWS, Cell::FED_BY_H * UNITS, DEPTH, RESIDENT> share(H);
     share.settle(row);
 
@@ -214,10 +220,8 @@ __device__ __forceinline__ void forward_steps(
             });
             const Real* from = arrays.before(0, n, steps);
             share.multiply(
-                [&](int r, long long k) -> Real {
-                    return b0 + r < B ? load_fresh(from + (b0 + r) * H + k) : Real(0);
-                },
-                row);
+                [&](int r) -> const Real* { return b0 + r < B ? from + (b0 + r) * H : nullptr; },
+                whole_vectors(from, H), row, row_aligned);
             each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c, long long b,
                                                          long long u) {
                 Real* at = z + ((steps.row(n) * B + b) * S) * H + u;
@@ -272,6 +276,7 @@ __device__ __forceinline__ void backward_steps(
         const long long unit = unit0 + c;
         return unit < H ? weights + unit * Cell::FED_BY_H * H : nullptr;
     };
+    const bool row_aligned = whole_vectors(weights, Cell::FED_BY_H * H);
     Share<Format, ROWS, UNITS, DEPTH, RESIDENT> share(Cell::FED_BY_H * H);
     share.settle(row);
 
@@ -304,10 +309,10 @@ __device__ __forceinline__ void backward_steps(
             if (has_later) {
                 const Real* from = dz + (steps.row(n + 1) * B * S + ONLY_X) * H;
                 share.multiply(
-                    [&](int r, long long k) -> Real {
-                        return b0 + r < B ? load_fresh(from + (b0 + r) * S * H + k) : Real(0);
+                    [&](int r) -> const Real* {
+                        return b0 + r < B ? from + (b0 + r) * S * H : nullptr;
                     },
-                    row);
+                    whole_vectors(from, S * H), row, row_aligned);
             }
             each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c, long long b,
                                                          long long u) {

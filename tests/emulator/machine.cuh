@@ -11,6 +11,9 @@ __device__ __forceinline__ char* shared_memory() { return emulation::current->bl
 // is not, goes unseen.
 __device__ __forceinline__ float load_fresh(const float* p) { return __ldcg(p); }
 __device__ __forceinline__ double load_fresh(const double* p) { return __ldcg(p); }
+__device__ __forceinline__ uint4 load_fresh_vector(const void* p) {
+    return __ldcg(static_cast<const uint4*>(p));
+}
 
 __device__ __forceinline__ unsigned add_release(unsigned* p, unsigned value) {
     return emulation::add_and_release(p, value);
