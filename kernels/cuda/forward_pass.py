@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.errors import DeviceError
+from minirnn.gpu import memory_error
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Weights, check_call
 from minirnn.kernels.cuda import device
@@ -194,15 +195,7 @@ def check_devices(cell: Cell, x: Array, state: Sequence[Array], weights: Weights
 @contextmanager
 def enough_memory() -> Iterator[None]:
     """Turn CuPy's error for too little memory into a DeviceError with the bytes."""
-    import cupy
-
     try:
         yield
-    except cupy.cuda.memory.OutOfMemoryError as error:
-        free, whole = cupy.cuda.runtime.memGetInfo()
-        pool = cupy.get_default_memory_pool()
-        raise DeviceError(
-            "device", f"'cuda' with {free + pool.free_bytes():,} of {whole:,} bytes free",
-            f"enough for the call ({error})",
-            "Make the batch or the sequence smaller, or use recompute=True",
-        ) from error  # fmt: skip
+    except MemoryError as error:
+        raise memory_error(error) from None

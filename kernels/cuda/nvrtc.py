@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from typing import Any, NamedTuple
 
 from minirnn.errors import DeviceError
+from minirnn.gpu import INSTALL
 
 # Products and sums are fused where the equations say so, and nowhere else; subnormals stay.
 OPTIONS = ("--std=c++17", "--fmad=false", "--ptxas-options=-v", "--extra-device-vectorization")
@@ -75,11 +75,9 @@ def usage_in(log: str) -> dict[str, Usage]:
 
 
 def _library() -> Any:
-    if importlib.util.find_spec("cupy_backends") is None:
-        raise DeviceError(
-            "device", "'cuda', but CuPy is not installed", "CuPy with its CUDA packages",
-            "pip install 'minirnn[cuda13]' (or cuda12, as your driver is)",
-        )  # fmt: skip
-    from cupy_backends.cuda.libs import nvrtc
-
+    try:
+        from cupy_backends.cuda.libs import nvrtc
+    except ImportError as error:
+        came = f"'cuda', but CuPy's compiler cannot be loaded ({error})"
+        raise DeviceError("device", came, "CuPy with CUDA's libraries", INSTALL) from None
     return nvrtc

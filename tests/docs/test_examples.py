@@ -14,7 +14,9 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_code_of_the_page_runs(page, tmp_path, monkeypatch):
+def test_code_of_the_page_runs(page, tmp_path, monkeypatch, request):
+    if page.stem == "gpu":
+        request.getfixturevalue("cuda")
     monkeypatch.chdir(tmp_path)  # what an example saves is saved there
     names: dict[str, object] = {"__name__": "__main__"}
     text = page.read_text(encoding="utf-8")
