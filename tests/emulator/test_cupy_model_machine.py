@@ -90,6 +90,26 @@ def test_the_pool_counts_what_is_in_use_and_keeps_what_is_freed():
     assert pool.total_bytes() == before
 
 
+def test_an_allocator_of_the_callers_takes_the_pools_place():
+    asked, before = [], cupy.cuda.get_allocator()
+
+    def counting(size):
+        asked.append(size)
+        return before(size)
+
+    cupy.cuda.set_allocator(counting)
+    try:
+        cupy.empty(3, "float32")
+        cupy.cuda.set_allocator(None)
+        used = cupy.get_default_memory_pool().used_bytes()
+        kept = cupy.empty(3, "float32")
+        assert cupy.get_default_memory_pool().used_bytes() == used
+        assert kept.shape == (3,)
+    finally:
+        cupy.cuda.set_allocator(before)
+    assert asked == [12]
+
+
 def test_too_little_memory_is_an_error_that_tells_the_bytes():
     with emulator.memory_limit(10_000):
         kept = cupy.zeros(1000, "float32")

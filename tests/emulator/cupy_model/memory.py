@@ -252,11 +252,27 @@ MemoryPool.__module__ = "cupy.cuda.memory"
 pool = MemoryPool()
 
 
+_allocator = pool.malloc
+
+
 def alloc(size: int) -> MemoryPointer:
-    """Poisoned memory from the pool."""
-    pointer = pool.malloc(int(size))
+    """Poisoned memory from the allocator that is set: the pool's, or one of the caller's."""
+    pointer = _allocator(int(size))
     pointer.mem.bytes[:] = 0xFF  # NaN to every floating type
     return pointer
+
+
+def get_allocator():
+    return _allocator
+
+
+def set_allocator(allocator=None) -> None:
+    global _allocator
+    _allocator = _without_pool if allocator is None else allocator
+
+
+def _without_pool(size: int) -> MemoryPointer:
+    return MemoryPointer(Memory(size), 0)
 
 
 def memory_info() -> tuple[int, int]:

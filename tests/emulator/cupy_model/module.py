@@ -41,6 +41,7 @@ def _machine() -> dict[str, types.ModuleType]:
     cuda.Device, cuda.Stream, cuda.Event = device.Device, streams.Stream, streams.Event
     cuda.MemoryPointer, cuda.MemoryPool = memory.MemoryPointer, memory.MemoryPool
     cuda.Memory, cuda.UnownedMemory, cuda.alloc = memory.Memory, memory.UnownedMemory, memory.alloc
+    cuda.get_allocator, cuda.set_allocator = memory.get_allocator, memory.set_allocator
     cuda.get_current_stream = streams.get_current_stream
     cuda.get_elapsed_time = streams.get_elapsed_time
     cuda.get_device_id = lambda: 0
