@@ -115,9 +115,24 @@ def test_too_little_memory_is_an_error_that_tells_the_bytes():
         kept = cupy.zeros(1000, "float32")
         with pytest.raises(cupy.cuda.memory.OutOfMemoryError, match="allocating 8,192 bytes"):
             cupy.zeros(2000, "float32")
+        assert runtime.memGetInfo()[0] < 8192
         del kept
         cupy.zeros(2000, "float32")
     cupy.zeros(100_000, "float32")
+
+
+def test_a_limit_of_the_pool_is_told_with_the_error():
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    pool.set_limit(size=pool.used_bytes() + 4096)
+    try:
+        with pytest.raises(cupy.cuda.memory.OutOfMemoryError, match="limit set to"):
+            cupy.zeros(2000, "float32")
+        cupy.zeros(1000, "float32")
+    finally:
+        pool.set_limit(size=0)
+    assert pool.get_limit() == 0
+    cupy.zeros(2000, "float32")
 
 
 def test_the_device_ends_where_its_memory_ends():

@@ -283,14 +283,10 @@ def memory_info() -> tuple[int, int]:
 
 @contextlib.contextmanager
 def limited(size: int):
-    """Let the pool hold at most `size` bytes more than it holds now."""
+    """A device with room for `size` bytes more than are in use."""
     pool.free_all_blocks()
-    before = pool.get_limit()
-    pool.set_limit(rounded(pool.used_bytes() + max(1, size)))
-    try:
+    with properties.changed(totalGlobalMem=rounded(pool.used_bytes() + max(1, size))):
         yield
-    finally:
-        pool.set_limit(before)
 
 
 def module() -> types.ModuleType:
