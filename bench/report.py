@@ -1,6 +1,8 @@
 """Writes the tables and figures of docs/performance.md from a file of results.
 
 python -m bench.report [bench/results/<cpu>-<date>.json]     (the newest, if none is named)
+
+The tables about the GPU are of the newest file that `make gpu-check` wrote, if there is one.
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import other_tables, tables
+from bench import gpu_tables, other_tables, tables
 from bench.drawings import draw_all
 from bench.regions import fill
-from bench.results import Results, newest
+from bench.results import Results, newest, newest_of_gpu
 from minirnn.errors import MinirnnError
 from minirnn.report.files import write_atomically
 
@@ -20,7 +22,13 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "performance.md"
 
 
-def contents(results: Results) -> dict[str, str]:
+def gpu_results() -> Results | None:
+    """The newest results of a GPU, if there are any."""
+    path = newest_of_gpu()
+    return None if path is None else Results.load(path)
+
+
+def contents(results: Results, gpu: Results | None = None) -> dict[str, str]:
     """The text of every region of the page."""
     return {
         "machine": other_tables.machine(results),
@@ -39,6 +47,7 @@ def contents(results: Results) -> dict[str, str]:
         "start": other_tables.start(results),
         "imports": other_tables.imports(results),
         "noise": other_tables.noise(results),
+        **gpu_tables.contents(gpu),
     }
 
 
@@ -49,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         path = parser.parse_args(argv).results or newest()
         results = Results.load(path)
-        page = fill(PAGE.read_text(encoding="utf-8"), contents(results))
+        page = fill(PAGE.read_text(encoding="utf-8"), contents(results, gpu_results()))
         drawn = draw_all(results, DOCS / "images")
         write_atomically(PAGE, page)
     except MinirnnError as error:

@@ -5,6 +5,9 @@
 A record holds `suite`, `parameters`, `readings` (by side, one number a round, in rounds' order),
 `facts` (what was not timed), `taken` (date and time), `commit`, and `others`: the share of the
 processor that other work took meanwhile, null where that is not known.
+
+A file of a GPU's results, `nvidia-<model>-<date>.json`, has such records too, and `checks`: what
+was found before anything was timed, by the check's name.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from minirnn.errors import DataError
 from minirnn.report.files import write_atomically
 
 FORMAT = 1
+GPUS = "nvidia-"  # what the names of a GPU's results begin with
 FOLDER = Path(__file__).parent / "results"
 
 
@@ -43,6 +47,7 @@ class Results:
     machine: dict[str, Any]
     threads: int
     cases: dict[str, Record] = field(default_factory=dict)
+    checks: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Results:
@@ -88,6 +93,7 @@ class Results:
     def save(self) -> None:
         """Write all that is held, one case a line."""
         head = {"format": FORMAT, "machine": self.machine, "threads": self.threads}
+        head |= {"checks": self.checks} if self.checks else {}
         lines = [
             f"{json.dumps(key)}: {json.dumps(vars(record))}"
             for key, record in sorted(self.cases.items())
@@ -115,8 +121,18 @@ def _rounded(value: Any) -> Any:
 
 
 def newest(folder: Path = FOLDER) -> Path:
-    """The results of the latest day there. Raises: DataError if there are none."""
-    dated = sorted(folder.glob("*-20??-??-??.json"), key=lambda path: (path.stem[-10:], path.name))
+    """A processor's results of the latest day there. Raises: DataError if there are none."""
+    dated = [path for path in _by_day(folder) if not path.name.startswith(GPUS)]
     if not dated:
         raise DataError("results", f"no results in {folder}", "those that make bench writes there")
     return dated[-1]
+
+
+def newest_of_gpu(folder: Path = FOLDER) -> Path | None:
+    """A GPU's results of the latest day there, or None."""
+    dated = [path for path in _by_day(folder) if path.name.startswith(GPUS)]
+    return dated[-1] if dated else None
+
+
+def _by_day(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*-20??-??-??.json"), key=lambda path: (path.stem[-10:], path.name))

@@ -54,6 +54,11 @@ def kernel(name: str, source: str, target: str, label: str, *, cooperative: bool
     return found
 
 
+def compile_ahead(source: str, target: str, label: str) -> None:
+    """Compile a text now, if its machine code is not there yet; nothing is loaded."""
+    _image(source, target, label)
+
+
 def loaded() -> int:
     """How many kernels this process has compiled, or loaded from the cache."""
     return len(_kernels)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from made_results import LARGE, RATIOS, SHARE, made_results
 
-from bench import report, tables
+from bench import gpu_tables, report, tables
 from bench.regions import fill
 from bench.results import FOLDER, Results, newest
 from bench.shapes import GATES, GRID, Shape
@@ -70,13 +70,15 @@ def test_the_committed_page_is_what_the_committed_results_say() -> None:
     if not FOLDER.is_dir() or not list(FOLDER.glob("*-20*.json")):
         pytest.skip("no results are committed yet")
     page = report.PAGE.read_text(encoding="utf-8")
-    assert fill(page, report.contents(Results.load(newest()))) == page
+    assert fill(page, report.contents(Results.load(newest()), report.gpu_results())) == page
 
 
 def test_a_page_of_no_results_says_so(tmp_path: Path, results: Results) -> None:
     empty = Results(tmp_path / "none.json", results.machine, threads=2)
     told = report.contents(empty)
-    assert all(text == tables.NOTHING for name, text in told.items() if name != "machine")
+    assert {text for name, text in told.items() if name != "machine"} == {
+        tables.NOTHING, gpu_tables.NOT_YET,
+    }  # fmt: skip
 
 
 def test_ratios_and_shares_are_those_of_the_medians(results: Results) -> None:
