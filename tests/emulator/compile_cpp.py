@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,9 +27,11 @@ BEGIN, END = "// begin machine.cuh\n", "// end machine.cuh\n"
 # words, which CUDA compilers allow.
 OPTIONS = (
     "-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-fno-strict-aliasing",
-    "-fno-exceptions", "-fno-rtti", "-fno-math-errno",
+    "-fno-exceptions", "-fno-rtti", "-fno-math-errno", "-march=native",
 )  # fmt: skip
-RUNTIME = "runtime.cpp"
+# Every access calls a function, and so does what is undefined in C++; lines are kept for messages.
+_UNDEFINED = "alignment,bounds,integer-divide-by-zero,null,shift,signed-integer-overflow"
+CHECKS = ("-g1", "-fsanitize=thread", f"-fsanitize={_UNDEFINED}", "-fno-sanitize-recover=all")
 
 _ENTRY = re.compile(
     r'extern\s+"C"\s+__global__\s+void\s+'
@@ -75,34 +78,33 @@ class EmulatedCompiler:
     """Makes a shared library of a module's text.
 
     optimisation   as "-O2"; $MINIRNN_EMULATION_OPTIMISATION if it is not given
+    check          whether each access to memory is checked, which takes ten times as long; whether
+                   $MINIRNN_EMULATION_CHECK is 1 if it is not given. See runtime_hooks.h
     """
 
     def __init__(
-        self, command: list[str] | None = None, *, optimisation: str | None = None
+        self,
+        command: Sequence[str] | None = None,
+        *,
+        optimisation: str | None = None,
+        check: bool | None = None,
     ) -> None:
         found = command or find_compiler()
         if found is None:
             raise RuntimeError("no C++ compiler was found: install g++ or clang++, or set CXX")
-        self.command = found
+        self.command = tuple(found)
         self.optimisation = optimisation or os.environ.get("MINIRNN_EMULATION_OPTIMISATION", "-O2")
+        self.check = os.environ.get("MINIRNN_EMULATION_CHECK") == "1" if check is None else check
 
     @functools.cached_property
     def identity(self) -> str:
         """What decides the library beside the text: the compiler, its options, these files."""
-        digest = hashlib.sha256()
-        for path in sorted(
-            [*FOLDER.glob("shim*.h"), *FOLDER.glob("runtime*"), FOLDER / "machine.cuh"]
-        ):
+        digest = hashlib.sha256(self._macros.encode())
+        files = [*FOLDER.glob("shim*.h"), *FOLDER.glob("runtime*"), FOLDER / "machine.cuh"]
+        for path in sorted(files):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
-        # Which instructions `native` is, and which version of which compiler this is.
-        digest.update(self._run(["-dM", "-E", "-x", "c++", os.devnull], "no macros").encode())
-        options = " ".join([*self.command, *self.options])
+        options = " ".join([*self.command, *self._options, *(CHECKS if self.check else ())])
         return f"emulated {options} {digest.hexdigest()}"
-
-    @functools.cached_property
-    def options(self) -> tuple[str, ...]:
-        """The compiler's options."""
-        return (*OPTIONS, "-march=native", self.optimisation)
 
     def compile(self, source: str, target: str) -> bytes:
         """The shared library of a text. The target makes no difference.
@@ -110,10 +112,24 @@ class EmulatedCompiler:
         Raises: RuntimeError with the compiler's words if the text is wrong.
         """
         with tempfile.TemporaryDirectory(prefix="minirnn-") as folder:
-            path, library = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
-            path.write_text(emulated_source(source), encoding="utf-8")
-            self._run(["-shared", "-o", str(library), str(path), str(self._runtime)], source)
+            text, unit, library = (Path(folder, name) for name in ("k.cpp", "k.o", "k.so"))
+            text.write_text(emulated_source(source), encoding="utf-8")
+            if self.check:  # in two steps, for the sanitizer's own runtime must not be linked
+                self._run([*CHECKS, "-c", "-o", str(unit), str(text)])
+            # Nothing of the C++ library is used, and one compiler would first have to make it.
+            no_library = ["-nostdlib++"] if "__clang__" in self._macros else []
+            made_of = [str(unit if self.check else text), str(self._runtime)]
+            self._run(["-shared", "-o", str(library), *no_library, *made_of])
             return library.read_bytes()
+
+    @property
+    def _options(self) -> tuple[str, ...]:
+        return (*OPTIONS, self.optimisation)
+
+    @functools.cached_property
+    def _macros(self) -> str:
+        """What the compiler defines: tells its version, and which instructions `native` has."""
+        return self._run(["-dM", "-E", "-x", "c++", os.devnull])
 
     @functools.cached_property
     def _folder(self) -> tempfile.TemporaryDirectory[str]:
@@ -123,14 +139,16 @@ class EmulatedCompiler:
     def _runtime(self) -> Path:
         """The scheduler, compiled once."""
         path = Path(self._folder.name, "runtime.o")
-        self._run(["-O2", "-c", "-o", str(path), str(FOLDER / RUNTIME)], "the emulator")
+        checks = ["-DEMULATION_CHECK"] if self.check else []
+        self._run(["-O2", *checks, "-c", "-o", str(path), str(FOLDER / "runtime.cpp")])
         return path
 
-    def _run(self, arguments: list[str], what: str) -> str:
-        command = [*self.command, *self.options, "-I", str(FOLDER), *arguments]
+    def _run(self, arguments: Sequence[str]) -> str:
+        command = [*self.command, *self._options, "-I", str(FOLDER), *arguments]
         ran = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if ran.returncode != 0:
-            raise RuntimeError(f"{' '.join(self.command)} could not compile:\n{ran.stderr}")
+            words = f"{' '.join(self.command)} could not compile for the emulator:"
+            raise RuntimeError(f"{words}\n{ran.stderr}")
         return ran.stdout
 
 

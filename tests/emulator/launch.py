@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Sequence
@@ -31,6 +33,27 @@ class Parameter(NamedTuple):
 
 class _Parameter(ctypes.Structure):
     _fields_ = (("size", ctypes.c_uint), ("is_pointer", ctypes.c_uint))
+
+
+class _Region(ctypes.Structure):
+    _fields_ = (("address", ctypes.c_ulonglong), ("size", ctypes.c_ulonglong))
+
+
+class _Request(ctypes.Structure):
+    """As `Request` in shim_launch.h."""
+
+    _fields_ = (
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared", ctypes.c_ulonglong),
+        ("cooperative", ctypes.c_ulonglong),
+        ("seed", ctypes.c_ulonglong),
+        ("arguments", ctypes.c_void_p),
+        ("regions", ctypes.POINTER(_Region)),
+        ("region_count", ctypes.c_longlong),
+        ("message", ctypes.c_char_p),
+        ("message_size", ctypes.c_ulonglong),
+    )
 
 
 class _Entry(ctypes.Structure):
@@ -132,6 +155,7 @@ class Library:
         *,
         cooperative: bool = False,
         seed: int | None = None,
+        regions: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         """Run a kernel to its end.
 
@@ -142,6 +166,8 @@ class Library:
         cooperative   whether all blocks are at work at once
         seed          of the order in which threads run; without it, each launch has another, from
                       a counter that begins at $MINIRNN_EMULATION_SEED
+        regions       address and bytes of all memory that the kernel may touch, for a library that
+                      checks it; without them, it is known only if NumPy arrays are all it gets
 
         Raises: EmulationError for what the kernel did wrong; KeyError for an unknown kernel;
         TypeError for arguments that do not fit.
@@ -154,22 +180,59 @@ class Library:
             for one, parameter in zip(args, parameters, strict=True)
         ]
         addresses = (ctypes.c_void_p * (len(buffers) + 1))(*map(ctypes.addressof, buffers), None)
+        if regions is None:
+            regions = _regions_of(args, parameters)
         message = ctypes.create_string_buffer(_MESSAGE)
+        request = _Request(
+            _extents(grid),
+            _extents(block),
+            shared,
+            cooperative,
+            0,
+            ctypes.addressof(addresses),
+            None if regions is None else (_Region * len(regions))(*regions),
+            -1 if regions is None else len(regions),
+            ctypes.cast(message, ctypes.c_char_p),
+            _MESSAGE,
+        )
         run = getattr(self._library, f"emulated_{name}")
         with _watch:
-            drawn = next(_seeds) if seed is None else seed
-            failed = run(
-                _extents(grid), _extents(block), ctypes.c_ulonglong(shared),
-                ctypes.c_int(cooperative), ctypes.c_ulonglong(drawn), addresses, message,
-                ctypes.c_ulonglong(_MESSAGE),
-            )  # fmt: skip
+            request.seed = next(_seeds) if seed is None else seed
+            failed = run(ctypes.byref(request))
         if failed:
-            words = message.value.decode(errors="replace")
-            raise EmulationError(f"{name} (seed {drawn}): {words}")
+            words = self._with_lines(message.value.decode(errors="replace"))
+            raise EmulationError(f"{name} (seed {request.seed}): {words}")
+
+    def _with_lines(self, words: str) -> str:
+        """Lines of the text in place of addresses of code, if there is a tool that finds them."""
+
+        def line(match: re.Match[str]) -> str:
+            command = ["addr2line", "-e", str(self.path), "-i", hex(int(match[1], 16) - 1)]
+            try:
+                found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            except (OSError, subprocess.CalledProcessError):
+                return match[0]
+            lines = re.findall(r"kernels\.cu:(\d+)", found)
+            return f" (line {', in '.join(lines)})" if lines else match[0]
+
+        return re.sub(r" \[code (0x[0-9a-f]+)\]", line, words)
 
 
 def _extents(given: Sequence[int]) -> ctypes.Array[ctypes.c_uint]:
     return (ctypes.c_uint * 3)(*(*given, 1, 1)[:3])
+
+
+def _regions_of(
+    args: Sequence[Any], parameters: Sequence[Parameter]
+) -> list[tuple[int, int]] | None:
+    """The arrays that a kernel is given; None if it is given an address of something else."""
+    found = []
+    for one, parameter in zip(args, parameters, strict=True):
+        if parameter.is_pointer and hasattr(one, "ctypes"):
+            found.append((one.ctypes.data, one.nbytes))
+        elif parameter.is_pointer and any(_bytes(one, parameter, "")):
+            return None
+    return found
 
 
 def _bytes(value: Any, parameter: Parameter, name: str) -> bytes:

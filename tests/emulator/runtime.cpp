@@ -1,259 +1,18 @@
-// The scheduler: runs the threads of a launch as fibers, in an order drawn from a seed.
-//
-// A fiber runs until it waits: for its block, its warp, or a value in memory. Then another that is
-// ready is drawn. For stretches of random length the draw favours one block and one warp, keeps a
-// block frozen or a warp back until nothing else can run: what relies on an order that nothing
-// enforces meets the opposite order soon.
-
-#include "runtime.h"
-
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
+// The scheduler: runs the threads of a launch as fibers. A fiber runs until it waits: for its block,
+// its warp, or a value in memory. Then another that is ready is drawn; see runtime_order.h.
 
 #include "runtime_faults.h"
-#include "shim_launch.h"
+#include "runtime_hooks.h"
+#include "runtime_order.h"
 
 namespace emulation {
 
-ThreadView* current;
-unsigned until_yield;
-
 namespace {
 
-constexpr unsigned GUARD = 256;             // bytes before and behind shared memory
-constexpr unsigned char UNTOUCHED = 0xa5;   // what they hold
-constexpr unsigned char POISON = 0xff;      // shared memory at first: NaN in every format
-constexpr unsigned IDLE_ROUNDS = 2000;      // of spinning by all before it is called a deadlock
-constexpr unsigned RESIDENT = 4;            // blocks of a plain launch that run at once, at most
-
-const char* const NAMES[COLLECTIVES] = {
-    "__syncwarp", "a shuffle", "multiply_tf32", "multiply_bfloat16", "multiply_float16"};
-
-Pool own_pool;
-Pool* pool = &own_pool;
-
-struct Launch {
-    const Entry* entry;
-    void** arguments;
-    unsigned threads, shared;
-    bool cooperative;
-    uint64_t total, started, ended;
-    uint64_t first, stride;  // block number n is first + n * stride, modulo the total
-    dim3 grid, block;
-    char* message;
-    size_t message_size;
-    bool failed;
-
-    Random random{0};
-    void* main_stack;  // of the caller, while fibers run
-    Block* blocks;
-    unsigned slots;
-    Fiber** fibers;
-    char* memories;
-    unsigned* runnable;  // blocks with a fiber that is ready, by slot
-    unsigned runnable_count, frozen_count, favourite;
-    Fiber** spinning;
-    unsigned spinning_count;
-    unsigned idle_rounds;
-    unsigned until_change;
-    unsigned block_loyalty, warp_loyalty;  // of 16: how often the same is drawn again
-    Block* ended_block;
-};
-Launch s;
-
-Fiber& self() { return *static_cast<Fiber*>(current); }
-Block& block_of(const Fiber& f) {
-    return *static_cast<Block*>(const_cast<BlockView*>(f.block));
-}
-
-// --- words ---------------------------------------------------------------------------------------
-
-__attribute__((format(printf, 1, 2))) void say(const char* format, ...) {
-    const size_t used = strlen(s.message);
-    if (used + 1 >= s.message_size) return;
-    va_list values;
-    va_start(values, format);
-    vsnprintf(s.message + used, s.message_size - used, format, values);
-    va_end(values);
-}
-
-void say_block(const Block& b) { say("block (%u, %u, %u)", b.index.x, b.index.y, b.index.z); }
-void say_thread(const Fiber& f) {
-    say_block(block_of(f));
-    say(", thread (%u, %u, %u)", f.index.x, f.index.y, f.index.z);
-}
-
-// Who waits for what in a block.
-void say_waits(Block& b) {
-    unsigned states[EXITED + 1] = {}, at_warp[COLLECTIVES] = {}, lines[COLLECTIVES] = {};
-    for (unsigned i = 0; i < b.threads; ++i) {
-        const Fiber& f = *b.fibers[i];
-        ++states[f.state];
-        if (f.state == AT_WARP) {
-            ++at_warp[b.warps[f.warp].what];
-            lines[b.warps[f.warp].what] = static_cast<unsigned>(b.warps[f.warp].line);
-        }
-    }
-    say("\n  ");
-    say_block(b);
-    const char* between = ": ";
-    auto count = [&](unsigned n, const char* what) {
-        if (n) say("%s%u %s", between, n, what), between = "; ";
-    };
-    count(states[AT_BLOCK], "wait at __syncthreads");
-    if (states[AT_BLOCK]) say(" (line %d)", b.line);
-    for (unsigned i = 0; i < COLLECTIVES; ++i) {
-        count(at_warp[i], "wait at ");
-        if (at_warp[i]) say("%s (line %u)", NAMES[i], lines[i]);
-    }
-    count(states[SPINNING], "spin on load_acquire");
-    count(states[READY], "could run");
-    count(states[EXITED], "have returned");
-}
-
-[[noreturn]] void leave_failed() {
-    s.failed = true;
-    void* unused;
-    emulation_switch(&unused, s.main_stack);
-    __builtin_unreachable();
-}
-
-// --- who runs ------------------------------------------------------------------------------------
-
-void list(Block& b) {
-    if (b.listed || b.frozen || !b.ready) return;
-    b.listed = true;
-    b.place = s.runnable_count;
-    s.runnable[s.runnable_count++] = static_cast<unsigned>(&b - s.blocks);
-}
-
-void unlist(Block& b) {
-    if (!b.listed) return;
-    b.listed = false;
-    const unsigned last = s.runnable[--s.runnable_count];
-    s.runnable[b.place] = last;
-    s.blocks[last].place = b.place;
-}
-
-void make_ready(Block& b, unsigned warp, uint32_t lanes) {
-    b.warps[warp].ready |= lanes;
-    b.ready |= 1u << warp;
-    list(b);
-}
-
-void set_states(Block& b, unsigned warp, uint32_t lanes, State state) {
-    for (; lanes; lanes &= lanes - 1)
-        b.fiber(warp, static_cast<unsigned>(__builtin_ctz(lanes))).state = state;
-}
-
-void thaw() {
-    if (!s.frozen_count) return;
-    s.frozen_count = 0;
-    for (unsigned i = 0; i < s.slots; ++i)
-        if (s.blocks[i].frozen) {
-            s.blocks[i].frozen = false;
-            list(s.blocks[i]);
-        }
-}
-
-// Those that wait for a value, and find another than they found.
-bool wake_changed() {
-    unsigned kept = 0;
-    for (unsigned i = 0; i < s.spinning_count; ++i) {
-        Fiber& f = *s.spinning[i];
-        if (*static_cast<const volatile unsigned*>(f.watched) == f.seen) {
-            s.spinning[kept++] = &f;
-            continue;
-        }
-        f.state = READY;
-        make_ready(block_of(f), f.warp, 1u << f.lane);
-    }
-    const bool any = kept < s.spinning_count;
-    s.spinning_count = kept;
-    return any;
-}
-
-void wake_all_spinning() {
-    for (unsigned i = 0; i < s.spinning_count; ++i) {
-        Fiber& f = *s.spinning[i];
-        f.state = READY;
-        make_ready(block_of(f), f.warp, 1u << f.lane);
-    }
-    s.spinning_count = 0;
-}
-
-// A new stretch: other favourites, others held back.
-void change() {
-    static constexpr unsigned LOYALTY[] = {0, 8, 15, 16};
-    const uint64_t bits = s.random.bits();
-    s.until_change = 1 + s.random.below(bits >> 62 ? 64 : 1024);
-    s.block_loyalty = LOYALTY[bits & 3];
-    s.warp_loyalty = LOYALTY[bits >> 2 & 3];
-    wake_changed();
-    thaw();
-    if (s.slots > 1 && bits >> 4 & 1) {
-        const unsigned most = 1 + s.random.below(s.slots - 1);
-        for (unsigned i = 0; i < most; ++i) {
-            Block& b = s.blocks[s.random.below(s.slots)];
-            if (b.frozen || !b.alive) continue;
-            b.frozen = true;
-            ++s.frozen_count;
-            unlist(b);
-        }
-    }
-    for (unsigned i = 0; i < s.slots; ++i)
-        s.blocks[i].shunned = bits >> 5 & 1 ? 1u << s.random.below(WARPS) : 0;
-}
-
-unsigned draw_bit(uint32_t mask, unsigned at) {
-    const uint32_t turned = mask >> at | mask << (-at & 31u);
-    return (static_cast<unsigned>(__builtin_ctz(turned)) + at) & 31u;
-}
-
-// The next to run; null if none can.
-Fiber* draw() {
-    if (--s.until_change == 0) change();
-    if (!s.runnable_count) {
-        thaw();
-        if (!s.runnable_count && !wake_changed()) {
-            if (!s.spinning_count || ++s.idle_rounds > IDLE_ROUNDS) return nullptr;
-            wake_all_spinning();
-        }
-        if (!s.runnable_count) thaw();
-    }
-    const uint64_t bits = s.random.bits() >> 24;
-    unsigned slot = s.favourite;
-    if (!s.blocks[slot].listed || (bits & 15) >= s.block_loyalty)
-        slot = s.runnable[(bits & 0xffffu) * s.runnable_count >> 16];
-    Block& b = s.blocks[slot];
-    uint32_t warps = b.ready & ~b.shunned;
-    if (!warps) warps = b.ready;
-    unsigned warp = self().warp;
-    if (slot != s.favourite || !(warps >> warp & 1) || (bits >> 16 & 15) >= s.warp_loyalty)
-        warp = draw_bit(warps, bits >> 20 & 31);
-    s.favourite = slot;
-    Warp& w = b.warps[warp];
-    const unsigned lane = draw_bit(w.ready, bits >> 25 & 31);
-    w.ready &= w.ready - 1 ? ~(1u << lane) : 0;
-    w.ready &= ~(1u << lane);
-    if (!w.ready) {
-        b.ready &= ~(1u << warp);
-        if (!b.ready) unlist(b);
-    }
-    return &b.fiber(warp, lane);
-}
-
-void say_deadlock() {
-    say(s.idle_rounds > IDLE_ROUNDS ? "all threads that are left spin or wait for each other"
-                                    : "deadlock: no thread can go on");
-    unsigned told = 0;
-    for (unsigned i = 0; i < s.slots; ++i) {
-        if (!s.blocks[i].alive) continue;
-        if (told++ < 4) say_waits(s.blocks[i]);
-    }
-    if (told > 4) say("\n  and %u blocks more", told - 4);
-}
+constexpr unsigned GUARD = 256;            // bytes before and behind shared memory
+constexpr unsigned char UNTOUCHED = 0xa5;  // what they hold
+constexpr unsigned char POISON = 0xff;     // shared memory at first: NaN in every format
+constexpr unsigned RESIDENT = 4;           // blocks of a plain launch that run at once, at most
 
 // Let another run; comes back when this fiber is drawn again.
 void leave() {
@@ -269,7 +28,7 @@ void leave() {
 }
 
 void start_thread() {
-    s.entry->run(s.arguments);
+    s.entry->run(s.request->arguments);
     Fiber& f = self();
     Block& b = block_of(f);
     Warp& w = b.warps[f.warp];
@@ -300,25 +59,24 @@ void start_thread() {
 // --- blocks --------------------------------------------------------------------------------------
 
 void start_block(Block& b, uint64_t number) {
-    const uint64_t at = (s.first + number % s.total * s.stride) % s.total;
-    b.index = {static_cast<unsigned>(at % s.grid.x),
-               static_cast<unsigned>(at / s.grid.x % s.grid.y),
-               static_cast<unsigned>(at / s.grid.x / s.grid.y)};
+    b.number = static_cast<unsigned>(number);
+    b.index = index_of_block(number);
     b.alive = b.threads;
     b.arrived = 0;
     b.ready = b.shunned = 0;
     b.listed = b.frozen = false;
-    memset(b.memory, UNTOUCHED, GUARD);
+    memset(b.shared - GUARD, UNTOUCHED, GUARD);
     memset(b.shared, POISON, s.shared);
     memset(b.shared + s.shared, UNTOUCHED, GUARD);
     for (unsigned i = 0; i < b.threads; ++i) {
         Fiber& f = *b.fibers[i];
-        f.index = {i % s.block.x, i / s.block.x % s.block.y, i / s.block.x / s.block.y};
+        f.index = place_in(s.block, i);
         f.state = READY;
         f.watched = nullptr;
         char* top = reinterpret_cast<char*>(&f);
         f.stack_pointer = fresh_stack(top - reinterpret_cast<uintptr_t>(top) % 16, start_thread);
     }
+    check::block_starts(b);
     for (unsigned w = 0; w * LANES < b.threads; ++w) {
         Warp& warp = b.warps[w];
         const unsigned lanes = b.threads - w * LANES;
@@ -344,8 +102,8 @@ bool guards_hold(const Block& b) {
 }
 
 bool prepare() {
-    const unsigned most = s.cooperative ? Pool::MOST / s.threads : 1 + s.random.below(RESIDENT);
-    if (s.cooperative && s.total > most) {
+    const unsigned most = s.request->cooperative ? Pool::MOST / s.threads : 1 + s.random.below(RESIDENT);
+    if (s.request->cooperative && s.total > most) {
         say("%llu blocks of %u threads at once are more than the emulator has stacks for",
             static_cast<unsigned long long>(s.total), s.threads);
         return false;
@@ -356,7 +114,8 @@ bool prepare() {
     s.runnable = static_cast<unsigned*>(calloc(s.slots, sizeof(unsigned)));
     s.spinning = static_cast<Fiber**>(calloc(s.slots * s.threads, sizeof(Fiber*)));
     s.fibers = static_cast<Fiber**>(calloc(s.slots * s.threads, sizeof(Fiber*)));
-    s.memories = static_cast<char*>(malloc(s.slots * memory + 64));
+    s.memories_size = s.slots * memory + 64;
+    s.memories = static_cast<char*>(malloc(s.memories_size));
     if (!s.blocks || !s.runnable || !s.spinning || !s.fibers || !s.memories) {
         say("out of memory");
         return false;
@@ -369,8 +128,7 @@ bool prepare() {
         b.grid_dim = s.grid;
         b.threads = s.threads;
         b.fibers = s.fibers + i * s.threads;
-        b.memory = memories + i * memory;
-        b.shared = b.memory + GUARD;
+        b.shared = memories + i * memory + GUARD;
         for (unsigned t = 0; t < s.threads; ++t) {
             char* top = pool->top(i * s.threads + t);
             if (!top) {
@@ -383,6 +141,10 @@ bool prepare() {
             f->lane = static_cast<uint8_t>(t % LANES);
             b.fibers[t] = f;
         }
+    }
+    if (!check::prepare()) {
+        say("no memory to check that of the launch");
+        return false;
     }
     return true;
 }
@@ -423,26 +185,6 @@ void run() {
     }
 }
 
-void describe_fault(int signal, const void* address) {
-    say_thread(self());
-    if (signal == SIGURG) {
-        say(" runs, and the launch has taken longer than it may:");
-        unsigned told = 0;
-        for (unsigned i = 0; i < s.slots && told < 4; ++i)
-            if (s.blocks[i].alive) say_waits(s.blocks[i]), ++told;
-    } else if (signal == SIGFPE) {
-        say(" divided an integer by zero");
-    } else if (signal == SIGILL) {
-        say(" came to an illegal instruction");
-    } else if (pool->is_guard(address)) {
-        say(" has more on its stack than the emulator's %zu KiB", Pool::STACK >> 10);
-    } else {
-        const uintptr_t at = reinterpret_cast<uintptr_t>(address);
-        say(" reached for memory that is not there, at address 0x%zx%s", static_cast<size_t>(at),
-            at < 1 << 20 ? ": a null pointer" : "");
-    }
-}
-
 }  // namespace
 
 // --- what kernels call ---------------------------------------------------------------------------
@@ -459,8 +201,10 @@ void wait_for_block(int line) {
     }
     f.state = AT_BLOCK;
     b.line = line;
+    check::comes_to_block(f, b);
     if (++b.arrived == b.threads) {
         b.arrived = 0;
+        check::block_meets(b);
         for (unsigned w = 0; w * LANES < b.threads; ++w) {
             set_states(b, w, b.warps[w].members, READY);
             make_ready(b, w, b.warps[w].members);
@@ -504,7 +248,11 @@ void release_warp() {
 }  // namespace
 
 void wait_for_warp(Collective what, int line) {
-    if (come_to_warp(what, line)) release_warp();
+    if (come_to_warp(what, line)) {
+        Fiber& f = self();
+        check::warp_meets(block_of(f), f.warp);  // a shuffle or a product orders no memory
+        release_warp();
+    }
     leave();
 }
 
@@ -574,7 +322,10 @@ unsigned add(unsigned* p, unsigned value) {
     return before;
 }
 
-unsigned add_and_release(unsigned* p, unsigned value) { return add(p, value); }
+unsigned add_and_release(unsigned* p, unsigned value) {
+    check::releases(self(), p);
+    return add(p, value);
+}
 
 unsigned read_and_acquire(const unsigned* p) {
     Fiber& f = self();
@@ -588,6 +339,7 @@ unsigned read_and_acquire(const unsigned* p) {
     }
     f.watched = p;
     f.seen = *fresh;
+    check::acquires(f, p);
     return f.seen;
 }
 
@@ -597,22 +349,17 @@ void refuse(const char* what, int line) {
     leave_failed();
 }
 
-int launch(const Entry& entry, const unsigned* grid, const unsigned* block,
-           unsigned long long shared, int cooperative, unsigned long long seed, void** arguments,
-           char* message, unsigned long long message_size) {
+int launch(const Entry& entry, const Request& request) {
     s = Launch{};
     s.entry = &entry;
-    s.arguments = arguments;
-    s.grid = dim3(grid[0], grid[1], grid[2]);
-    s.block = dim3(block[0], block[1], block[2]);
-    s.threads = block[0] * block[1] * block[2];
-    s.total = static_cast<uint64_t>(grid[0]) * grid[1] * grid[2];
-    s.shared = static_cast<unsigned>(shared);
-    s.cooperative = cooperative != 0;
-    s.random = Random(seed);
-    s.message = message;
-    s.message_size = message_size;
-    message[0] = 0;
+    s.request = &request;
+    s.grid = dim3(request.grid[0], request.grid[1], request.grid[2]);
+    s.block = dim3(request.block[0], request.block[1], request.block[2]);
+    s.threads = s.block.x * s.block.y * s.block.z;
+    s.total = static_cast<uint64_t>(s.grid.x) * s.grid.y * s.grid.z;
+    s.shared = static_cast<unsigned>(request.shared);
+    s.random = Random(request.seed);
+    request.message[0] = 0;
     if (s.threads == 0 || s.threads > LANES * WARPS || s.total == 0) {
         say("a grid of %llu blocks of %u threads", static_cast<unsigned long long>(s.total),
             s.threads);
@@ -633,6 +380,7 @@ int launch(const Entry& entry, const unsigned* grid, const unsigned* block,
         s.failed = true;
     }
     current = nullptr;
+    check::end();
     free(s.blocks);
     free(s.runnable);
     free(s.spinning);

@@ -33,23 +33,38 @@ template <typename... A, void (*KERNEL)(A...)> struct Caller<void(A...), KERNEL>
     static constexpr unsigned COUNT = sizeof...(A);
     static constexpr Parameter PARAMETERS[COUNT + 1] = {{sizeof(A), IsPointer<A>::value}..., {}};
 
-    template <unsigned... I> static void unpack(void** arguments, Indices<I...>) {
+    // Arguments are no memory of the kernel's, so reading them is not checked.
+    template <unsigned... I>
+    __attribute__((no_sanitize("thread"))) static void unpack(void** arguments, Indices<I...>) {
+        (void)arguments;
         KERNEL(*static_cast<A*>(arguments[I])...);
     }
-    static void run(void** arguments) {
-        unpack(arguments, typename MakeIndices<COUNT>::type());
-        (void)arguments;
-    }
+    static void run(void** arguments) { unpack(arguments, typename MakeIndices<COUNT>::type()); }
 };
 
 // __launch_bounds__(threads, ...)
 constexpr unsigned bound() { return 1024; }
 template <typename... More> constexpr unsigned bound(unsigned threads, More...) { return threads; }
 
-// Returns 0, or 1 with words in `message`.
-int launch(const Entry& entry, const unsigned* grid, const unsigned* block,
-           unsigned long long shared, int cooperative, unsigned long long seed, void** arguments,
-           char* message, unsigned long long message_size);
+struct Region {
+    unsigned long long address, size;
+};
+
+// What a launch is asked for with; launch.py has the same.
+struct Request {
+    unsigned grid[3], block[3];
+    unsigned long long shared;  // bytes
+    unsigned long long cooperative;
+    unsigned long long seed;
+    void** arguments;       // where each lies
+    const Region* regions;  // the memory that the kernel may touch
+    long long region_count;  // negative if that is not known
+    char* message;
+    unsigned long long message_size;
+};
+
+// Returns 0, or 1 with words in the message.
+int launch(const Entry& entry, const Request& request);
 
 }  // namespace emulation
 
@@ -61,9 +76,6 @@ int launch(const Entry& entry, const unsigned* grid, const unsigned* block,
         #NAME, PARAMETER_NAMES, emulation::Caller<decltype(NAME), NAME>::PARAMETERS,               \
         emulation::Caller<decltype(NAME), NAME>::COUNT, emulation::bound BOUNDS,                   \
         emulation::Caller<decltype(NAME), NAME>::run};                                             \
-    EMULATION_EXPORT int emulated_##NAME(                                                          \
-        const unsigned* grid, const unsigned* block, unsigned long long shared, int cooperative,   \
-        unsigned long long seed, void** arguments, char* message, unsigned long long size) {       \
-        return emulation::launch(emulated_##NAME##_entry, grid, block, shared, cooperative, seed,  \
-                                 arguments, message, size);                                        \
+    EMULATION_EXPORT int emulated_##NAME(const emulation::Request* request) {                      \
+        return emulation::launch(emulated_##NAME##_entry, *request);                               \
     }
