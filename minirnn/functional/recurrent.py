@@ -43,7 +43,7 @@ def recurrent(
     """
     present = [w for w in weights if w is not None]
     tensors = (x, *state, *present)
-    wants = [tensor.requires_grad for tensor in tensors]
+    wants = [tensor._requires_grad for tensor in tensors]
     if keep is None:
         keep = "nothing"
         if True in wants and is_grad_enabled():
