@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from minirnn.device import check_beside
-from minirnn.gpu import memory_error
 from minirnn.kernels import kernel_set
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Needs, Tape, Weights
@@ -58,12 +57,9 @@ def recurrent(
     stacked = initial[0].ndim == 3
     if stacked:
         initial = [s[0] if len(s) == 1 else s for s in initial]
-    try:
-        output, last, tape = kernels.forward(
-            cell, x.data, initial, arrays, lengths=lengths, keep=keep, reverse=reverse
-        )
-    except MemoryError as error:
-        raise memory_error(error) from None
+    output, last, tape = kernels.forward(
+        cell, x.data, initial, arrays, lengths=lengths, keep=keep, reverse=reverse
+    )
     if stacked:
         last = [s[None] for s in last]
     if tape is None:
@@ -81,10 +77,7 @@ def recurrent(
         dstate = gradients[1:]
         if stacked:
             dstate = tuple([None if d is None else d[0] for d in dstate])
-        try:
-            g = kernels.backward(cell, gradients[0], dstate, tape, needs=needs)
-        except MemoryError as error:
-            raise memory_error(error) from None
+        g = kernels.backward(cell, gradients[0], dstate, tape, needs=needs)
         dinitial: list[Array | None] = [None] * len(initial)
         if g.state is not None:
             dinitial = [d[None] for d in g.state] if stacked else list(g.state)

@@ -105,12 +105,14 @@ def test_a_cupy_that_cannot_be_imported_is_told_apart_from_none(monkeypatch, tmp
 def test_too_little_memory_is_told_with_the_bytes_wanted_and_free(emulated):
     model = mr.Linear(1024, 1024, rng=0)
     before = model.weight.data
-    with emulated.memory_limit(1_000_000), pytest.raises(DeviceError) as caught:
-        model.to("cuda")
+    import cupy
+
+    with emulated.memory_limit(1_000_000):
+        free, total = cupy.cuda.runtime.memGetInfo()
+        with pytest.raises(DeviceError) as caught:
+            model.to("cuda")
     text = str(caught.value)
     assert "wanted 4,194,304 bytes at once" in text
-    free, total = __import__("cupy").cuda.runtime.memGetInfo()
     assert f"{free:,} bytes of {total:,} free" in text
-    assert "limit set to" in text  # CuPy's own words, kept
     assert "free_all_blocks" in text
     assert model.weight.data is before  # nothing was moved
