@@ -6,6 +6,7 @@ shared library, which `launch.Library` runs.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import importlib.util
@@ -74,12 +75,19 @@ def entry_points(source: str) -> list[EntryPoint]:
     return found
 
 
+@functools.cache
+def _folder() -> Path:
+    path = tempfile.mkdtemp(prefix="minirnn-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)
+
+
 class EmulatedCompiler:
     """Makes a shared library of a module's text.
 
     optimisation   as "-O2"; $MINIRNN_EMULATION_OPTIMISATION if it is not given
     check          whether each access to memory is checked, which takes ten times as long; whether
-                   $MINIRNN_EMULATION_CHECK is 1 if it is not given. See runtime_hooks.h
+                   $MINIRNN_EMULATION_CHECK is 1 if it is not given. See runtime/checks.h
     """
 
     def __init__(
@@ -100,7 +108,7 @@ class EmulatedCompiler:
     def identity(self) -> str:
         """What decides the library beside the text: the compiler, its options, these files."""
         digest = hashlib.sha256(self._macros.encode())
-        files = [*FOLDER.glob("shim*.h"), *FOLDER.glob("runtime*"), FOLDER / "machine.cuh"]
+        files = [FOLDER / "machine.cuh", *FOLDER.glob("shim*.h"), *FOLDER.glob("runtime/*")]
         for path in sorted(files):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         options = " ".join([*self.command, *self._options, *(CHECKS if self.check else ())])
@@ -131,16 +139,14 @@ class EmulatedCompiler:
         """What the compiler defines: tells its version, and which instructions `native` has."""
         return self._run(["-dM", "-E", "-x", "c++", os.devnull])
 
-    @functools.cached_property
-    def _folder(self) -> tempfile.TemporaryDirectory[str]:
-        return tempfile.TemporaryDirectory(prefix="minirnn-")
-
-    @functools.cached_property
+    @property
     def _runtime(self) -> Path:
-        """The scheduler, compiled once."""
-        path = Path(self._folder.name, "runtime.o")
-        checks = ["-DEMULATION_CHECK"] if self.check else []
-        self._run(["-O2", *checks, "-c", "-o", str(path), str(FOLDER / "runtime.cpp")])
+        """The scheduler, compiled once in a process."""
+        path = _folder() / f"{hashlib.sha256(self.identity.encode()).hexdigest()}.o"
+        if not path.exists():
+            checks = ["-DEMULATION_CHECK"] if self.check else []
+            source = str(FOLDER / "runtime" / "scheduler.cpp")
+            self._run(["-O3", *checks, "-c", "-o", str(path), source])
         return path
 
     def _run(self, arguments: Sequence[str]) -> str:

@@ -96,7 +96,7 @@ class _Watch:
             time.sleep(min(1.0, self.limit / 4))
             with self._lock:
                 if self._began is not None and time.monotonic() - self._began > self.limit:
-                    signal.pthread_kill(self._thread, signal.SIGURG)  # see runtime_faults.h
+                    signal.pthread_kill(self._thread, signal.SIGURG)  # see runtime/faults.h
 
 
 _watch = _Watch()
@@ -118,6 +118,7 @@ class Library:
         self.path = Path(path)
         self._library = ctypes.CDLL(str(self.path.resolve()))
         self._entries: dict[str, list[Parameter]] = {}
+        self.checked = bool(self._library.emulation_checks())  # see runtime/checks.h
         with _watch.one_at_a_time:
             if _pool is None:
                 give = self._library.emulation_pool

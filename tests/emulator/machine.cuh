@@ -66,7 +66,7 @@ __device__ __forceinline__ unsigned short round_float16(float value) {
 
 // --- tensor cores --------------------------------------------------------------------------------
 //
-// The fragments are laid out as in kernels/cuda/machine.cuh; runtime_multiply.h puts them together.
+// The fragments are laid out as in kernels/cuda/machine.cuh; runtime/multiply.h puts them together.
 
 __device__ __forceinline__ void multiply_tf32(float (&c)[4], const unsigned (&a)[4],
                                               const unsigned (&b)[2], int line = __builtin_LINE()) {

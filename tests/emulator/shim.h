@@ -1,5 +1,5 @@
 // What CUDA C++ gives to every kernel, for a C++ compiler: words, built-in types and variables,
-// barriers, shuffles, atomics. The threads behind them are fibers; runtime.cpp schedules them.
+// barriers, shuffles, atomics. The threads behind them are fibers; runtime/scheduler.cpp schedules them.
 //
 // Every kernel text begins with this file, so it includes no header of the system.
 

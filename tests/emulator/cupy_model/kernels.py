@@ -109,9 +109,11 @@ class RawKernel:
         shared_mem = operator.index(shared_mem)
         self._check(grid, block, shared_mem)
         packed = self._pack(args)
-        self._library.launch(
-            self.name, grid, block, packed, shared_mem, cooperative=self.enable_cooperative_groups
-        )
+        options = {"cooperative": self.enable_cooperative_groups}
+        if getattr(self._library, "checked", False):
+            blocks = [one._memory for one in args if isinstance(one, ndarray)]
+            options["regions"] = [(block.ptr, block.size) for block in blocks]
+        self._library.launch(self.name, grid, block, packed, shared_mem, **options)
         for number, one in enumerate(args):
             if isinstance(one, ndarray) and not one._memory.intact():
                 # On a GPU nobody would have told: the bytes belong to another array.

@@ -6,7 +6,7 @@
 
 #pragma once
 
-#include "runtime_words.h"
+#include "words.h"
 
 namespace emulation {
 namespace {

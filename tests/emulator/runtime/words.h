@@ -4,7 +4,7 @@
 
 #include <signal.h>
 
-#include "runtime.h"
+#include "records.h"
 
 namespace emulation {
 namespace {

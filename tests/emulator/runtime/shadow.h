@@ -1,12 +1,5 @@
-// Who touched which bytes last, for libraries that are compiled to be checked; runtime_hooks.h asks.
-//
-// Two accesses to the same bytes, one of them a write, race unless something orders them, whatever
-// the order they happened to come in: __syncthreads within a block, __syncwarp within a warp, and
-// between the blocks of a cooperative launch a release that the other acquired.
-//
-// A release is taken to publish what its block did before its last __syncthreads, an acquire to hold
-// for the thread, and for its warp or block after their next barrier. Atomic operations do not race
-// with anything here. Neighbours are told apart if they are two bytes or more apart.
+// Who touched which bytes last, for libraries that are compiled to be checked; checks.h asks.
+// Neighbours are told apart if they lie in different pairs of bytes.
 
 #pragma once
 

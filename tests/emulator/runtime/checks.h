@@ -1,12 +1,17 @@
 // Checks of memory: races, reads of shared memory that nobody wrote, accesses outside of all arrays.
 //
-// A library is checked if it was compiled with EMULATION_CHECK. The compiler then calls a function of
-// ThreadSanitizer's interface at every access, and one of UndefinedBehaviorSanitizer's where an index,
-// a shift or an alignment is wrong. Those functions are here, and know of blocks and warps.
+// A library is checked if it was compiled with EMULATION_CHECK; else all of this is nothing. The
+// compiler's calls come in through sanitizers.h.
+//
+// Two accesses to the same bytes, one of them a write, race unless something orders them, whatever the
+// order they happened to come in: __syncthreads within a block, __syncwarp within a warp, and between
+// the blocks of a cooperative launch a release that the other acquired. A release is taken to publish
+// what its block did before its last __syncthreads; an acquire holds for its thread, and for its warp
+// or block after their next barrier. Atomic operations race with nothing here.
 
 #pragma once
 
-#include "runtime_words.h"
+#include "words.h"
 
 namespace emulation {
 namespace {
@@ -14,6 +19,7 @@ namespace check {
 
 #ifndef EMULATION_CHECK
 
+constexpr bool ON = false;
 bool prepare() { return true; }
 void end() {}
 void block_starts(Block&) {}
@@ -25,6 +31,7 @@ void acquires(Fiber&, const unsigned*) {}
 
 #else
 
+constexpr bool ON = true;
 Shadow shadow;
 Arena<Cell> shared_cells;
 Arena<uint32_t> clocks;
@@ -253,7 +260,7 @@ struct Where {
     const char* file;
     uint32_t line, column;
 };
-struct Access1 {
+struct Mismatch {
     Where where;
     const void* type;
     uint8_t log_alignment, kind;
@@ -265,16 +272,16 @@ struct Access1 {
     leave_failed();
 }
 
-[[noreturn]] void wrong_address(const Access1* data, uintptr_t p) {
+[[noreturn]] void wrong_address(const Mismatch* data, uintptr_t p) {
     if (!p) undefined(data, "a null pointer is followed");
     say_thread(self());
-    say(" came to line %u: at ", data->where.line);
+    say(" came to line %u: what has to be aligned to %u bytes lies at ", data->where.line,
+        1u << data->log_alignment);
     if (p - reinterpret_cast<uintptr_t>(s.memories) < s.memories_size)
         say("byte %td of shared memory",
             static_cast<ptrdiff_t>(p) - reinterpret_cast<ptrdiff_t>(self().block->shared));
     else
         say_place(p);
-    say(" lies nothing that has to be aligned to %u bytes", 1u << data->log_alignment);
     leave_failed();
 }
 
@@ -283,61 +290,3 @@ struct Access1 {
 }  // namespace check
 }  // namespace
 }  // namespace emulation
-
-#ifdef EMULATION_CHECK
-#define EMULATION_HOOK extern "C" __attribute__((visibility("hidden")))
-#define EMULATION_TOUCH(SIZE)                                                          \
-    EMULATION_HOOK void __tsan_read##SIZE(void* p) {                                   \
-        emulation::check::touch(p, SIZE, false, __builtin_return_address(0));          \
-    }                                                                                  \
-    EMULATION_HOOK void __tsan_write##SIZE(void* p) {                                  \
-        emulation::check::touch(p, SIZE, true, __builtin_return_address(0));           \
-    }                                                                                  \
-    EMULATION_HOOK void __tsan_unaligned_read##SIZE(void* p) {                         \
-        emulation::check::touch(p, SIZE, false, __builtin_return_address(0));          \
-    }                                                                                  \
-    EMULATION_HOOK void __tsan_unaligned_write##SIZE(void* p) {                        \
-        emulation::check::touch(p, SIZE, true, __builtin_return_address(0));           \
-    }                                                                                  \
-    EMULATION_HOOK void __tsan_volatile_read##SIZE(void* p) { __tsan_read##SIZE(p); }  \
-    EMULATION_HOOK void __tsan_volatile_write##SIZE(void* p) { __tsan_write##SIZE(p); }
-EMULATION_TOUCH(1)
-EMULATION_TOUCH(2)
-EMULATION_TOUCH(4)
-EMULATION_TOUCH(8)
-EMULATION_TOUCH(16)
-EMULATION_HOOK void __tsan_read_range(void* p, size_t size) {
-    emulation::check::touch(p, size, false, __builtin_return_address(0));
-}
-EMULATION_HOOK void __tsan_write_range(void* p, size_t size) {
-    emulation::check::touch(p, size, true, __builtin_return_address(0));
-}
-EMULATION_HOOK void* __tsan_memcpy(void* to, const void* from, size_t size) {
-    emulation::check::touch(from, size, false, __builtin_return_address(0));
-    emulation::check::touch(to, size, true, __builtin_return_address(0));
-    return memcpy(to, from, size);
-}
-EMULATION_HOOK void* __tsan_memset(void* to, int value, size_t size) {
-    emulation::check::touch(to, size, true, __builtin_return_address(0));
-    return memset(to, value, size);
-}
-EMULATION_HOOK void __tsan_init() {}
-EMULATION_HOOK void __tsan_func_entry(void*) {}
-EMULATION_HOOK void __tsan_func_exit() {}
-
-EMULATION_HOOK void __ubsan_handle_type_mismatch_v1_abort(void* data, void* p) {
-    emulation::check::wrong_address(static_cast<emulation::check::Access1*>(data),
-                                    reinterpret_cast<uintptr_t>(p));
-}
-#define EMULATION_UNDEFINED(NAME, WORDS) \
-    EMULATION_HOOK void __ubsan_handle_##NAME##_abort(void* data) {   \
-        emulation::check::undefined(data, WORDS);                     \
-    }
-EMULATION_UNDEFINED(out_of_bounds, "an index is outside of its array")
-EMULATION_UNDEFINED(shift_out_of_bounds, "a shift by more than there are bits")
-EMULATION_UNDEFINED(add_overflow, "a sum of signed integers overflows")
-EMULATION_UNDEFINED(sub_overflow, "a difference of signed integers overflows")
-EMULATION_UNDEFINED(mul_overflow, "a product of signed integers overflows")
-EMULATION_UNDEFINED(negate_overflow, "a negated integer overflows")
-EMULATION_UNDEFINED(divrem_overflow, "an integer is divided by zero")
-#endif

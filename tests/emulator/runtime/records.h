@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime_check.h"
-#include "runtime_fibers.h"
-#include "runtime_multiply.h"
+#include "shadow.h"
+#include "fibers.h"
+#include "multiply.h"
 #include "shim_launch.h"
 
 namespace emulation {
@@ -32,7 +32,7 @@ struct Fiber : ThreadView {
     const void* from[2];
     unsigned size;
     int source;
-    uint32_t* acquired;  // see runtime_hooks.h
+    uint32_t* acquired;  // see checks.h
 };
 
 struct Warp {
@@ -53,7 +53,7 @@ struct Block : BlockView {
     bool listed, frozen;
     Fiber** fibers;
     uint32_t phase;            // how often it has met
-    uint32_t *known, *coming;  // see runtime_hooks.h
+    uint32_t *known, *coming;  // see checks.h
     Cell* cells;               // of its shared memory
     Warp warps[WARPS];
 

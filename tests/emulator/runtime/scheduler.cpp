@@ -1,9 +1,10 @@
 // The scheduler: runs the threads of a launch as fibers. A fiber runs until it waits: for its block,
-// its warp, or a value in memory. Then another that is ready is drawn; see runtime_order.h.
+// its warp, or a value in memory. Then another that is ready is drawn; see order.h.
 
-#include "runtime_faults.h"
-#include "runtime_hooks.h"
-#include "runtime_order.h"
+#include "faults.h"
+#include "checks.h"
+#include "order.h"
+#include "sanitizers.h"
 
 namespace emulation {
 
@@ -393,6 +394,7 @@ int launch(const Entry& entry, const Request& request) {
 
 // One process has one pool of stacks, that of the library which it loaded first.
 EMULATION_EXPORT void* emulation_pool() { return emulation::pool; }
+EMULATION_EXPORT int emulation_checks() { return emulation::check::ON; }
 EMULATION_EXPORT void emulation_use_pool(void* pool) {
     emulation::pool = static_cast<emulation::Pool*>(pool);
 }
