@@ -24,6 +24,7 @@ import numpy as np
 
 from minirnn.device import Array, check_beside
 from minirnn.errors import DTypeError, ShapeError, TapeError
+from minirnn.gpu import memory_error
 
 
 class Leaf(Protocol):
@@ -150,7 +151,8 @@ def run_backward(origin: Origin, gradient: Array) -> None:
     fails no leaf has half of a sum.
 
     Raises: TapeError if any part of the tape was used before; ShapeError, DTypeError or DeviceError
-    if an operation returns a gradient that does not fit its input.
+    if an operation returns a gradient that does not fit its input; DeviceError for too little
+    memory on the GPU.
     """
     node, index, _, _ = origin
     order = _claim(node)
@@ -159,8 +161,11 @@ def run_backward(origin: Origin, gradient: Array) -> None:
     sums: dict[Leaf, Array] = {}
     # As IEEE 754 has it: overflow gives inf, inf - inf NaN, and both travel on in silence.
     with np.errstate(all="ignore"):
-        for node in order:
-            _propagate(node, sums)
+        try:
+            for node in order:
+                _propagate(node, sums)
+        except MemoryError as error:
+            raise memory_error(error) from None
     add_to_leaves(sums)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from minirnn.device import beside, check_device, to_array, to_device
 from minirnn.errors import ArgumentError, DeviceError, DTypeError, MinirnnError, ShapeError
+from minirnn.gpu import memory_error
 from minirnn.kernels.contract import Array
 from minirnn.tensor import Tensor
 
@@ -60,8 +61,14 @@ class Module:
         self._children.pop(name, None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run `forward`."""
-        return self.forward(*args, **kwargs)
+        """Run `forward`.
+
+        Raises: what `forward` raises, and DeviceError for too little memory on the GPU.
+        """
+        try:
+            return self.forward(*args, **kwargs)
+        except MemoryError as error:
+            raise memory_error(error) from None
 
     def named_modules(self) -> list[tuple[str, Module]]:
         """This module (named "") and every module below it, each once, parents before children."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from minirnn.device import array_namespace, beside, check_beside
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.gpu import memory_error
 from minirnn.kernels.contract import Array
 from minirnn.tensor import Tensor
 
@@ -35,10 +36,13 @@ class Optimizer(ABC):
         for name, check in self.settings.items():
             setattr(self, name, check(name, settings[name]))
         self._steps = [0] * len(self.parameters)
-        self._buffers = [
-            tuple(array_namespace(p.data).zeros_like(p.data) for _ in self.buffers)
-            for p in self.parameters
-        ]
+        try:
+            self._buffers = [
+                tuple(array_namespace(p.data).zeros_like(p.data) for _ in self.buffers)
+                for p in self.parameters
+            ]
+        except MemoryError as error:
+            raise memory_error(error) from None
         self._spare: dict[Any, Array] = {}
 
     @property
@@ -65,8 +69,9 @@ class Optimizer(ABC):
                     if kept and type(kept[0]) is not kind:  # the parameter was moved
                         kept = tuple([beside(array, parameter.data) for array in kept])
                         self._buffers[index] = kept
-                    self._steps[index] += 1
-                    self._update(parameter, parameter.grad, self._steps[index], *kept)
+                    count = self._steps[index] + 1
+                    self._update(parameter, parameter.grad, count, *kept)
+                    self._steps[index] = count
 
     def zero_grad(self) -> None:
         """Forget the parameters' gradients."""
@@ -86,7 +91,10 @@ class Optimizer(ABC):
         key = (which, like.dtype, type(like))
         spare = self._spare.get(key)
         if spare is None or spare.size < like.size:
-            spare = array_namespace(like).empty(like.size, like.dtype)
+            try:
+                spare = array_namespace(like).empty(like.size, like.dtype)
+            except MemoryError as error:
+                raise memory_error(error) from None
             self._spare[key] = spare
         return spare[: like.size].reshape(like.shape)
 

@@ -38,6 +38,19 @@ def test_names_that_need_no_kernel_load_nothing_heavy() -> None:
     assert heavy.split() == []
 
 
+def test_training_on_the_cpu_never_imports_the_gpus_library() -> None:
+    code = """
+import numpy as np, minirnn as mr
+model = mr.SequenceModel("gru", input_size=1, hidden_size=2, output_size=1, dropout=0.0, rng=0)
+x = np.ones((4, 3, 1), np.float32)
+mr.fit(model, (x, x[:, -1]), loss="mse", optimizer=mr.optim.Adam(model.parameters()), epochs=1,
+       progress=False)
+mr.generate(model, x[0], 2)
+print(mr.get_matmul_precision(), *(m for m in sys.modules if m.partition(".")[0] == "cupy"))
+"""
+    assert python(code).split() == ["float32"]
+
+
 def test_import_takes_an_eighth_of_the_time_of_torch() -> None:
     pytest.importorskip("torch")
     times = [(seconds_to_import("minirnn"), seconds_to_import("torch")) for _ in range(5)]
