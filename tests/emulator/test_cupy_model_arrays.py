@@ -173,6 +173,8 @@ def test_what_a_kernel_does_alone_moves_nothing(compute):
         (lambda a: a[[0, 2]], ["to device"]),
         (lambda a: a[np.array([0, 2])], ["to device"]),
         (lambda a: cupy.take(a, np.array([0])), ["to device"]),
+        (lambda a: a.__setitem__(a > 0, 2.0), ["to host"]),
+        (lambda a: a.__setitem__(a > 0, np.ones(3)), ["to device", "to host"]),
     ],
 )
 def test_hidden_waits_and_sent_indices_are_logged(wait, moved):

@@ -114,7 +114,8 @@ def put(a, key, value) -> None:
         return
     else:
         cells = np.asarray(value, dtype=a.dtype)
-        transfers.record(transfers.TO_DEVICE, cells.shape, cells.nbytes, "assigned values")
+        if cells.ndim:  # a number is written by a kernel, which has it as its argument
+            transfers.record(transfers.TO_DEVICE, cells.shape, cells.nbytes, "assigned values")
     with np.errstate(all="ignore"):
         if not advanced:
             a._cells[index] = cells
