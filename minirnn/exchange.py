@@ -17,6 +17,7 @@ from minirnn.gpu import gpu_library, memory_error
 
 # DLDeviceType of dlpack.h: what the processor reads, and what CuPy takes.
 _CPU, _CUDA, _CUDA_HOST, _CUDA_MANAGED = 1, 2, 3, 13
+_SHAREABLE = "one whose memory can be shared"
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _DTYPES = frozenset(("float32", "float64", "bool", *_INTEGERS))
 
@@ -40,7 +41,10 @@ def share(value: Any, argument: str) -> Any:
     if dtype and dtype.isidentifier() and dtype not in _DTYPES:
         wanted = "float32 or float64 (or integers, without gradient)"
         raise DTypeError(argument, f"{name} of {dtype}", wanted)
-    where = int(value.__dlpack_device__()[0]) if dlpack else _CUDA
+    try:
+        where = int(value.__dlpack_device__()[0]) if dlpack else _CUDA
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:  # PyTorch's "meta" tensors
+        raise ArgumentError(argument, f"{name} ({error})", _SHAREABLE) from error
     if where not in (_CPU, _CUDA, _CUDA_HOST, _CUDA_MANAGED):
         wanted = "an array on the CPU or on an NVIDIA GPU"
         raise DeviceError(argument, f"{name} on another device (DLPack's {where})", wanted)
@@ -55,8 +59,7 @@ def share(value: Any, argument: str) -> Any:
     except MemoryError as error:
         raise memory_error(error) from None
     except (BufferError, RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-        raise ArgumentError(argument, f"{name} ({error})", "one whose memory can be shared") \
-            from error  # fmt: skip
+        raise ArgumentError(argument, f"{name} ({error})", _SHAREABLE) from error
 
 
 def _has_cuda_interface(value: Any) -> bool:

@@ -52,10 +52,11 @@ class Tensor(Operators):
 
     `data` is float32 or float64; or integer or boolean, which can take no gradient. An array is
     held as it is, not copied: NumPy's, CuPy's, and the memory of another library's (PyTorch, JAX,
-    whatever offers DLPack or `__cuda_array_interface__`), on the CPU or the GPU. Python floats and
-    lists of them become float32, and numbers inside lists that are NumPy's keep their dtype. `grad`
-    is None or an array like `data`; backward adds to it, and setting it to None clears it. Write to
-    `data` in place only (`t.data[...] = ...`), and not between a forward and its backward.
+    whatever offers DLPack or `__cuda_array_interface__`), on the CPU or the GPU. (JAX's arrays are
+    constants: copy one that is to be trained.) Python floats and lists of them become float32, and
+    numbers inside lists that are NumPy's keep their dtype. `grad` is None or an array like `data`;
+    backward adds to it, and setting it to None clears it. Write to `data` in place only
+    (`t.data[...] = ...`), and not between a forward and its backward.
 
     Other libraries take a tensor's memory, without a copy, by `from_dlpack(tensor)`, or on the GPU
     by `__cuda_array_interface__`; both refuse (TapeError) one that requires a gradient, unless

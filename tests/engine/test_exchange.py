@@ -32,6 +32,8 @@ class ByDLPack:
         return self._array.__dlpack__(stream=stream, **options)
 
     def __dlpack_device__(self):
+        if isinstance(self._where, Exception):
+            raise self._where
         return self._where or self._array.__dlpack_device__()
 
 
@@ -122,6 +124,9 @@ class TestRefused:
     def test_a_device_that_is_neither_cpu_nor_nvidias(self):
         with pytest.raises(DeviceError, match="DLPack's 12"):
             Tensor(ByDLPack(np.ones(2), where=TPU))
+        unknown = ValueError("Unknown device type meta for Dlpack")
+        with pytest.raises(ArgumentError, match="meta"):
+            Tensor(ByDLPack(np.ones(2), where=unknown))
 
     def test_what_its_library_will_not_share(self):
         error = BufferError("a sparse tensor has no memory of its own")
