@@ -15,10 +15,13 @@ TEST_READY := $(VENV)/ready-test
 TORCH_READY := $(VENV)/ready-torch
 DOCS_READY := $(VENV)/ready-docs
 BENCH_READY := $(VENV)/ready-bench
+GPU_READY := $(VENV)/ready-gpu
+# What the GPU's driver can run, as nvidia-smi tells it: 12 or 13.
+CUDA = $(or $(shell nvidia-smi 2> /dev/null | sed -n 's/.*CUDA Version: *\([0-9]*\).*/\1/p'),13)
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test oracle lint format package cuda-report warmup bench docs clean
+.PHONY: help demo test oracle lint format package cuda-report gpu-check warmup bench docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -46,6 +49,10 @@ package: $(TEST_READY)  ## build and install from every kind of tree, and run th
 
 cuda-report: $(TEST_READY)  ## compile the CUDA kernels for every kind of GPU; registers and spills
 	$(BIN)/python tools/cuda_report.py $(REPORT_ARGS)
+
+# On a machine without the network: make gpu-check OFFLINE=1 PYTHON=python3, whose packages are used.
+gpu-check: $(if $(OFFLINE),,$(GPU_READY))  ## with an NVIDIA GPU: check the CUDA kernels, and time them
+	$(if $(OFFLINE),$(PYTHON),$(BIN)/python) tools/gpu_check.py $(GPU_CHECK_ARGS)
 
 warmup: $(DEMO_READY)  ## compile the kernels now, so that the first run does not wait
 	$(BIN)/minirnn warmup
@@ -95,4 +102,11 @@ $(TORCH_READY): $(TEST_READY)
 
 $(BENCH_READY): $(TORCH_READY)
 	@$(BIN)/python -m pip install --quiet $(EDITABLE) '.[report,test,bench,docs]'
+	@touch $@
+
+# Not the extra `test`, whose CuPy is for CUDA 13.
+$(GPU_READY): pyproject.toml | $(BIN)/activate
+	@$(BIN)/python -m pip uninstall --quiet --yes $(if $(filter 12,$(CUDA)),cupy-cuda13x,cupy-cuda12x)
+	@$(BIN)/python -m pip install --quiet $(EDITABLE) '.[report,cuda$(CUDA)]' \
+	    'pytest>=8' 'hypothesis>=6.100' pytest-xdist '$(TORCH)'
 	@touch $@

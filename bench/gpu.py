@@ -16,13 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import minirnn as mr
 from bench import gpu_machine, machine
-from bench.gpu_shapes import EMULATED, GpuCase, gpu_cases
+from bench.gpu_shapes import EMULATED, PRECISIONS, GpuCase, gpu_cases
 from bench.gpu_sides import Cudnn, OnCpu, Ours, StepByStep, has_torch
 from bench.gpu_timing import OnGpu, sets_to_rotate
 from bench.gpu_work import GpuWork, work_of
@@ -31,6 +31,7 @@ from bench.problem import WrongResultError
 from bench.results import FOLDER, Record, Results
 from bench.summary import median
 from minirnn.errors import MinirnnError
+from minirnn.profiling import gpu_peak
 from minirnn.profiling.calls import noted
 from minirnn.profiling.operations import added, backward_work, forward_work
 
@@ -43,13 +44,15 @@ Say = Callable[[str], None]
 
 
 def run(
-    results: Results, cases: Iterable[GpuCase], seconds: float, say: Say, seed: int
-) -> list[str]:
+    results: Results, cases: Iterable[GpuCase], seconds: float, say: Say, seed: int,
+    measure: Ceilings | None = None,
+) -> list[str]:  # fmt: skip
     """Time as many cases as there is time for; returns what was wrong with our own results."""
+    measure = measure or Ceilings()
     until = time.monotonic() + seconds
     wrong: list[str] = []
     with_torch = has_torch()
-    keep(results, "gpu-ceilings/before", ceilings(with_torch))
+    keep(results, "gpu-ceilings/before", measure.record(with_torch))
     say("ceilings measured")
     longest = 0.0
     for case in cases:
@@ -62,7 +65,7 @@ def run(
         # Cases grow and shrink: a new one may take as long as any of them, but not much longer.
         longest = max(longest, time.monotonic() - began)
         say(line(case, record))
-    keep(results, "gpu-ceilings/after", ceilings(with_torch, library=False))
+    keep(results, "gpu-ceilings/after", measure.record(with_torch=False))
     return wrong
 
 
@@ -130,17 +133,21 @@ def on_cpu(work: GpuWork, mode: str) -> list[float]:
     return times
 
 
-def ceilings(with_torch: bool, library: bool = True) -> Record:
-    """What the GPU can do: GFLOP/s of multiply-adds by format, GB/s copied, cuBLAS's product."""
-    from minirnn.profiling import gpu_peak
+class Ceilings(NamedTuple):
+    """How to find out what the GPU can do."""
 
-    names = ("float32", "tf32", "bfloat16", "float16", "float64")
-    readings = {name: [gpu_peak.multiply_add_peak(name)] for name in names}
-    readings["copy"] = [gpu_peak.copy_bandwidth()]
-    if with_torch and library:
-        for name in names[:4]:
-            readings[f"library product, {name}"] = [library_product(name)]
-    return Record("gpu-ceilings", {}, readings)
+    seconds: float = gpu_peak.BURST_SECONDS  # of a burst of multiply-adds
+    nbytes: int | None = None  # that are copied; None: far more than the cache holds
+
+    def record(self, with_torch: bool) -> Record:
+        """GFLOP/s of multiply-adds by format, GB/s copied, and with PyTorch cuBLAS's product."""
+        names = (*PRECISIONS, "float64")
+        readings = {name: [gpu_peak.multiply_add_peak(name, self.seconds)] for name in names}
+        readings["copy"] = [gpu_peak.copy_bandwidth(self.nbytes)]
+        if with_torch:
+            for name in PRECISIONS:
+                readings[f"library product, {name}"] = [library_product(name)]
+        return Record("gpu-ceilings", {}, readings)
 
 
 def library_product(precision: str, runs: int = 5) -> float:
@@ -214,7 +221,8 @@ def main(argv: list[str] | None = None) -> int:
     results = Results(path, described, mr.get_num_threads())
     print(f"seed {seed}", flush=True)
     cases = EMULATED if asked.emulated else gpu_cases()
-    wrong = run(results, cases, asked.seconds, lambda text: print(text, flush=True), seed)
+    measure = Ceilings(1e-4, 1 << 20) if asked.emulated else Ceilings()
+    wrong = run(results, cases, asked.seconds, lambda text: print(text, flush=True), seed, measure)
     for each in wrong:
         print(f"wrong: {each}", file=sys.stderr)
     print(f"{len(results.cases)} records in {path}")

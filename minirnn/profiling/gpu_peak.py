@@ -114,7 +114,7 @@ def measure_peak(dtype: str) -> GpuPeak:
     name = format_of(dtype)
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
     return GpuPeak(
-        gflops=multiply_add_peak(name),
+        gflops=multiply_add_peak(name, BURST_SECONDS),
         bandwidth=copy_bandwidth(),
         dtype=dtype,
         gpu=properties["name"].decode(),
@@ -123,10 +123,11 @@ def measure_peak(dtype: str) -> GpuPeak:
     )
 
 
-def multiply_add_peak(format: str = "float32") -> float:
+def multiply_add_peak(format: str = "float32", seconds: float = BURST_SECONDS) -> float:
     """GFLOP/s of multiply-adds that nothing holds up, on the current GPU.
 
     format   "float32", "float64", "tf32", "bfloat16" or "float16"
+    seconds  that a burst takes, of which the best of 5 counts
 
     Raises: DTypeError for another format.
     """
@@ -147,9 +148,9 @@ def multiply_add_peak(format: str = "float32") -> float:
 
     burst(1)  # loads it
     turns = 4
-    while (took := burst(turns)) < BURST_SECONDS / 4:
+    while (took := burst(turns)) < seconds / 4:
         turns *= 2
-    turns = max(1, int(turns * BURST_SECONDS / took))
+    turns = max(1, int(turns * seconds / took))
     best = min(burst(turns) for _ in range(BURSTS))
     return blocks * THREADS * CHAINS * LINKS * turns * how.flop / best / 1e9
 
