@@ -112,6 +112,7 @@ class RawKernel:
         options = {"cooperative": self.enable_cooperative_groups}
         if getattr(self._library, "checked", False):
             blocks = [one._memory for one in args if isinstance(one, ndarray)]
+            blocks += [one.mem for one in args if isinstance(one, memory.MemoryPointer)]
             options["regions"] = [(block.ptr, block.size) for block in blocks]
         self._library.launch(self.name, grid, block, packed, shared_mem, **options)
         for number, one in enumerate(args):
