@@ -173,12 +173,15 @@ def add_to_leaves(sums: dict[Leaf, Array]) -> None:
     """Add to each leaf's `grad` the array given for it, which becomes the leaf's own.
 
     The old array is left as it was: a caller may have put it there, or may still look at it.
+
+    Raises: DeviceError if an old one is not on its leaf's device; then no leaf was changed.
     """
     with _lock:
         for leaf, total in sums.items():
+            if leaf.grad is not None and type(leaf.grad) is not type(total):
+                check_beside(leaf.grad, total, "grad")
+        for leaf, total in sums.items():
             if leaf.grad is not None:
-                if type(leaf.grad) is not type(total):
-                    check_beside(leaf.grad, total, "grad")
                 total += leaf.grad
             leaf.grad = total
 
