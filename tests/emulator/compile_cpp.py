@@ -125,10 +125,14 @@ class EmulatedCompiler:
             if self.check:  # in two steps, for the sanitizer's own runtime must not be linked
                 self._run([*CHECKS, "-c", "-o", str(unit), str(text)])
             # Nothing of the C++ library is used, and one compiler would first have to make it.
-            no_library = ["-nostdlib++"] if "__clang__" in self._macros else []
+            no_library = ["-nostdlib++"] if self.is_clang else []
             made_of = [str(unit if self.check else text), str(self._runtime)]
             self._run(["-shared", "-o", str(library), *no_library, *made_of])
             return library.read_bytes()
+
+    @property
+    def is_clang(self) -> bool:
+        return "__clang__" in self._macros
 
     @property
     def _options(self) -> tuple[str, ...]:

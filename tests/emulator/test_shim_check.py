@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from launch import EmulationError
 from shim_kernels import BLOCKS, KERNELS, RIGHT, THREADS, WRONG
-from shim_library import library, needs_compiler
+from shim_library import compiler, library, needs_compiler
 
 pytestmark = needs_compiler
 
@@ -102,6 +102,9 @@ extern "C" __global__ void read_global(float* to, const float* from, long long a
 extern "C" __global__ void write_global(float* to, long long at) { to[at] = 1; }
 extern "C" __global__ void read_vector(float4* to, const float* from, long long at) {
     to[0] = *reinterpret_cast<const float4*>(from + at);
+}
+extern "C" __global__ void read_of_vector(float* to, const float* from, long long at) {
+    to[0] = reinterpret_cast<const float4*>(from + at)->y;
 }
 extern "C" __global__ void index(int* to, int i) {
     int numbers[4] = {1, 2, 3, 4};
@@ -243,14 +246,14 @@ def test_memory_that_is_named_is_what_an_address_may_reach():
     run("write_global", address, np.int64(6), threads=1)  # nothing is known of its memory
 
 
-def test_what_is_misaligned_for_a_gpu_is_an_error():
-    to, from_ = np.zeros(4, np.float32), np.zeros(16, np.float32)
-    start = -(from_.ctypes.data // 4) % 4
-    aligned = from_[start : start + 8]
-    whole = np.zeros(8, np.float32)
-    to = whole[-(whole.ctypes.data // 4) % 4 :][:4]
-    run("read_vector", to, aligned, np.int64(4), threads=1)
-    words = says("read_vector", to, aligned, np.int64(1), threads=1)
+@pytest.mark.parametrize("name", ["read_vector", "read_of_vector"])
+def test_what_is_misaligned_for_a_gpu_is_an_error(name):
+    if name == "read_vector" and compiler(check=True).is_clang:
+        pytest.skip("clang does not check the alignment of a structure that is copied whole")
+    to, from_ = (np.zeros(16, np.float32) for _ in range(2))
+    to, from_ = (one[-(one.ctypes.data // 4) % 4 :][:8] for one in (to, from_))
+    run(name, to, from_, np.int64(4), threads=1)
+    words = says(name, to, from_, np.int64(1), threads=1)
     assert "what has to be aligned to 16 bytes lies at from + 4 bytes" in words
 
 
