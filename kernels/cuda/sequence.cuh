@@ -118,11 +118,11 @@ template <typename Format, int ROWS, int COLUMNS, int DEPTH, bool RESIDENT> stru
     template <typename Row> __device__ __forceinline__ void settle(Row row) {
         if (!RESIDENT) return;
         const int depth = resident_stride - Format::PAD;
-        for (int i = threadIdx.x; i < COLUMNS * depth; i += THREADS) {
-            const int column = i / depth, k = i % depth;
-            const typename Format::Stored* from = row(column);
-            resident[column * resident_stride + k] =
-                operand<Format>(from && k < K ? from[k] : typename Format::Stored(0));
+        for (int c = warp; c < COLUMNS; c += WARPS) {
+            const typename Format::Stored* from = row(c);
+            for (int k = lane; k < depth; k += WARP)
+                resident[c * resident_stride + k] =
+                    operand<Format>(from && k < K ? from[k] : typename Format::Stored(0));
         }
         __syncthreads();
     }

@@ -12,7 +12,7 @@ import numpy as np
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cuda import build, source
 from minirnn.kernels.cuda.device import Gpu
-from minirnn.kernels.cuda.launch import blocks, launch
+from minirnn.kernels.cuda.launch import blocks, check_all_at_work, launch
 from minirnn.kernels.cuda.schedule import Schedule, schedule_of
 from minirnn.kernels.slots import slot_order
 
@@ -128,7 +128,10 @@ class Steps:
             name, text, self.gpu.target, f"{self.cell.name} {name} ({self.precision})",
             cooperative=meets,
         )  # fmt: skip
-        arrived = cupy.zeros(1, np.uint32) if meets else None
+        arrived = None
+        if meets:
+            check_all_at_work(kernel, plan.grid, plan.shared_bytes, self.gpu.multiprocessors)
+            arrived = cupy.zeros(1, np.uint32)
         launch(kernel, plan.grid, [*arguments, arrived], plan.shared_bytes)
 
 
