@@ -93,6 +93,7 @@ class Cudnn:
     """The PyTorch layer of the same weights, on CuPy's stream; 16-bit arrays in 16-bit formats."""
 
     name = "cudnn"
+    place = "cuda"  # as PyTorch calls it
 
     def __init__(self, work: GpuWork, precision: str) -> None:
         import torch
@@ -103,7 +104,7 @@ class Cudnn:
         kinds = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
         layer = kinds[work.cell](*work.shape[2:])
         layer.load_state_dict({k: torch.from_numpy(v) for k, v in work.state_dict.items()})
-        self.layer: Any = layer.to("cuda", dtype)
+        self.layer: Any = layer.to(self.place, dtype)
         self.inputs = [tuple(self._taken(a, dtype) for a in pair) for pair in work.inputs]
         self.masked = self._taken(work.masked, dtype)
         for x, _ in self.inputs:
@@ -138,7 +139,7 @@ class Cudnn:
     def result(self, mode: str) -> dict[str, Array]:
         """As ours; the memory that PyTorch's allocator has at hand is poisoned."""
         with self.around():
-            poison = self.torch.full((64 << 20,), float("nan"), device="cuda")
+            poison = self.torch.full((64 << 20,), float("nan"), device=self.place)
             del poison
             if mode == "inference":
                 return {"output": self._host(self.inference(0)[0])}

@@ -24,14 +24,14 @@ CHECKED_OPERATIONS = 1e11  # about a second of the CPU's
 CHECKED_SEQUENCES = 32
 
 # How far the norm of an array's error may be from nothing, as a share of the array's own. For
-# narrow operands 8 times the format's epsilon, which is what their roundings come to with room for
+# narrow operands 4 times the format's epsilon, which is what their roundings come to with room for
 # the steps, and far below a wrong gate. What claims to be exact float32 must be ten times better
 # than tf32's epsilon: then it is not tf32 under another name.
 ALLOWED = {
     "float32": 2.0**-10 / 10,
-    "tf32": 8 * 2.0**-10,
-    "bfloat16": 8 * 2.0**-7,
-    "float16": 8 * 2.0**-10,
+    "tf32": 4 * 2.0**-10,
+    "bfloat16": 4 * 2.0**-7,
+    "float16": 4 * 2.0**-10,
 }
 
 

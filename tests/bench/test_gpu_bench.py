@@ -22,7 +22,7 @@ from bench.gpu_shapes import (
     GpuCase,
     gpu_cases,
 )
-from bench.gpu_sides import Ours, StepByStep
+from bench.gpu_sides import Cudnn, Ours, StepByStep
 from bench.gpu_timing import MOST_SETS, OnGpu, poisoned, sets_to_rotate
 from bench.gpu_work import ALLOWED, GpuWork
 from bench.problem import WrongResultError
@@ -70,6 +70,31 @@ def test_what_is_right_passes_in_every_precision(
         errors = work.errors("minirnn", precision, kind(work, precision).result(mode))
         assert len(errors) == (1 if mode == "inference" else 6)
         assert max(errors.values()) < ALLOWED[precision]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_pytorch_s_side_is_held_to_the_same(cuda: str, cell: str, precision: str) -> None:
+    """On the CPU, where it shows too that it has our weights and gives what is compared."""
+    torch = pytest.importorskip("torch")
+
+    class OnCpu(Cudnn):
+        place = "cpu"
+        around = staticmethod(nullcontext)
+
+        def _taken(self, array: Any, dtype: Any) -> Any:
+            return torch.from_numpy(array.get()).to(dtype)
+
+    work = GpuWork(cell, SHAPE, sets=2, seed=3)
+    side = OnCpu(work, precision)
+    for mode in ("inference", "training"):
+        errors = work.errors("cudnn", precision, side.result(mode))
+        assert len(errors) == (1 if mode == "inference" else 6)
+    side.training(1)
+    with torch.no_grad():
+        side.layer.weight_hh_l0[:9] *= -1
+    with pytest.raises(WrongResultError, match="cudnn"):
+        work.errors("cudnn", precision, side.result("training"))
 
 
 def _gates_swapped(found: dict[str, Any]) -> None:
