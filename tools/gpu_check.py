@@ -228,7 +228,7 @@ def run_stages(runner: Runner) -> None:
     if not asked.only and runner.outcomes[-1].outcome != PASSED:
         return
     runner.stage("compile", 100, lambda: runner.part("gpu_check_compile.py"))
-    runner.stage("fresh inputs", 110, lambda: runner.part("gpu_check_sweep.py", "--seed", seed))
+    runner.stage("fresh inputs", 130, lambda: runner.part("gpu_check_sweep.py", "--seed", seed))
     runner.stage("tests on cuda", 110, lambda: tests_command(runner))
     sanitizer = shutil.which("compute-sanitizer")
     if asked.emulated:

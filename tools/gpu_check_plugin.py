@@ -27,9 +27,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def uses_the_gpu(item: pytest.Item) -> bool:
     """Whether the device "cuda" is among what the test is run with."""
     called_with = getattr(item, "callspec", None)
-    if called_with is not None and "cuda" in called_with.params.values():
-        return True
-    return "cuda" in getattr(item, "fixturenames", ())
+    values = [] if called_with is None else called_with.params.values()
+    named = any(isinstance(value, str) and value == "cuda" for value in values)
+    return named or "cuda" in getattr(item, "fixturenames", ())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

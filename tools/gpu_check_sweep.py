@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from itertools import product
 from typing import NamedTuple
 
 import gpu_check_common as common
@@ -77,10 +78,11 @@ def checks(rng: np.random.Generator, quick: bool) -> Iterator[Check]:
         for name in TANH[: 1 if quick else None]:
             for precision in ("float32", *NARROW):
                 yield same_bits(rng, name, precision, sizes)
-    for sizes in () if quick else LARGE:
-        for name in TANH:
-            for precision in ("float32", *NARROW):
-                yield large(rng, name, precision, sizes)
+    # Each size once, each time with another cell and precision, and so on until all have met.
+    kinds = list(product(TANH, ("float32", *NARROW)))
+    for turn in range(0 if quick else len(kinds)):
+        for n, sizes in enumerate(LARGE):
+            yield large(rng, *kinds[(turn + 5 * n) % len(kinds)], sizes)
 
 
 def drawn(

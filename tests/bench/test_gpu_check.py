@@ -81,6 +81,24 @@ def test_what_is_missing_is_named_before_anything_runs(
     assert "lacks no_such_package, nor_this" in capsys.readouterr().err
 
 
+def test_the_tests_that_use_the_gpu_are_found_and_no_others(cuda: str) -> None:
+    where = [f"tests/{name}" for name in gpu_check.TESTS]
+    options = ["--collect-only", "-q", "-p", "gpu_check_plugin", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *where],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT / "tools")}, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    found = [line for line in done.stdout.splitlines() if "::" in line]
+    folders = {line.split("/")[1] for line in found}
+    assert folders >= {"kernels", "engine", "nn", "optim", "training", "profiling"}, done.stdout
+    assert len(found) > 500
+    against = [line for line in found if "test_every_array_matches_the_reference" in line]
+    assert against
+    assert all("-cuda]" in line for line in against)
+    assert not [line for line in found if "test_layout" in line], "it has nothing to do with a GPU"
+
+
 @pytest.fixture
 def runner(tmp_path: Path) -> Runner:
     asked = argparse.Namespace(budget=60.0, only=None, verbose=False, emulated=False, quick=True)
