@@ -36,7 +36,7 @@ from minirnn.profiling.calls import noted
 from minirnn.profiling.operations import added, backward_work, forward_work
 
 ROUNDS = 7
-CPU_OPERATIONS = 2e11  # beyond which the CPU is not timed
+CPU_OPERATIONS = 5e10  # beyond which the CPU is not timed
 CPU_RUNS = 3
 SQUARE = 8192  # of the library's matrix product
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import gpu_check
+import gpu_check_sweep
+import numpy as np
 import pytest
 from gpu_check import CUT, FAILED, PASSED, SKIPPED, Runner, found_by_sanitizer, judge_sanitizer
 
@@ -218,3 +222,60 @@ def test_offline_nothing_is_installed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "asked: tools/gpu_check.py --budget 9" in done.stdout
     assert not (tmp_path / "venv").exists()
+
+
+def swapped(find: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find.write_text(FAULT)
+    from minirnn.kernels.cuda import source
+
+    monkeypatch.setattr(source, "cell_text", source.cell_text)  # to be put back
+    for make in (source.forward_source, source.backward_source):
+        make.cache_clear()
+    runpy.run_path(str(find))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["large", "same_bits"])
+def test_what_the_large_sizes_are_held_to_holds_and_catches_a_fault(
+    cuda: str, kind: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At small sizes here: the emulated GPU could not run the others."""
+    make = getattr(gpu_check_sweep, kind)
+    check = make(np.random.default_rng(0), "lstm-tanh", precision, (6, 5, 7, 9))
+    check.work()
+    if kind == "large":
+        swapped(tmp_path / "fault.py", monkeypatch)
+        try:
+            with pytest.raises(AssertionError, match="differs from the reference"):
+                check.work()
+        finally:
+            from minirnn.kernels.cuda import source
+
+            for text in (source.forward_source, source.backward_source):
+                text.cache_clear()
+
+
+def test_every_large_size_is_met_once_before_any_is_met_again() -> None:
+    names = [check.name for check in gpu_check_sweep.checks(np.random.default_rng(0), False)]
+    sizes = [",".join(map(str, each)) for each in gpu_check_sweep.LARGE]
+    of_large = [n for n in names if any(f" {size} " in n for size in sizes)]
+    first = of_large[: len(sizes)]
+    assert [next(s for s in sizes if f" {s} " in n) for n in first] == sizes
+    assert len(of_large) == 12 * len(sizes)
+    kinds = {(n.split()[0], n.rsplit(", ", 1)[1]) for n in first}
+    assert len(kinds) == len(sizes), "each with another cell and precision"
+
+
+def test_another_bit_in_one_run_is_found(cuda: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = gpu_check_sweep.same_bits(np.random.default_rng(0), "gru-tanh", "float32", (3, 2, 4, 5))
+    right, turns = gpu_check_sweep.run, iter(range(100))
+
+    def sometimes_wrong(*arguments: Any, **options: Any) -> Any:
+        found = right(*arguments, **options)
+        if next(turns) == 7:
+            found.output[0, 0, 0] = np.nextafter(found.output[0, 0, 0], np.float32(2))
+        return found
+
+    monkeypatch.setattr(gpu_check_sweep, "run", sometimes_wrong)
+    with pytest.raises(AssertionError, match="output: other bits in run 3, a launch a step"):
+        check.work()
