@@ -40,6 +40,7 @@ OPTIONAL = {
     "torch": "without it there is no cuDNN to compare with",
     "xdist": "without pytest-xdist the tests run one after the other",
 }
+LINK = ROOT / "minirnn" / "kernels"
 BUDGET = 540.0  # seconds for all of it: a minute less than is promised
 GRACE = 8.0  # seconds that a stage gets to end by itself, once its time is up
 LEAST = 5.0  # seconds, below which a stage is not begun
@@ -323,6 +324,10 @@ def main(arguments: list[str] | None = None) -> int:
     lacking = [name for name in missing() if not (name == "cupy" and asked.emulated)]
     if lacking:
         print(f"gpu-check: {sys.executable} lacks {', '.join(lacking)}", file=sys.stderr)
+        return 2
+    if not LINK.is_dir():
+        told = "minirnn/kernels, a link to kernels/, was lost: ln -sfn ../kernels minirnn/kernels"
+        print(f"gpu-check: {told}", file=sys.stderr)
         return 2
     for name, why in OPTIONAL.items():
         if importlib.util.find_spec(name) is None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 
 import gpu_check_common as common
 
-from bench import gpu_machine
-from minirnn.errors import MinirnnError
+NEEDED = ("numpy", "numba", "cupy", "hypothesis", "pytest", "rich", "safetensors")
+
+
+def broken() -> list[str]:
+    """Of the packages that are needed, those that are installed and cannot be imported."""
+    found = []
+    for name in NEEDED:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is told)
+            found.append(f"{name} cannot be imported: {' '.join(str(error).split())[:300]}")
+    return found
 
 
 def main() -> int:
@@ -17,6 +28,11 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="the same")
     parser.parse_args()
     common.plant()
+    if why := broken():
+        return common.report("not all that is needed works", why)
+    from bench import gpu_machine
+    from minirnn.errors import MinirnnError
+
     try:
         described = gpu_machine.describe()
     except MinirnnError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gpu_check
+import gpu_check_machine
 import gpu_check_sweep
 import numpy as np
 import pytest
@@ -107,6 +108,23 @@ def test_the_tests_that_use_the_gpu_are_found_and_no_others(cuda: str) -> None:
 def runner(tmp_path: Path) -> Runner:
     asked = argparse.Namespace(budget=60.0, only=None, verbose=False, emulated=False, quick=True)
     return Runner(asked, tmp_path)
+
+
+def test_a_link_that_a_copy_has_lost_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(gpu_check, "LINK", tmp_path / "kernels")
+    assert gpu_check.main([]) == 2
+    assert "ln -sfn ../kernels minirnn/kernels" in capsys.readouterr().err
+
+
+def test_a_package_that_does_not_work_is_named_with_its_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_one.py").write_text("raise ImportError('needs NumPy 2.4 or less')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(gpu_check_machine, "NEEDED", ("json", "broken_one"))
+    assert gpu_check_machine.broken() == ["broken_one cannot be imported: needs NumPy 2.4 or less"]
 
 
 def alive(stat: Path) -> bool:
