@@ -45,3 +45,8 @@ with mr.record() as recording:
     output, _ = layer(np.ones((7, 2, 3), dtype=np.float32))
     output.sum().backward()
 assert np.isfinite(recording.traces[0].grad_gates["forget"]).all()
+
+# The texts that the CUDA kernels are made of, which no GPU is needed to put together.
+text = mr.kernels.cuda.generated_source(mr.cells.lstm())
+for file in ("machine.cuh", "formats.cuh", "product.cuh", "sequence.cuh"):
+    assert (Path(mr.kernels.cuda.__file__).parent / file).read_text(encoding="utf-8") in text, file
