@@ -97,6 +97,20 @@ def test_pytorch_s_side_is_held_to_the_same(cuda: str, cell: str, precision: str
         work.errors("cudnn", precision, side.result("training"))
 
 
+def test_the_sides_run_as_they_say(work: GpuWork) -> None:
+    from minirnn.kernels.cuda import clock, get_matmul_precision
+
+    launches = []
+    for kind in (Ours, StepByStep):
+        side = kind(work, "bfloat16")
+        with side.around(), clock.measured() as times:
+            assert get_matmul_precision() == "bfloat16"
+            side.inference(0)
+        assert get_matmul_precision() == "float32"
+        launches.append(times.launches["forward"]["recurrent loop"])
+    assert launches == [1, SHAPE.T]
+
+
 def _gates_swapped(found: dict[str, Any]) -> None:
     w = found["weight_hh"]
     w[:9], w[9:18] = w[9:18].copy(), w[:9].copy()
@@ -176,6 +190,9 @@ def test_a_turn_walks_through_the_sets_and_counts_its_calls(cuda: str) -> None:
     assert seen == [n % 3 for n in range(turn.calls)]
     assert 0.0 < reading < 1.0
     assert len(turn.issued) == 1
+    turn._timed = lambda calls: (3.0, 1.5)  # type: ignore[method-assign]
+    assert turn() == 3.0 / turn.calls
+    assert turn.issued[-1] == 0.5
 
 
 def test_poisoned_memory_is_not_a_number(cuda: str) -> None:

@@ -273,6 +273,30 @@ def test_what_the_large_sizes_are_held_to_holds_and_catches_a_fault(
                 text.cache_clear()
 
 
+@pytest.mark.parametrize("schedule", gpu_check_sweep.SCHEDULES)
+def test_a_check_runs_in_the_precision_and_schedule_that_it_names(
+    cuda: str, schedule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minirnn.kernels.cuda import clock, get_matmul_precision
+
+    right, seen = gpu_check_sweep.run, []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        with clock.measured() as times:
+            found = right(*arguments, **options)
+        many = times.launches["forward"].get("recurrent loop", 0) > 1
+        seen.append((get_matmul_precision(), many))
+        return found
+
+    monkeypatch.setattr(gpu_check_sweep, "run", watched)
+    case = gpu_check_sweep.random_case(
+        gpu_check_sweep.CELLS["gru-tanh"], T=4, B=2, I=3, H=5, dtype="float32"
+    )
+    gpu_check_sweep._narrow(case, "float16", schedule)
+    assert seen == [("float16", schedule == "a launch a step")]
+    assert get_matmul_precision() == "float32"
+
+
 def test_every_large_size_is_met_once_before_any_is_met_again() -> None:
     names = [check.name for check in gpu_check_sweep.checks(np.random.default_rng(0), False)]
     sizes = [",".join(map(str, each)) for each in gpu_check_sweep.LARGE]

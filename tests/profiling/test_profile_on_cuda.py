@@ -231,6 +231,25 @@ def test_the_text_of_the_peak_multiplies_as_often_as_is_counted(cuda, emulated):
         assert float(out.get()[lane]) == pytest.approx(rest + chains, rel=1e-6)
 
 
+# Operations of one instruction of a warp: 32 multiply-adds, or 16 by 8 by K on the tensor cores.
+WARP = {"float32": 64, "float64": 64, "tf32": 2048, "bfloat16": 4096, "float16": 4096}
+
+
+@pytest.mark.parametrize("name", WARP)
+def test_a_peak_is_operations_over_seconds(cuda, emulated, name, monkeypatch):
+    monkeypatch.setattr(gpu_peak, "_timed", lambda work: 0.5)
+    with emulated.device_properties(multiProcessorCount=3):
+        rate = gpu_peak.multiply_add_peak(name)
+    warps = 3 * gpu_peak.BLOCKS_EACH * 256 // 32
+    one_turn = warps * gpu_peak.CHAINS * gpu_peak.LINKS * WARP[name]
+    assert rate == pytest.approx(one_turn / 0.5 / 1e9)
+
+
+def test_copying_counts_what_is_read_and_what_is_written(cuda, monkeypatch):
+    monkeypatch.setattr(gpu_peak, "_timed", lambda work: 0.5)
+    assert gpu_peak.copy_bandwidth(8000) == pytest.approx(2 * 8000 / 0.5 / 1e9)
+
+
 @pytest.mark.usefixtures("quick", "few_sizes")
 def test_from_the_command_line(cuda, capsys, monkeypatch):
     monkeypatch.setattr("minirnn.profiling.timing.LEAST_ROUNDS", 1)
