@@ -54,9 +54,9 @@ def find_compiler() -> list[str] | None:
     """The command of a C++ compiler: $CXX, c++, g++, clang++, or the one of the package ziglang."""
     if os.name != "posix":
         return None
-    named = os.environ.get("CXX")
-    if named:
-        return shlex.split(named)
+    named = shlex.split(os.environ.get("CXX", ""))
+    if named and shutil.which(named[0]):
+        return named
     for name in ("c++", "g++", "clang++"):
         path = shutil.which(name)
         if path:

@@ -1,4 +1,12 @@
-"""Runs kernels from a shared library that `compile_cpp` made."""
+"""Runs kernels from a shared library that `compile_cpp` made.
+
+What the environment can say of emulation, here and in `compile_cpp`:
+
+    MINIRNN_EMULATION_CHECK=1         check every access to memory: races, bounds, what nobody wrote
+    MINIRNN_EMULATION_SEED            the first launch's seed; each launch has the next one (0)
+    MINIRNN_EMULATION_SECONDS         after which a launch is ended as one without end (120)
+    MINIRNN_EMULATION_OPTIMISATION    the compiler's level for kernels (-O2)
+"""
 
 from __future__ import annotations
 

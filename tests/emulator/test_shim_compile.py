@@ -39,17 +39,18 @@ nothing() {}
 
 
 def test_the_compiler_is_the_named_one_or_the_first_that_is_found(monkeypatch, tmp_path):
-    monkeypatch.setenv("CXX", "ccache some-c++ -m64")
-    assert find_compiler() == ["ccache", "some-c++", "-m64"]
-    monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", "ccache some-c++ -m64")
     has_zig = importlib.util.find_spec("ziglang") is not None
     zig = [sys.executable, "-m", "ziglang", "c++"]
     assert find_compiler() == (zig if has_zig else None)
-    for name in ("clang++", "g++", "c++"):  # each before the last
+    for name in ("clang++", "g++", "c++"):  # each goes before the last
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
         assert find_compiler() == [str(tmp_path / name)]
+    (tmp_path / "ccache").write_text("#!/bin/sh\n")
+    (tmp_path / "ccache").chmod(0o755)
+    assert find_compiler() == ["ccache", "some-c++", "-m64"]
     monkeypatch.setattr(os, "name", "nt")
     assert find_compiler() is None
 

@@ -71,7 +71,7 @@ public:
     }
 
 private:
-    static constexpr size_t MOST = size_t(16) << 30, KEPT = size_t(64) << 20;
+    static constexpr size_t MOST = size_t(8) << 30, KEPT = size_t(1) << 20;
 #ifdef MAP_NORESERVE
     static constexpr int NORESERVE = MAP_NORESERVE;
 #else
@@ -143,7 +143,7 @@ public:
     }
 
 private:
-    static constexpr size_t BITS = 18, SLOTS = size_t(1) << BITS;
+    static constexpr size_t BITS = 16, SLOTS = size_t(1) << BITS;
     struct Entry {
         uintptr_t number;
         Cell* cells;
