@@ -41,8 +41,8 @@ def backward(
         raise ArgumentError("cell", repr(cell), f"the cell of the tape, {tape.cell!r}")
     T, B, _, H = tape.sizes
     dstates = tuple(dstate) if dstate is not None else (None,) * len(cell.states)
-    _check_on_gpu(cell, doutput, dstates)
-    check_gradients(cell, doutput, dstates, (T, B, H), tape.x.dtype)
+    _check_on_gpu(cell, tape, doutput, dstates)
+    check_gradients(cell, doutput, dstates, (T, B, H), tape.dtype)
     tape.begin_backward()
     with enough_memory():
         work = _Backward(tape, needs, doutput, dstates)
@@ -85,8 +85,9 @@ class _Backward:
 
         self.watch = Watch("backward")
         self.tape, self.needs = tape, needs
+        self.x: Any = tape.x
         self.T, self.B, self.width, self.H = T, B, width, H = tape.sizes
-        self.dtype = dtype = tape.x.dtype
+        self.dtype = dtype = tape.dtype
         self.order = order = slot_order(tape.cell)
         self.S = len(order.slots)
         self.precision = "tf32" if tape.precision == "float16" else tape.precision
@@ -142,7 +143,7 @@ class _Backward:
             z = cupy.empty((steps, B, self.S * H), self.dtype)
             only_h = z[:, :, self.order.fed_by_x * H :]
             only_h[...] = 0 if bias is None else bias[self.order.fed_by_x :].reshape(-1)
-            x = tape.x[span.times(self.T, tape.reverse)]
+            x = self.x[span.times(self.T, tape.reverse)]
             fill_from_x(forward, self.order, z, x, self.weights, bias, tape.sizes)
             add_from_h(forward, self.order, z, self._before(h, span), self.weights, tape.sizes)
             self.steps.rebuild(z, tape.lengths, states, span)
@@ -185,11 +186,15 @@ class _Backward:
 
     def _weight_gradients(self, part: _Part) -> None:
         """Sums over time and batch: dW = dz^T x, dU = dz^T h before each step, db = sum of dz."""
+        import cupy
+
         tape, order, H = self.tape, self.order, self.H
         row, rows = self.S * H, (part.span.last - part.span.first) * self.B
-        x = tape.x[part.span.times(self.T, tape.reverse)]
-        # The states of a part without checkpoints begin at the first entry: h is always whole.
+        x = self.x[part.span.times(self.T, tape.reverse)]
         h = self._before(part.states[0].entries, part.span)
+        if tape.lengths is not None:
+            # What a state became before its sequence's end, infinite perhaps, stands past it too.
+            h = cupy.where(tape.valid()[part.span.times(self.T, tape.reverse)], h, 0)
         sides = (
             (self.dw_ih, x, self.width, order.x_blocks, 0),
             (self.dw_hh, h, H, order.h_blocks, self.S - order.fed_by_h),
@@ -230,11 +235,16 @@ class _Backward:
         return gradient.reshape(-1)
 
 
-def _check_on_gpu(cell: Cell, doutput: Array | None, dstates: tuple[Array | None, ...]) -> None:
+def _check_on_gpu(
+    cell: Cell, tape: CudaTape, doutput: Array | None, dstates: tuple[Array | None, ...]
+) -> None:
     import cupy
 
-    names = ["doutput", *[f"dstate {s!r}" for s in cell.states]]
-    for name, gradient in zip(names, (doutput, *dstates), strict=False):
+    here = cupy.cuda.runtime.getDevice()
+    names = ["tape", "doutput", *[f"dstate {s!r}" for s in cell.states]]
+    for name, gradient in zip(names, (tape.x, doutput, *dstates), strict=False):
+        if isinstance(gradient, cupy.ndarray) and gradient.device.id != here:
+            raise DeviceError(name, f"on GPU {gradient.device.id}", f"on GPU {here}, the current")
         if gradient is not None and not isinstance(gradient, cupy.ndarray):
             kind = type(gradient)
             came = f"a {kind.__module__}.{kind.__name__}, which is not on the GPU"

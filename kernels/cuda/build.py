@@ -6,9 +6,12 @@ and the target, so an edit anywhere leads to another file, and a stale kernel ca
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import shutil
 import tempfile
 import threading
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +33,8 @@ class Compiler(Protocol):
 
 
 compiler: Compiler = Nvrtc()
+
+DIGEST = ".sha256"  # the end of the name of the file beside an image
 
 _lock = threading.RLock()
 _kernels: dict[tuple[str, str, str, bool], Any] = {}
@@ -68,13 +73,35 @@ def _image(source: str, target: str, label: str) -> Path:
     """The file with the machine code of a text."""
     identity = "\0".join([source, target, compiler.identity])
     name = f"cuda_{target}_{hashlib.sha256(identity.encode()).hexdigest()[:24]}.cubin"
-    path = cache_folder() / name
-    if path.is_file() and path.stat().st_size:
-        return path
+    folder = cache_folder()
+    if _is_whole(folder / name):
+        return folder / name
     with Announcement(f"{label} for {target}"):
         image = compiler.compile(source, target)
-    kept = written(path.parent, name, image)
+    kept = written(folder, name, image)
+    if kept is not None:
+        kept = kept if written(folder, name + DIGEST, _digest(image)) else None
     if kept is None:  # no folder to write to: for this process alone
-        kept = written(Path(tempfile.mkdtemp(prefix="minirnn-")), name, image)
+        kept = written(_own_folder(), name, image)
         assert kept is not None
     return kept
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file of the cache is what was once written there: a damaged one is made anew."""
+    try:
+        return path.with_name(path.name + DIGEST).read_bytes() == _digest(path.read_bytes())
+    except OSError:
+        return False
+
+
+def _digest(image: bytes) -> bytes:
+    return hashlib.sha256(image).hexdigest().encode()
+
+
+@cache
+def _own_folder() -> Path:
+    """A folder of this process, removed when it ends."""
+    folder = tempfile.mkdtemp(prefix="minirnn-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

@@ -54,4 +54,6 @@ def constant(values: tuple[int, ...]) -> Any:
 def _constant(values: tuple[int, ...], device: int) -> Any:
     import cupy
 
-    return cupy.array(values, dtype=np.int64)
+    array = cupy.array(values, dtype=np.int64)
+    cupy.cuda.get_current_stream().synchronize()  # other streams will read it too
+    return array

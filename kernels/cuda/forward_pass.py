@@ -14,7 +14,7 @@ from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Weights, check_call
 from minirnn.kernels.cuda import device
 from minirnn.kernels.cuda.clock import Watch
-from minirnn.kernels.cuda.precision import get_matmul_precision
+from minirnn.kernels.cuda.precision import precision_of
 from minirnn.kernels.cuda.products import C_ITSELF, ROW, ZERO, Operand, Products
 from minirnn.kernels.cuda.steps import RING, Sizes, Span, State, Steps
 from minirnn.kernels.cuda.tape import CudaTape
@@ -50,8 +50,8 @@ def forward(
     with enough_memory():
         watch = Watch("forward")
         sizes, dtype, order = Sizes(T, B, width, H), x.dtype, slot_order(cell)
-        precision = "float64" if dtype == np.float64 else get_matmul_precision()
         gpu = device.current()
+        precision = precision_of(dtype, gpu)
         products = Products(dtype, precision, gpu)
         steps = Steps(cell, dtype, precision, gpu, sizes, reverse)
         weights = Weights(*[None if w is None else cupy.ascontiguousarray(w) for w in weights])
@@ -91,7 +91,7 @@ def forward(
         return output, last, None
     kept_states = (h, *checkpoints) if interval else tuple([s.entries for s in states])
     tape = CudaTape(
-        cell, keep, reverse, sizes, gpu, precision, x, weights, lengths,
+        cell, keep, reverse, sizes, gpu, precision, dtype, x, weights, lengths,
         z if keeps else None, kept_states if keeps or interval else (h, *checkpoints), interval,
     )  # fmt: skip
     return output, last, tape

@@ -9,7 +9,7 @@ import numpy as np
 
 from minirnn.errors import DeviceError
 from minirnn.kernels.cuda.clock import launched
-from minirnn.kernels.cuda.device import NULL
+from minirnn.kernels.cuda.device import NULL, current
 
 THREADS = 256  # of every block, see product.cuh
 PLAIN_SHARED = 48 << 10  # more shared memory has to be asked for
@@ -59,7 +59,8 @@ _at_work: dict[tuple[Any, int, int], int] = {}  # by kernel, GPU and shared memo
 def _ask_for_shared(kernel: Any, shared: int) -> None:
     """Let a kernel's blocks have so much shared memory."""
     if shared > PLAIN_SHARED and kernel.max_dynamic_shared_size_bytes < shared:
-        kernel.max_dynamic_shared_size_bytes = shared
+        # All there is, not just `shared`: another thread may be asking for another amount.
+        kernel.max_dynamic_shared_size_bytes = current().shared_bytes
 
 
 def blocks(count: int) -> tuple[int, ...]:

@@ -8,14 +8,19 @@ exactly.
 from __future__ import annotations
 
 import threading
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from minirnn.errors import ArgumentError
+import numpy as np
+
+from minirnn.errors import ArgumentError, DeviceError
+from minirnn.kernels.cuda.device import Gpu
 
 __all__ = ["MatmulPrecision", "get_matmul_precision", "set_matmul_precision"]
 
 MatmulPrecision = Literal["float32", "tf32", "bfloat16", "float16"]
 NAMES: tuple[str, ...] = get_args(MatmulPrecision)
+
+TENSOR_CORES = 80  # the compute capability from which they have all of these formats
 
 _lock = threading.Lock()
 _chosen: MatmulPrecision = "float32"
@@ -45,3 +50,20 @@ def set_matmul_precision(precision: MatmulPrecision) -> None:
 def get_matmul_precision() -> MatmulPrecision:
     """The format chosen by `set_matmul_precision`; "float32" unless it was called."""
     return _chosen
+
+
+def precision_of(dtype: np.dtype[Any], gpu: Gpu) -> str:
+    """What the products of arrays of that dtype are to be computed in: "float64", or the choice.
+
+    Raises: DeviceError for a GPU whose tensor cores do not have the chosen format.
+    """
+    if dtype == np.float64:
+        return "float64"
+    chosen = get_matmul_precision()
+    if chosen != "float32" and int(gpu.target.removeprefix("sm_")) < TENSOR_CORES:
+        raise DeviceError(
+            "device", f"'cuda' of compute capability {gpu.target.removeprefix('sm_')[:-1]}."
+            f"{gpu.target[-1]}", f"8.0 or newer for {chosen!r} products",
+            "set_matmul_precision('float32') runs on any",
+        )  # fmt: skip
+    return chosen

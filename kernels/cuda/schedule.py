@@ -18,6 +18,7 @@ from minirnn.kernels.cuda.source import StepTile
 
 WARPS = THREADS // 32
 ROWS, UNITS, DEPTHS = (8, 16, 32, 64), (4, 8, 16, 32), (128, 64, 32)
+MOST_GROUPS = 65535  # of sequences: the second dimension of a grid ends there
 MANY_SLOTS, FEW_UNITS = 8, (1, 2)  # of a cell with more slots, a block may own fewer units
 # Sums that a lane holds at once; more would not leave registers for the rest.
 MOST_SUMS = {"float32": 48, "float64": 16, "tf32": 48, "bfloat16": 48, "float16": 48}
@@ -84,7 +85,8 @@ def _stepwise(
     shared = shared_bytes(precision, slots, tile, K)
     if tile.resident or shared > gpu.shared_bytes:
         return None
-    return Schedule(tile, (-(-H // tile.units), -(-B // tile.rows)), shared, whole=False)
+    groups = min(-(-B // tile.rows), MOST_GROUPS)
+    return Schedule(tile, (-(-H // tile.units), groups), shared, whole=False)
 
 
 def _cycles(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: int) -> float:

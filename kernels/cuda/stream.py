@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any, NoReturn
-
-import numpy as np
 
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Weights, check_call
 from minirnn.kernels.cuda import device
 from minirnn.kernels.cuda.forward_pass import check_devices, fill_from_x, pack_forward
-from minirnn.kernels.cuda.precision import get_matmul_precision
+from minirnn.kernels.cuda.precision import precision_of
 from minirnn.kernels.cuda.products import Products
 from minirnn.kernels.cuda.steps import RING, Sizes, Span, State, Steps
 from minirnn.kernels.slots import slot_order
@@ -28,7 +25,10 @@ class CudaStream:
     once. Raises: ShapeError, DTypeError, DeviceError or ArgumentError.
     """
 
-    def __init__(self, cell: Cell, state: Sequence[Array], weights: Weights) -> None:
+    def __init__(
+        self, cell: Cell, state: Sequence[Array], weights: Weights, precision: str | None = None
+    ) -> None:
+        """`precision` of the products; None is the one that is chosen."""
         import cupy
 
         dtype, width = weights.weight_ih.dtype, weights.weight_ih.shape[-1]
@@ -38,8 +38,8 @@ class CudaStream:
         _, B, width, H = check_call(cell, room, state, weights, None, "nothing")
         self._cell, self._order = cell, slot_order(cell)
         self._sizes = Sizes(2, B, width, H)
-        precision = "float64" if dtype == np.float64 else get_matmul_precision()
         gpu = device.current()
+        precision = precision or precision_of(dtype, gpu)
         self._products = Products(dtype, precision, gpu)
         self._steps = Steps(cell, dtype, precision, gpu, self._sizes, False, whole=False)
         self._z = cupy.empty((1, B, len(cell.slots) * H), dtype)
@@ -64,14 +64,14 @@ class CudaStream:
         """Take up weights of the same shapes and dtype."""
         import cupy
 
-        self._given = weights
         self._weights = Weights(*[None if w is None else cupy.array(w, order="C") for w in weights])
         self._bias, self._packed = pack_forward(
             self._products, self._order, self._weights, self._sizes.H
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CudaStream:
-        return CudaStream(self._cell, self.state, deepcopy(self._given, memo))
+        # Of what was packed, whatever has become of the layer's weights and the precision since.
+        return CudaStream(self._cell, self.state, self._weights, self._products.precision)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a stream cannot be pickled: make one of the layer where it is to run")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from minirnn.errors import TapeError, TraceError
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Record, Weights
@@ -27,7 +29,8 @@ class CudaTape:
     sizes: Sizes
     gpu: Gpu
     precision: str
-    x: Array  # zero past a sequence's end
+    dtype: np.dtype[Any]
+    x: Array | None  # zero past a sequence's end
     weights: Weights
     lengths: Array | None
     z: Array | None  # (T, B, S * H) gates; backward turns those of keep="tape" into dz
@@ -55,7 +58,7 @@ class CudaTape:
 
     def forget(self) -> None:
         """Let the buffers go, whoever still holds the tape."""
-        self.z, self.x, self.states = None, self.x[:0], ()
+        self.z, self.x, self.states = None, None, ()
 
     def record(self) -> Record:
         """Unpack to (T, B, H) arrays, on the GPU. Raises: TraceError unless kept as "record"."""
@@ -69,7 +72,7 @@ class CudaTape:
             record.grad_direct = self._direct()
         return record
 
-    def _valid(self) -> Array:
+    def valid(self) -> Array:
         """(T, B, 1) bool: whether a step lies before its sequence's end."""
         import cupy
 
@@ -82,7 +85,7 @@ class CudaTape:
         import cupy
 
         steps = states[:-1] if self.reverse else states[1:]
-        return steps if self.lengths is None else cupy.where(self._valid(), steps, 0)
+        return steps if self.lengths is None else cupy.where(self.valid(), steps, 0)
 
     def _slots(self, buffer: Array) -> dict[str, Array]:
         """Views of a (T, B, S * H) buffer, slot by slot; it is zero past a sequence's end."""
@@ -95,9 +98,9 @@ class CudaTape:
         import cupy
 
         T, B, _, H = self.sizes
-        direct: Any = cupy.zeros((T, B, H), dtype=self.x.dtype)
+        direct: Any = cupy.zeros((T, B, H), dtype=self.dtype)
         if self.doutput is not None:
-            direct += cupy.where(self._valid(), self.doutput, 0)
+            direct += cupy.where(self.valid(), self.doutput, 0)
         if self.dstate_h is not None and T:
             # dstate enters h at the last step that forward took: time 0 in reverse, else the last
             # valid one. A sequence of length 0 has none.

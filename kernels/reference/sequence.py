@@ -139,7 +139,8 @@ def gradients_of_products(
     sequence's end.
     """
     W_ih, _, b_ih, b_hh = tape.weights
-    h_before = before(tape.states["h"], tape.state[0], tape.reverse)
+    # Past a sequence's end dz is 0, and what h became before it, infinite perhaps, is nobody's.
+    h_before = np.where(tape.valid, before(tape.states["h"], tape.state[0], tape.reverse), 0)
     dx = dW_ih = dW_hh = db_ih = db_hh = None
     # z_t = W_ih x_t + b_ih + …  =>  dx_t = W_ihᵀ dz_t
     if needs.x:

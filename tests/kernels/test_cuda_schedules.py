@@ -22,7 +22,7 @@ from kernel_cases import (
 )
 
 from minirnn.errors import DeviceError
-from minirnn.kernels import cells, cpu, cuda
+from minirnn.kernels import cells, cpu, cuda, kernel_set
 from minirnn.kernels.contract import Needs
 from minirnn.kernels.cuda import device, forward_pass, products, schedule, steps
 from minirnn.kernels.cuda.device import Gpu
@@ -308,3 +308,85 @@ def test_another_device_takes_another_cut_and_the_bits_stay(kernels: Any, emulat
         with emulated.device_properties(**properties):
             assert bits(kernels, case) == first, properties
     assert device.current().multiprocessors > 1
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("set_name", ["reference", "cpu", "cuda"])
+def test_what_is_infinite_before_a_sequence_s_end_enters_no_gradient_past_it(
+    kernels: Any, set_name: str, reverse: bool
+) -> None:
+    # h becomes infinite in the last valid step; a sequence of length 0 begins with it.
+    used = kernels if set_name == "cuda" else kernel_set(set_name)
+    case = random_case(
+        CELLS["rnn-identity"], T=3, B=2, I=1, H=1, lengths=(2, 0), biases=(False, False)
+    )
+    case = replace(case, dstate=None, doutput=np.zeros_like(case.doutput))
+    case.doutput[0, 0] = 1.0
+    case.x[1, 0] = np.inf
+    case.state[0][1] = np.inf
+    if reverse:
+        case = replace(case, reverse=True, lengths=np.array([1, 0]))
+    # The infinite x itself was an input, and its product with no gradient is not a number.
+    needs = Needs(weight_ih=False)
+    gradients = run(used, case, keep="tape", needs=needs).gradients
+    assert np.isfinite(gradients.weight_hh).all()
+
+
+def test_narrow_products_need_a_gpu_that_has_them(emulated: Any, kernels: Any) -> None:
+    case = random_case(CELLS["gru-tanh"], dtype="float32")
+    with emulated.device_properties(major=7, minor=5):
+        kernels.forward(case.cell, case.x, case.state, case.weights)
+        cuda.set_matmul_precision("tf32")
+        try:
+            with pytest.raises(DeviceError, match=r"compute capability 7\.5.*8\.0 or newer"):
+                kernels.forward(case.cell, case.x, case.state, case.weights)
+        finally:
+            cuda.set_matmul_precision("float32")
+
+
+def test_a_damaged_file_of_the_cache_is_made_anew(
+    kernels: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    from minirnn.kernels.cuda import build
+
+    monkeypatch.setenv("MINIRNN_CACHE_DIR", str(tmp_path))
+    case = random_case(CELLS["rnn-tanh"], dtype="float32")
+    monkeypatch.setattr(build, "_kernels", {})
+    whole = bits(kernels, case)
+    images = sorted(tmp_path.glob("*.cubin"))
+    for path in images:
+        content = path.read_bytes()
+        path.unlink()  # it is loaded: another file takes its name
+        path.write_bytes(content[:-9])
+    monkeypatch.setattr(build, "_kernels", {})
+    assert bits(kernels, case) == whole
+    assert sorted(tmp_path.glob("*.cubin")) == images
+    assert all(path.stat().st_size > 9 for path in images)
+
+
+def test_without_a_cache_folder_kernels_serve_one_process(
+    kernels: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    from minirnn.kernels.cuda import build
+
+    blocked = tmp_path / "a file"
+    blocked.touch()
+    monkeypatch.setenv("MINIRNN_CACHE_DIR", str(blocked / "below"))
+    monkeypatch.setattr(build, "_kernels", {})
+    case = random_case(CELLS["rnn-tanh"], dtype="float32")
+    assert_kernels_match(kernels, case)
+    assert list(build._own_folder().glob("*.cubin"))
+
+
+def test_a_copied_stream_goes_on_with_what_was_packed(kernels: Any) -> None:
+    import copy
+
+    import cupy
+
+    case = random_case(CELLS["lstm-tanh"], B=2, I=3, H=5, dtype="float32")
+    weights = kernels.moved(case.weights)
+    stream = kernels.kernels.Stream(case.cell, kernels.moved(case.state), weights)
+    x = cupy.asarray(case.x[0, :2])
+    weights.weight_hh[...] = 0
+    other = copy.deepcopy(stream)
+    assert (other.step(x) == stream.step(x)).all()
