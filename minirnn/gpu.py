@@ -52,7 +52,11 @@ def _missing(runtime: Any, error: Exception) -> tuple[str, str]:
     """What keeps CuPy from the GPU, and what to do, in words."""
     driver, built_for = runtime.driverGetVersion(), runtime.runtimeGetVersion()
     if driver == 0:
-        return "there is no NVIDIA driver", "Install the driver of your GPU (nvidia.com/drivers)"
+        return (
+            "there is no NVIDIA driver",
+            "Where there is an NVIDIA GPU, install its driver (nvidia.com/drivers) or give the "
+            "container access to it (docker: --gpus all); elsewhere use 'cpu'",
+        )
     if driver // 1000 < built_for // 1000:
         return (
             f"the driver is of CUDA {_version(driver)} and CuPy is built for {_version(built_for)}",

@@ -141,13 +141,17 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     names = [n for n in CELLS if not chosen.cells or n in chosen.cells or
              n.partition("-")[0] in chosen.cells]  # fmt: skip
+    unknown = {n for n in chosen.cells if n not in CELLS and f"{n}-tanh" not in CELLS}
+    if unknown:
+        parser.error(f"no cell {', '.join(sorted(unknown))}; there are {', '.join(CELLS)}")
     wanted = jobs(names, chosen.precisions, chosen.gpus)
     lines: list[Line] = []
     with ProcessPoolExecutor() as pool:
         for done, found in enumerate(pool.map(compiled, wanted, chunksize=4), 1):
             lines += found
-            print(f"\r{done} of {len(wanted)} modules", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            if sys.stderr.isatty():
+                end = "" if done < len(wanted) else "\n"
+                print(f"\r{done} of {len(wanted)} modules", end=end, file=sys.stderr, flush=True)
     print(table(lines))
     spilling = [line for line in lines if line.spilled_bytes]
     print(f"{len(lines)} kernels of {len(wanted)} modules; {len(spilling)} spill registers")

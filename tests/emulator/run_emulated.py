@@ -1,7 +1,7 @@
 """Run a program on the emulated GPU.
 
     python tests/emulator/run_emulated.py -m minirnn demo --device cuda
-    python tests/emulator/run_emulated.py examples/own_cell.py
+    python tests/emulator/run_emulated.py my_program.py
     python tests/emulator/run_emulated.py --transfers -m minirnn demo --device cuda
 
 `--transfers` tells at the end, on standard error, what crossed between host and device.
