@@ -81,6 +81,19 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def misses(rows: list[Row]) -> str:
+    """What was told otherwise, seed by seed, as a sentence for each."""
+    lines = []
+    for row in rows:
+        for number, (expected, (_, found, _)) in enumerate(zip(STORY, row.acts, strict=True), 1):
+            lacking, besides = sorted(expected - found), sorted(found - expected)
+            if lacking:
+                lines.append(f"Seed {row.seed} lacks {', '.join(lacking)} in act {number}.")
+            if besides:
+                lines.append(f"Seed {row.seed} has {', '.join(besides)} besides in act {number}.")
+    return "".join(f"\n{line}" for line in lines)
+
+
 def page(rows: list[Row]) -> str:
     told = sum(row.as_told for row in rows)
     first = rows[0].acts[0][2]
@@ -96,7 +109,8 @@ the cured recipe from scratch with another seed; "healthy" is no finding above a
 
 {table(rows)}
 
-As told in {told} of {len(rows)}: every symptom of each act named, cured, and the control healthy.
+As told in {told} of {len(rows)}: every symptom of each act named, cured, and the control healthy.\
+{misses(rows)}
 
 Without a network: repeating the last value is off by {first["persistence_rmse"]:.3g} ppm
 one step ahead; last year plus a ten-year trend by {first["seasonal_rmse"]:.3g} ppm over
