@@ -78,7 +78,7 @@ def test_without_cupy_it_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize(
     ("library", "words"),
     [
-        (cupy_that("cudaErrorInsufficientDriver", driver=0), r"no NVIDIA driver.*install its driver"),
+        (cupy_that("cudaErrorInsufficientDriver", driver=0), r"no NVIDIA driver.*its driver"),
         (cupy_that("cudaErrorInsufficientDriver", driver=12080),
          r"the driver is of CUDA 12\.8 and CuPy is built for 13\.2.*Update.*cuda12"),
         (cupy_that("cudaErrorNoDevice"), r"no GPU is visible.*CUDA_VISIBLE_DEVICES"),
