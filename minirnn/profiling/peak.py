@@ -10,6 +10,7 @@ import os
 import platform
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -34,7 +35,7 @@ LARGEST_ARRAY = 2 * 2**30
 
 
 @dataclass(frozen=True)
-class Peak:
+class Peak(ABC):
     """The most that was measured of a device.
 
     gflops        GFLOP/s of fused multiply-adds, two operations each
@@ -46,13 +47,13 @@ class Peak:
     bandwidth: float
     dtype: str
 
+    @abstractmethod
     def where(self) -> str:
         """What was measured, in words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def words(self) -> str:
         """The two figures' meaning: {} stands for each."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
