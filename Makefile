@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 DEMO_READY := $(VENV)/ready-demo
 TEST_READY := $(VENV)/ready-test
 TORCH_READY := $(VENV)/ready-torch
+ORACLES_READY := $(VENV)/ready-oracles
 DOCS_READY := $(VENV)/ready-docs
 BENCH_READY := $(VENV)/ready-bench
 GPU_READY := $(VENV)/ready-gpu
@@ -32,8 +33,8 @@ demo: $(DEMO_READY)  ## three networks on the CO2 record: failing, flattening, c
 test: $(TEST_READY)  ## the tests; those that compare with PyTorch are skipped without it
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-oracle: $(TORCH_READY)  ## the tests that compare with PyTorch, which is installed for them
-	$(BIN)/pytest $(PYTEST_ARGS) $(shell grep -rl --include='test_*.py' torch tests)
+oracle: $(ORACLES_READY)  ## the tests that compare with PyTorch, Keras and ONNX, installed for them
+	$(BIN)/pytest $(PYTEST_ARGS) $(shell grep -rlE --include='test_*.py' 'torch|keras|onnx' tests)
 
 lint: $(TEST_READY)  ## style and types
 	$(BIN)/ruff check
@@ -98,6 +99,11 @@ $(DOCS_READY): pyproject.toml | $(BIN)/activate
 
 $(TORCH_READY): $(TEST_READY)
 	@$(BIN)/python -m pip install --quiet '$(TORCH)'
+	@touch $@
+
+# After PyTorch, so that what Keras runs on is the one named above.
+$(ORACLES_READY): $(TORCH_READY)
+	@$(BIN)/python -m pip install --quiet $(EDITABLE) '.[report,test,oracles]'
 	@touch $@
 
 $(BENCH_READY): $(TORCH_READY)

@@ -1,0 +1,1 @@
+"""Keras 3: layers, models and `.keras` files as networks of minirnn."""

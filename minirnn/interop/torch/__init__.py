@@ -1,0 +1,1 @@
+"""PyTorch: watch and accelerate a model in place, and convert layers both ways."""
