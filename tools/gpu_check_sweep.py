@@ -33,7 +33,8 @@ from kernel_cases import (
 from bench.gpu_timing import poisoned
 from minirnn.kernels import cpu, cuda
 from minirnn.kernels.cuda.steps import step_by_step
-from minirnn.testing.reference import ReferenceRun, Sizes, assert_matches_reference
+from minirnn.testing.mismatch import assert_matches_reference
+from minirnn.testing.reference import ReferenceRun, Sizes
 from minirnn.testing.tolerances import magnitudes_of
 
 NARROW = ("tf32", "bfloat16", "float16")

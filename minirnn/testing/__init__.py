@@ -1,13 +1,63 @@
-"""Tests that users can run on their own code: gradients by differences, and the reference."""
+"""Tests that users can run on their own code: gradients by differences, and the reference.
+
+The public names, imported when they are first used: `import minirnn.testing` loads no NumPy, so
+that the pytest plugin beside it costs a test session nothing.
+"""
 
 from __future__ import annotations
 
-from minirnn.testing.gradcheck import GradcheckError, gradcheck
-from minirnn.testing.reference import ReferenceRun, assert_matches_reference, reference
-from minirnn.testing.step_by_step import reference_step_by_step
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+_NAMES = {
+    "minirnn.testing.gradcheck": ("GradcheckError", "gradcheck"),
+    "minirnn.testing.mismatch": ("ReferenceMismatch", "assert_matches_reference"),
+    "minirnn.testing.reference": ("Call", "ReferenceRun", "reference"),
+    "minirnn.testing.step_by_step": ("reference_step_by_step",),
+}
+
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'minirnn.testing' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """This package, in which the name of a function is not lost to the file that holds it.
+
+    Importing `minirnn.testing.reference` would put that module where the function `reference`
+    belongs.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+# For type checkers, the same names once more; tests/testing/test_lazy_names.py compares them.
+if TYPE_CHECKING:
+    from minirnn.testing.gradcheck import GradcheckError, gradcheck
+    from minirnn.testing.mismatch import ReferenceMismatch, assert_matches_reference
+    from minirnn.testing.reference import Call, ReferenceRun, reference
+    from minirnn.testing.step_by_step import reference_step_by_step
 
 __all__ = [
+    "Call",
     "GradcheckError",
+    "ReferenceMismatch",
     "ReferenceRun",
     "assert_matches_reference",
     "gradcheck",

@@ -4,18 +4,19 @@
     assert_matches_reference({"output": y, "state.c": c, "grad.weight_hh": dw}, expected)
 
 Arrays are time-major, as everywhere: x (T, B, I), states (B, H), gates and their gradients
-(T, B, H). The names are those of `ReferenceRun.arrays`; give as many as you have.
+(T, B, H). The names are those of `ReferenceRun.arrays`; give as many as you have. The comparison
+itself is in `mismatch.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.errors import ArgumentError, DTypeError
 from minirnn.inspect.host import on_host
 from minirnn.kernels import cells
 from minirnn.kernels import reference as kernels
@@ -37,13 +38,23 @@ from minirnn.testing.tolerances import (
 if TYPE_CHECKING:
     from minirnn.kernels.cells.cell import Cell
 
-__all__ = [
-    "ReferenceRun",
-    "assert_matches_reference",
-    "excess",
-    "named_arrays",
-    "reference",
-]
+__all__ = ["Call", "ReferenceRun", "named_arrays", "reference"]
+
+
+class Call(NamedTuple):
+    """What a run was asked: the arguments of :func:`reference`, in float64, nothing left out.
+
+    `x` (T, B, I) still has what stood past a sequence's end.
+    """
+
+    cell: Cell
+    x: Array
+    state: tuple[Array, ...]
+    weights: Weights
+    lengths: Array | None
+    reverse: bool
+    doutput: Array | None
+    dstate: tuple[Array | None, ...] | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,8 @@ class ReferenceRun:
     """What the reference computed, in float64, and the tolerances that follow from it.
 
     `output` (T, B, H) and `state`, one (B, H) per state; `gradients` as `kernels.contract` has
-    them; `record` with gates, states, grad_states, grad_slots, grad_direct, (T, B, H) each.
+    them; `record` with gates, states, grad_states, grad_slots, grad_direct, (T, B, H) each; `call`
+    what was asked, None where every step starts from another kernel's values.
     """
 
     cell: Cell
@@ -62,6 +74,7 @@ class ReferenceRun:
     sizes: Sizes
     magnitudes: Mapping[str, float]
     whole_run: bool = True
+    call: Call | None = None
 
     def arrays(self) -> dict[str, Array]:
         """Every array by name.
@@ -127,80 +140,21 @@ def reference(
     widened = Weights(*map(widen, Weights._fields, weights))
     initial = initial_state(cell, x, state, widened)
     if lengths is not None:
-        lengths = _array(lengths)
+        lengths = as_array(lengths)
     output, last, tape = kernels.forward(
         cell, x, initial, widened, lengths=lengths, keep="record", reverse=reverse
     )
     assert tape is not None
-    gradients = kernels.backward(
-        cell,
-        widen("doutput", doutput),
-        None if dstate is None else tuple(widen("dstate", d) for d in dstate),
-        tape,
-        needs=Needs(),
-    )
+    doutput = widen("doutput", doutput)
+    dstate = None if dstate is None else tuple(widen("dstate", d) for d in dstate)
+    gradients = kernels.backward(cell, doutput, dstate, tape, needs=Needs())
+    call = Call(cell, x, initial, widened, lengths, reverse, doutput, dstate)
     record = tape.record()
     T, B, I = x.shape  # noqa: E741
     H, Gi, Gh = widened.weight_hh.shape[1], len(cell.input_slots), len(cell.hidden_slots)
     magnitudes = magnitudes_of(cell.hidden_slots, tape.x, initial, widened, record)
-    return ReferenceRun(
-        cell, output, last, gradients, record, Sizes(T, B, I, H, Gi, Gh), magnitudes
-    )
-
-
-def assert_matches_reference(
-    actual: Mapping[str, Any],
-    expected: ReferenceRun,
-    *,
-    tolerance: float | None = None,
-    precision: str | None = None,
-) -> None:
-    """Compare arrays by name with the reference's; AssertionError tells the worst of them.
-
-    Without a `tolerance`, each array is held to the bound that `minirnn.testing.tolerances` derives
-    for its dtype; with one, to `tolerance` times the reference array's largest value. For float32
-    arrays whose products had narrower operands, name the `precision`, "tf32", "bfloat16" or
-    "float16": the bound is then derived for that. Arrays may be of either device.
-
-    Raises: AssertionError; ArgumentError for a name that the reference does not have, another
-    precision, or one beside a tolerance; ShapeError or DTypeError for an array that cannot be
-    compared.
-    """
-    if tolerance is not None and precision is not None:
-        raise ArgumentError("precision", f"{precision!r} beside a tolerance", "one of the two")
-    known = expected.arrays()
-    worst, told = 1.0, ""
-    for name, given in actual.items():
-        if name not in known:
-            raise ArgumentError("actual", repr(name), f"one of {', '.join(known)}")
-        found, wanted = _array(given), known[name]
-        if found.dtype.kind != "f":
-            raise DTypeError(name, found.dtype.name, "a float array")
-        if found.shape != wanted.shape:
-            raise ShapeError(name, f"shape {found.shape}", f"{wanted.shape}")
-        if tolerance is None:
-            allowed = expected.tolerance(name, found.dtype, precision)
-        else:
-            allowed = tolerance * float(np.abs(wanted).max(initial=0.0))
-        ratio = excess(found, wanted, allowed)
-        if ratio.max(initial=0.0) > worst:
-            worst = float(ratio.max())
-            at = tuple(int(i) for i in np.unravel_index(ratio.argmax(), ratio.shape))
-            told = (
-                f"{name} differs from the reference at {_place(expected, name, at)}: "
-                f"got {found[at]!s}, wanted {wanted[at]!s}, "
-                f"{worst:.3g} times the allowed difference of {allowed:.3g}"
-            )
-    if told:
-        raise AssertionError(told)
-
-
-def excess(found: Array, wanted: Array, allowed: float) -> Array:
-    """|found - wanted| / allowed, elementwise; 0 where both are the same NaN or infinity."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.abs(found - wanted) / allowed
-    same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
-    return np.where(same, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+    sizes = Sizes(T, B, I, H, Gi, Gh)
+    return ReferenceRun(cell, output, last, gradients, record, sizes, magnitudes, call=call)
 
 
 def named_arrays(
@@ -236,7 +190,8 @@ def built_in(cell: Cell | str) -> Cell:
     return known[cell]()
 
 
-def _array(value: Any) -> Array:
+def as_array(value: Any) -> Array:
+    """An array or Tensor of either device, in the host's memory."""
     return on_host(value.data if isinstance(value, Tensor) else value)
 
 
@@ -247,7 +202,7 @@ def widen(name: str, value: Any) -> Array:
     """
     if value is None:
         return None
-    array = _array(value)
+    array = as_array(value)
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         raise DTypeError(name, array.dtype.name, "float16, float32 or float64")
     return array.astype(np.float64)
@@ -261,14 +216,3 @@ def initial_state(
         return tuple(widen("state", s) for s in state)
     shape = (*x.shape[1:2], *weights.weight_hh.shape[1:])
     return tuple(np.zeros(shape) for _ in cell.states)
-
-
-def _place(run: ReferenceRun, name: str, at: tuple[int, ...]) -> str:
-    """An index in words."""
-    if name.startswith(("grad.weight", "grad.bias")):
-        slots = run.cell.input_slots if name.endswith("ih") else run.cell.hidden_slots
-        slot, unit = divmod(at[0], run.sizes.H)
-        column = f", column {at[1]}" if len(at) > 1 else ""
-        return f"row {at[0]} ({slots[slot]}, unit {unit}){column}"
-    words = ("step", "sequence", "feature" if name == "grad.x" else "unit")[-len(at) :]
-    return ", ".join(f"{word} {i}" for word, i in zip(words, at, strict=True))

@@ -143,6 +143,7 @@ def reference_step_by_step(
             grad_direct=whole.record.grad_direct,
         ),
         whole_run=False,
+        call=None,
     )
 
 

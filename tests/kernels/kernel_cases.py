@@ -14,12 +14,8 @@ import numpy as np
 from minirnn.kernels import cells
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Gradients, Needs, Record, Weights
-from minirnn.testing.reference import (
-    ReferenceRun,
-    assert_matches_reference,
-    named_arrays,
-    reference,
-)
+from minirnn.testing.mismatch import assert_matches_reference
+from minirnn.testing.reference import ReferenceRun, named_arrays, reference
 from minirnn.testing.step_by_step import reference_step_by_step
 
 # Every built-in cell with every activation that it offers.

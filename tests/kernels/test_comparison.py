@@ -12,7 +12,8 @@ from kernel_cases import CELLS, expected, expected_step_by_step, random_case, ru
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.kernels import reference as kernels
 from minirnn.kernels.contract import Record, Weights
-from minirnn.testing.reference import assert_matches_reference, reference
+from minirnn.testing.mismatch import assert_matches_reference
+from minirnn.testing.reference import reference
 from minirnn.testing.step_by_step import reference_step_by_step
 from minirnn.testing.tolerances import Sizes, bound, terms
 

@@ -27,7 +27,7 @@ from minirnn.kernels.contract import Needs
 from minirnn.kernels.cuda import device, forward_pass, products, schedule, steps
 from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.source import StepTile
-from minirnn.testing.reference import assert_matches_reference
+from minirnn.testing.mismatch import assert_matches_reference
 
 BUILT_IN = ["rnn-tanh", "gru-tanh", "lstm-tanh"]
 DTYPES = ["float32", "float64"]

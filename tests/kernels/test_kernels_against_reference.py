@@ -27,7 +27,7 @@ from kernel_cases import (
 
 from minirnn.kernels import cpu
 from minirnn.kernels.contract import Needs, Weights
-from minirnn.testing.reference import assert_matches_reference
+from minirnn.testing.mismatch import assert_matches_reference
 
 KERNEL_SETS = ["cpu", "cuda"]  # by device: see the fixture `kernels`
 DTYPES = ["float32", "float64"]
