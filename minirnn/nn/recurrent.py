@@ -60,6 +60,8 @@ class Recurrent(Module):
     Raises: ArgumentError, DTypeError or DeviceError that names the argument.
     """
 
+    _directions: tuple[bool, ...] = DIRECTIONS  # of the sets of parameters of a layer, in order
+
     def __init__(
         self,
         cell: Cell | str,
@@ -165,7 +167,7 @@ class Recurrent(Module):
             if layer > 0 and self.training and self.dropout > 0.0:
                 x = dropout_of(x, self.dropout, self.rng)
             outputs = []
-            for reverse, names in zip(DIRECTIONS, directions, strict=False):
+            for reverse, names in zip(self._directions, directions, strict=False):
                 weights = self._weights(names)
                 start = initial[len(finals)]
                 output, final, tape = recurrent(
