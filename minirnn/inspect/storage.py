@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minirnn.errors import ArgumentError, CheckpointError
+from minirnn.files import document
 from minirnn.inspect.source import CellNames, TraceSource, activations, fingerprint
 from minirnn.kernels import cells
 from minirnn.kernels.cells.cell import Cell
@@ -26,7 +25,7 @@ Array = Any
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 FORMAT = "minirnn trace"
-VERSION = 1
+VERSION = 2
 BUILT_IN = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
 
 
@@ -46,13 +45,8 @@ class StoredTape:
 
 def save(trace: Trace, path: Path) -> None:
     """Write a trace to `path`. Raises: CheckpointError if that fails."""
-    from safetensors.numpy import save as to_bytes
-
-    arrays = {name: np.ascontiguousarray(array) for name, array in trace.numpy().items()}
     cell = trace.cell
     about: dict[str, Any] = {
-        "format": FORMAT,
-        "version": VERSION,
         "call": trace.call,
         "layer": trace.layer,
         "class_name": trace.class_name,
@@ -69,31 +63,7 @@ def save(trace: Trace, path: Path) -> None:
             "built_in": _is_built_in(cell),
         },
     }
-    about["digest"] = _digest(about, arrays)
-    content = to_bytes(arrays, metadata={"minirnn": json.dumps(about)})
-    try:
-        write_whole(path, content)
-    except (OSError, ValueError) as error:  # ValueError: "" and "." name no file
-        raise CheckpointError("path", f"{str(path)!r}: {error}", "a file to write") from error
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to disk, then rename it to `path`.
-
-    Whatever happens on the way, `path` holds the whole of the old file or the whole of the new.
-    """
-    if path.exists() and not path.is_file():  # /dev/null: a rename would take its place
-        raise OSError("it is a folder, a device or a pipe")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    document.save(path, FORMAT, VERSION, about, trace.numpy())
 
 
 def load(path: Path, cell: Cell | None) -> tuple[TraceSource, int]:
@@ -125,40 +95,21 @@ def load(path: Path, cell: Cell | None) -> tuple[TraceSource, int]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(
-            "path", f"{str(path)!r}, in which something is missing: {error}", "a whole trace"
-        ) from error
+        raise document.damaged(path, FORMAT, error) from error
     return source, call
 
 
 def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get("minirnn")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError("path", f"{str(path)!r}: {error}", "a safetensors file") from error
-    try:
-        about = json.loads(text or "")
-    except json.JSONDecodeError:
-        about = None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise CheckpointError("path", f"{str(path)!r}, some other file", "a trace of minirnn")
-    if about.get("version") != VERSION:
-        raise CheckpointError(
-            "path", f"{str(path)!r} of version {about.get('version')}", f"version {VERSION}"
-        )
-    if about.pop("digest", None) != _digest(about, arrays):
+    about, contents = document.load(path, FORMAT, (1, VERSION), unchecked=(1,))
+    if about["version"] == 1 and about.pop("digest", None) != _digest(about, contents.arrays):
         raise CheckpointError(
             "path", f"{str(path)!r}, which is damaged", "the file as it was saved"
         )
-    return arrays, about
+    return contents.arrays, about
 
 
 def _digest(about: dict[str, Any], arrays: Arrays) -> str:
-    """Of all that the file says: it finds the flipped bit that the format does not notice."""
+    """Version 1's one checksum, of all that the file says."""
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from networks import LAYERS, batch, minimal, run, trace_of
 
 import minirnn as mr
 from minirnn.errors import CheckpointError, TraceError
+from minirnn.inspect import storage
 
+OLD = Path(__file__).parent / "data" / "lstm-version-1.safetensors"
 LENGTHS = np.array([5, 0, 3])
 
 
@@ -187,11 +190,26 @@ def with_header(content, change):
     return struct.pack("<Q", len(text)) + text + content[8 + size :]
 
 
-def test_a_later_version_is_refused_by_number(tmp_path):
-    path, content = saved(tmp_path)
-    path.write_bytes(with_header(content, lambda about: about.update(version=99)))
+def test_a_later_version_is_refused_by_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "VERSION", 99)
+    path, _ = saved(tmp_path)
+    monkeypatch.undo()
     with pytest.raises(CheckpointError, match="99"):
         mr.Trace.load(path)
+
+
+def test_a_file_of_version_1_is_read_and_its_own_checksum_held(tmp_path):
+    (trace,) = run(LAYERS["lstm"](3, 4, dtype="float64", rng=1), batch(), lengths=LENGTHS)
+    loaded = mr.Trace.load(OLD)
+    assert trace.compare(loaded).difference < 1e-12
+    np.testing.assert_array_equal(loaded.inputs, trace.inputs)
+    content = OLD.read_bytes()
+    for at in np.random.default_rng(0).integers(0, len(content), size=60):
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << (at % 8)
+        (tmp_path / "t").write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            mr.Trace.load(tmp_path / "t")
 
 
 def test_metadata_that_was_edited_is_found(tmp_path):

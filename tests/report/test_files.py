@@ -7,7 +7,7 @@ import os
 import pytest
 
 from minirnn.errors import ArgumentError
-from minirnn.inspect.storage import write_whole
+from minirnn.files.whole import write_whole
 from minirnn.report.files import check_writable, write_atomically
 
 
