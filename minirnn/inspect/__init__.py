@@ -2,25 +2,41 @@
 
 from minirnn.inspect.compare import TraceComparison
 from minirnn.inspect.dimension import effective_rank, participation_ratio
+from minirnn.inspect.fixed_points import FixedPoints, fixed_points
+from minirnn.inspect.horizon import memory_horizon
+from minirnn.inspect.loops import Loop, find_loop, repetition_rate
+from minirnn.inspect.lyapunov import LyapunovExponents, free_run_exponents, lyapunov_exponents
 from minirnn.inspect.probe import Probe, gradient_probe
 from minirnn.inspect.recording import Recording, record
 from minirnn.inspect.saturation import GateSaturation, gate_saturation
 from minirnn.inspect.sensitivity import input_sensitivity
+from minirnn.inspect.spectrum import JacobianSpectrum, jacobian_spectrum
 from minirnn.inspect.spread import Spread, spread_between_sequences
 from minirnn.inspect.trace import Trace
 
 __all__ = [
+    "FixedPoints",
     "GateSaturation",
+    "JacobianSpectrum",
+    "Loop",
+    "LyapunovExponents",
     "Probe",
     "Recording",
     "Spread",
     "Trace",
     "TraceComparison",
     "effective_rank",
+    "find_loop",
+    "fixed_points",
+    "free_run_exponents",
     "gate_saturation",
     "gradient_probe",
     "input_sensitivity",
+    "jacobian_spectrum",
+    "lyapunov_exponents",
+    "memory_horizon",
     "participation_ratio",
     "record",
+    "repetition_rate",
     "spread_between_sequences",
 ]
