@@ -160,22 +160,33 @@ def mismatch(
     compared: list[Compared], failed: list[Compared], expected: ReferenceRun, seconds: float
 ) -> ReferenceMismatch:
     """The error about arrays of which some, `failed`, differ; worst first."""
+    from minirnn.testing.causes import find
+
     worst = failed[0]
     place = place_of(expected, worst.name, worst.at)
     call = expected.call
     direction = None if call is None else "reverse" if call.reverse else "forward"
+    verdict = find(compared, expected, seconds)
     lines = [
         f"{worst.name} differs from the reference at {place}: "
         f"got {worst.found[worst.at]!s}, wanted {worst.wanted[worst.at]!s}, "
         f"{worst.excess:.3g} times the allowed difference of {worst.allowed:.3g}"
     ]
+    if len(verdict.causes) == 1:
+        lines.append(f"cause: {verdict.causes[0]}: {verdict.told}")
+    elif verdict.causes:
+        lines.append(f"cause: one of {', '.join(verdict.causes)}: {verdict.told}")
+    lines += [f"seen: {note}" for note in verdict.notes]
     return ReferenceMismatch(
         "\n".join(lines),
         worst.name,
         place,
         direction,
         worst.excess,
-        failed=tuple(c.name for c in failed),
+        verdict.causes,
+        verdict.told,
+        tuple(c.name for c in failed),
+        verdict.notes,
     )
 
 
