@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from minirnn.training.baselines import persistence, seasonal_drift, training_mean
 from minirnn.training.callbacks import Callback, EarlyStopping, Run
+from minirnn.training.checkpoint import (
+    Checkpoint,
+    Stateful,
+    load_checkpoint,
+    save_checkpoint,
+)
+from minirnn.training.checkpointing import Checkpointing
 from minirnn.training.columns import Column, read_column
 from minirnn.training.encoding import Encoding
 from minirnn.training.fit import fit
@@ -18,6 +25,8 @@ from minirnn.training.windows import split_index, windows
 
 __all__ = [
     "Callback",
+    "Checkpoint",
+    "Checkpointing",
     "Column",
     "EarlyStopping",
     "Encoding",
@@ -27,6 +36,7 @@ __all__ = [
     "Run",
     "Scaler",
     "Sequences",
+    "Stateful",
     "Stop",
     "count_missing",
     "evaluate",
@@ -34,10 +44,12 @@ __all__ = [
     "fit_scaler",
     "generate",
     "interpolate_missing",
+    "load_checkpoint",
     "persistence",
     "predict",
     "prepare_series",
     "read_column",
+    "save_checkpoint",
     "seasonal_drift",
     "split_index",
     "training_mean",

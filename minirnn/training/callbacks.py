@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from minirnn.errors import ArgumentError
 from minirnn.nn import Module
 from minirnn.optim import Optimizer
@@ -18,7 +20,9 @@ class Run:
     """A training run under way, as callbacks see it. `epoch` and `batch` count from 1.
 
     `loss` and `gradient_norm` are those of the last batch; the norm is over all parameters, before
-    clipping. `history` grows by one after each epoch, before `epoch_ended` is called.
+    clipping. `history` grows by one after each epoch, before `epoch_ended` is called. `rng` deals
+    the sequences out (None: in order), `settings` are the arguments of `fit` that decide its
+    numbers, and `callbacks` are all that watch: what a checkpoint needs beside model and optimiser.
     """
 
     model: Module
@@ -31,6 +35,9 @@ class Run:
     loss: float = math.nan
     gradient_norm: float = math.nan
     stop_message: str = ""
+    rng: np.random.Generator | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    callbacks: tuple[Callback, ...] = ()
 
     def stop(self, message: str) -> None:
         """Ask training to end after this batch or epoch, and say why."""
@@ -38,7 +45,12 @@ class Run:
 
 
 class Callback(Protocol):
-    """What `fit` calls, in order. Subclass it and write what you need; the rest does nothing."""
+    """What `fit` calls, in order. Subclass it and write what you need; the rest does nothing.
+
+    One that remembers something from epoch to epoch may have `state_dict` and `load_state_dict`
+    (see `minirnn.training.checkpoint.Stateful`): then checkpoints hold it too, and a resumed
+    training goes on with it.
+    """
 
     def training_began(self, run: Run) -> None:
         """Before the first epoch."""
@@ -65,9 +77,13 @@ HOOKS = ("training_began", "epoch_began", "batch_ended", "epoch_ended", "trainin
 
 
 def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
-    """Raises: ArgumentError for an object that lacks one of a callback's methods."""
+    """The callbacks in the order in which they are called; those that say `runs_last` are last.
+
+    Raises: ArgumentError for an object that lacks one of a callback's methods.
+    """
     if all(hasattr(callbacks, hook) for hook in HOOKS):
         callbacks = (callbacks,)
+    callbacks = sorted(callbacks, key=lambda each: bool(getattr(each, "runs_last", False)))
     for callback in callbacks:
         lacking = [hook for hook in HOOKS if not callable(getattr(callback, hook, None))]
         if lacking:
@@ -101,6 +117,17 @@ class EarlyStopping(Callback):
     def training_began(self, run: Run) -> None:
         """Begin anew: one object may watch one run after another."""
         self.best, self.best_epoch = math.inf, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best loss so far, and its epoch."""
+        return {"best": self.best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned. Raises: ArgumentError."""
+        best, epoch = state_dict.get("best"), state_dict.get("best_epoch")
+        if set(state_dict) != {"best", "best_epoch"} or not isinstance(best, float):
+            raise ArgumentError("state_dict", str(state_dict), "a best loss and its best_epoch")
+        self.best, self.best_epoch = best, check_count("state_dict['best_epoch']", epoch, 0)
 
     def epoch_ended(self, run: Run) -> None:
         """Compare this epoch's loss with the best."""

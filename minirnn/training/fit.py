@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from os import PathLike
 from typing import Any, Literal, TextIO
 
 import numpy as np
@@ -16,8 +17,11 @@ from minirnn.nn import Module
 from minirnn.optim import Optimizer, clip_grad_norm, clip_grad_value
 from minirnn.tensor import Tensor, no_grad
 from minirnn.training.callbacks import Callback, Run, check_callbacks
+from minirnn.training.checkpoint import Checkpoint
+from minirnn.training.checkpointing import as_checkpoint, resume_run
 from minirnn.training.history import Epoch, History, Stop
 from minirnn.training.losses import (
+    LOSSES,
     Loss,
     align,
     check_fit,
@@ -50,6 +54,7 @@ def fit(
     shuffle: bool = True,
     seed: int = 0,
     progress: bool | TextIO | None = None,
+    resume: Checkpoint | str | PathLike[str] | None = None,
 ) -> History:
     """Train `model` in place and return the `History` of it.
 
@@ -63,6 +68,10 @@ def fit(
                        same bits (if the model's own randomness is seeded too)
     progress           None or True: a live display where stderr is a terminal, plain lines where
                        it is not; a text stream: the same there; False: silence
+    resume             a checkpoint that `Checkpointing` made in a run with the same arguments, or
+                       its path: model, optimiser, callbacks and all random states are put back, and
+                       training goes on with the epoch after it, to the same bits as if it had never
+                       ended. `epochs` counts from the beginning. None begins anew
 
     With a model on the GPU, data that come as NumPy arrays go there once. Nothing comes back during
     training but numbers, two a batch: its loss and its gradient's norm, which decide whether a step
@@ -73,9 +82,11 @@ def fit(
     finite (no step is taken on such a loss or gradient), at a KeyboardInterrupt, and when a
     callback asks. Afterwards each module is in the mode (training or evaluation) it was in before.
 
-    Raises: ShapeError, DTypeError, DeviceError or ArgumentError that names the argument.
+    Raises: ShapeError, DTypeError, DeviceError or ArgumentError that names the argument; a
+    CheckpointError for one that cannot be resumed, before anything is changed.
     """
     check_model(model)
+    checkpoint = None if resume is None else as_checkpoint(resume)
     if validation is not None:
         validation = on_device_of(model, as_sequences(validation, "validation"), "validation")
     fitting = _Fitting(
@@ -94,7 +105,7 @@ def fit(
     fitting.check()
     watchers = check_callbacks(callbacks)
     with open_display(progress) as display:
-        return fitting.train((*watchers, *display))
+        return fitting.train((*watchers, *display), checkpoint)
 
 
 class _NotFiniteError(Exception):
@@ -129,7 +140,17 @@ class _Fitting:
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.rng = rng
-        self.run = Run(model, optimizer, epochs, math.ceil(len(train) / batch_size))
+        self.run = Run(model, optimizer, epochs, math.ceil(len(train) / batch_size), rng=rng)
+        names = [name for name, known in LOSSES.items() if known is loss]
+        self.run.settings = {
+            "loss": names[0] if names else getattr(loss, "__name__", type(loss).__name__),
+            "batch_size": batch_size,
+            "clip_norm": clip_norm,
+            "clip_value": clip_value,
+            "shuffle": rng is not None,
+            "sequences": list(train.x.shape),
+            "dtype": train.x.dtype.name,
+        }
         self.callbacks: tuple[Callback, ...] = ()
 
     def check(self) -> None:
@@ -156,15 +177,20 @@ class _Fitting:
                 shape = f"a Tensor of shape {value.shape}" if isinstance(value, Tensor) else value
                 raise ArgumentError("loss", f"one that returns {shape}", "a Tensor of one element")
 
-    def train(self, callbacks: tuple[Callback, ...]) -> History:
+    def train(
+        self, callbacks: tuple[Callback, ...], checkpoint: Checkpoint | None = None
+    ) -> History:
         """Run the epochs. The history is kept up to date, so that it stands whatever happens."""
-        self.callbacks = callbacks
         run = self.run
+        self.callbacks = run.callbacks = callbacks
+        wake_callbacks = None if checkpoint is None else resume_run(run, checkpoint)
         # As IEEE 754 has it: overflow gives inf and then NaN, which is found below, not warned of.
         with mode(self.model, training=True), np.errstate(all="ignore"):
             try:
                 for callback in callbacks:
                     callback.training_began(run)
+                if wake_callbacks is not None:
+                    wake_callbacks()
                 while run.epoch < run.epochs and run.history.stopped is None:
                     self._epoch()
             except KeyboardInterrupt:

@@ -51,10 +51,11 @@ def _is_terminal(stream: TextIO) -> bool:
 
 
 class _Clock:
-    """Estimates the time left from the batches done."""
+    """Estimates the time left from the batches done since it started, after `epochs` epochs."""
 
-    def __init__(self) -> None:
+    def __init__(self, epochs: int = 0) -> None:
         self._start = time.perf_counter()
+        self._before = epochs
 
     def passed(self) -> float:
         """Seconds since the start."""
@@ -62,8 +63,8 @@ class _Clock:
 
     def left(self, run: Run) -> float:
         """Seconds until the last epoch ends, at the pace so far."""
-        done = (run.epoch - 1) * run.batches + run.batch
-        total = run.epochs * run.batches
+        done = (run.epoch - 1 - self._before) * run.batches + run.batch
+        total = (run.epochs - self._before) * run.batches
         return self.passed() / max(done, 1) * (total - done)
 
 
@@ -77,7 +78,7 @@ class PlainProgress(Callback):
 
     def training_began(self, run: Run) -> None:
         """Start the clock."""
-        self._clock = _Clock()
+        self._clock = _Clock(run.epoch)
 
     def epoch_ended(self, run: Run) -> None:
         """Write the epoch's line."""
@@ -117,14 +118,14 @@ class LiveProgress(Callback):
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.text import Text
 
-        self._clock = _Clock()
+        self._clock = _Clock(run.epoch)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[left]}", style="dim"),
         )
         total = run.epochs * run.batches
-        self._bar.add_task("", total=total, epoch=f"1/{run.epochs}", left="")
+        self._bar.add_task("", total=total, epoch=f"{run.epoch + 1}/{run.epochs}", left="")
         bar = self._bar
         self._live = Live(
             console=Console(file=self._stream),
