@@ -12,6 +12,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 _NAMES = {
+    "minirnn.testing.check_cell": ("check_cell",),
+    "minirnn.testing.conformance_report": ("ConformanceError", "Report"),
+    "minirnn.testing.golden": ("golden",),
     "minirnn.testing.gradcheck": ("GradcheckError", "gradcheck"),
     "minirnn.testing.mismatch": ("ReferenceMismatch", "assert_matches_reference"),
     "minirnn.testing.reference": ("Call", "ReferenceRun", "reference"),
@@ -22,6 +25,8 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
+    if name == "adapters":
+        return importlib.import_module("minirnn.testing.adapters")
     if name not in _HOMES:
         raise AttributeError(f"module 'minirnn.testing' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
@@ -49,6 +54,10 @@ sys.modules[__name__].__class__ = _Package
 
 # For type checkers, the same names once more; tests/testing/test_lazy_names.py compares them.
 if TYPE_CHECKING:
+    from minirnn.testing import adapters
+    from minirnn.testing.check_cell import check_cell
+    from minirnn.testing.conformance_report import ConformanceError, Report
+    from minirnn.testing.golden import golden
     from minirnn.testing.gradcheck import GradcheckError, gradcheck
     from minirnn.testing.mismatch import ReferenceMismatch, assert_matches_reference
     from minirnn.testing.reference import Call, ReferenceRun, reference
@@ -56,10 +65,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Call",
+    "ConformanceError",
     "GradcheckError",
     "ReferenceMismatch",
     "ReferenceRun",
+    "Report",
+    "adapters",
     "assert_matches_reference",
+    "check_cell",
+    "golden",
     "gradcheck",
     "reference",
     "reference_step_by_step",
