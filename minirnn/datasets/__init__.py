@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from minirnn.datasets.co2 import co2
 from minirnn.datasets.records import Series, Task
+from minirnn.datasets.sunspots import sunspots
+from minirnn.datasets.symbols import copying, reber, temporal_order
 from minirnn.datasets.synthetic import adding, sine
 
-__all__ = ["Series", "Task", "adding", "co2", "sine"]
+__all__ = [
+    "Series",
+    "Task",
+    "adding",
+    "co2",
+    "copying",
+    "reber",
+    "sine",
+    "sunspots",
+    "temporal_order",
+]

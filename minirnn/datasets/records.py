@@ -39,8 +39,12 @@ class Series:
 class Task:
     """Independent sequences with their targets.
 
-    x (N, T, I), y (N, O), float64; `provenance` names the rule's source, and
-    `baseline` is the mean squared error of the best constant answer.
+    x           (N, T, I) float64
+    y           as `Sequences` takes them: (N, O) or (N, T, O) float64, class labels (N,) or (N, T)
+    baseline    the loss of the best answer that needs no memory
+    loss        the loss that the task is for, by the name that `fit` knows it by
+    lengths     (N,), or None where every sequence has T steps
+    provenance  names the rule's source
     """
 
     name: str
@@ -48,6 +52,8 @@ class Task:
     y: NDArray[Any]
     baseline: float
     provenance: str
+    loss: str = "mse"
+    lengths: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """The number of sequences, N."""

@@ -14,7 +14,7 @@ from minirnn import datasets
 from minirnn.device import device_of
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.schema import DataOptions
-from minirnn.errors import DataError, RecipeError, ShapeError
+from minirnn.errors import ArgumentError, DataError, RecipeError, ShapeError
 from minirnn.training.columns import read_column
 from minirnn.training.encoding import Transform
 from minirnn.training.missing import count_missing, interpolate_missing
@@ -164,15 +164,16 @@ def _read_series(recipe: Recipe) -> tuple[Floats, str, str, int | None]:
         # The record comes with its gaps filled, unless the recipe says what to do with them.
         series = datasets.co2() if data.missing is None else datasets.co2(missing="keep")
     else:
-        series = datasets.sine()
+        series = datasets.sunspots() if data.builtin == "sunspots" else datasets.sine()
     return series.values, series.name, series.unit, series.period
 
 
 def _prepare_sequences(recipe: Recipe) -> PreparedData:
     data = recipe.data
-    if data.builtin == "adding":
-        task = datasets.adding(data.samples, data.length, data.seed)
-        given_x, y, name = task.x, task.y, task.name
+    lengths = None
+    if data.builtin is not None:
+        task = _task(recipe)
+        given_x, y, name, lengths = task.x, task.y, task.name, task.lengths
     else:
         given_x, y = load_array("data.x", data.x), load_array("data.y", data.y)
         name = "target"
@@ -180,7 +181,6 @@ def _prepare_sequences(recipe: Recipe) -> PreparedData:
     if y.dtype.kind == "b":
         y = y.astype(np.int64)
     y = _labels(y) if recipe.training.loss == "cross_entropy" else _numbers("data.y", y)
-    lengths = None
     if data.lengths is not None:
         lengths = load_array("data.lengths", data.lengths)
     if x.ndim != 3:
@@ -202,6 +202,21 @@ def _prepare_sequences(recipe: Recipe) -> PreparedData:
         gaps=gaps,
         target_scalers=scalers,
     )
+
+
+def _task(recipe: Recipe) -> datasets.Task:
+    """The built-in task, made by its rule. Raises: RecipeError for a loss that it is not for."""
+    data, loss = recipe.data, recipe.training.loss
+    assert data.builtin is not None
+    rule = getattr(datasets, data.builtin)
+    try:
+        task: datasets.Task = rule(data.samples, data.length, data.seed)
+    except ArgumentError as error:
+        raise RecipeError(f"data.{error.argument}", error.came, error.wanted) from None
+    numbers = ("mse", "l1", "huber")
+    if loss != task.loss and not (loss in numbers and task.loss in numbers):
+        raise RecipeError("training.loss", repr(loss), f"{task.loss!r}, for {data.builtin!r}")
+    return task
 
 
 def load_array(key: str, value: Any) -> NDArray[Any]:

@@ -26,7 +26,8 @@ from minirnn.diagnosis.rules import (
 
 Value = TypeVar("Value")
 
-TASKS = ("adding",)  # built-in sets of independent sequences; the others are series
+# Built-in sets of independent sequences; the others are series.
+TASKS = ("adding", "copying", "temporal_order", "reber")
 
 INITIALISERS = (
     "glorot_uniform",
@@ -58,14 +59,15 @@ class DataOptions:
     `window`, `horizon` and `transform` are for series only. `scale` scales each feature, and the
     targets of a regression with them; it is fitted on the training part. `missing` values are kept
     unless they are to be interpolated; left out, a built-in series comes with its gaps filled.
-    `length` and `samples` are the steps and the number of sequences of a built-in task ("adding").
+    `length` and `samples` are the steps and the number of sequences of a built-in task (see
+    `minirnn.datasets` for what its length counts).
     """
 
     builtin: str | None = option(
         None,
         Choice(
-            ("co2", "sine", "adding"),
-            ("sunspots", "copying", "temporal_order", "reber", "text"),
+            ("co2", "sunspots", "sine", *TASKS),
+            ("text",),
         ),
     )
     csv: str | None = option(None, FilePath())

@@ -272,3 +272,46 @@ def test_noise_and_wandering_have_no_period(seed: int) -> None:
 def test_a_csv_without_a_header_for_its_unit_has_none(tmp_path: Path) -> None:
     data = prepare(recipe(write_csv(tmp_path / "a.csv", wave(200)), {"data.window": 9}))
     assert (data.name, data.unit, data.period) == ("level", "", None)
+
+
+# Built-in tasks.
+
+
+@pytest.mark.parametrize(
+    ("task", "readout", "loss", "x", "y"),
+    [
+        ("copying", "all", "cross_entropy", (32, 32, 10), (32, 32)),
+        ("temporal_order", "last", "cross_entropy", (32, 12, 6), (32,)),
+        ("reber", "all", "bce", (32, 12, 7), (32, 12, 7)),
+        ("adding", "last", "l1", (32, 12, 2), (32, 1)),
+    ],
+)
+def test_a_built_in_task_is_made_and_trained_on(
+    task: str, readout: str, loss: str, x: tuple[int, ...], y: tuple[int, ...]
+) -> None:
+    which = Recipe.from_dict(
+        {
+            "data": {"builtin": task, "length": 12, "samples": 40},
+            "model": {"readout": readout, "hidden_size": 4},
+            "training": {"loss": loss, "epochs": 2},
+        }
+    )
+    data = prepare(which)
+    assert (data.training.x.shape, data.training.y.shape) == (x, y)
+    assert (data.training.lengths is not None) is (task == "reber")
+    model = build_model(which, data)
+    history = train(which, model, data, progress=False)
+    assert history.loss[-1] < history.loss[0]
+
+
+@pytest.mark.parametrize(
+    ("edit", "key"),
+    [({"training.loss": "mse"}, "training.loss"), ({"data.length": 9}, "data.length")],
+)
+def test_a_task_is_not_trained_on_what_it_is_not_for(edit: dict[str, object], key: str) -> None:
+    which = Recipe.from_dict(
+        {"data": {"builtin": "temporal_order"}, "training": {"loss": "cross_entropy"}}
+    )
+    with pytest.raises(RecipeError) as caught:
+        prepare(which.edit(edit))
+    assert caught.value.argument == key

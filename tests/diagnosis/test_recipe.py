@@ -152,7 +152,7 @@ def test_a_value_that_cannot_be_is_refused_by_its_key(key: str, value: object) -
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("data.builtin", "sunspots"),
+        ("data.builtin", "text"),
         ("data.augment.noise", 0.1),
         ("model.norm", "layer"),
         ("model.initial_state", "learned"),
