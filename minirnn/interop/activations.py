@@ -23,8 +23,15 @@ class Activation(NamedTuple):
     beta: float | None = None
 
     def __str__(self) -> str:
-        numbers = [f"{v:g}" for v in (self.alpha, self.beta) if v is not None]
+        """What `parsed` reads back, to the last bit."""
+        numbers = [repr(v) for v in (self.alpha, self.beta) if v is not None]
         return f"{self.name}({', '.join(numbers)})" if numbers else self.name
+
+
+def parsed(text: str) -> Activation:
+    """The activation that `str` wrote, as the options of a variant cell hold it."""
+    name, _, numbers = text.rstrip(")").partition("(")
+    return activation((name, *map(float, filter(None, numbers.split(", ")))))
 
 
 @dataclass(frozen=True)
@@ -106,8 +113,7 @@ def activation(value: Any, argument: str = "activation") -> Activation:
         value = (value,)
     if not (isinstance(value, tuple | list) and 1 <= len(value) <= 3 and isinstance(value[0], str)):
         raise ArgumentError(argument, repr(value), "a name, or (name, alpha, beta)")
-    key = value[0].lower().replace("_", "")
-    key = _ALIASES.get(key, key)
+    key = _key(value[0])
     kind = _KINDS.get(key)
     if kind is None:
         raise ArgumentError(argument, repr(value[0]), f"one of {', '.join(_KINDS)}")
@@ -151,3 +157,19 @@ def write(chosen: Activation, x: Expression) -> Expression:
 def from_output(chosen: Activation) -> bool:
     """Whether the derivative can be written with the output alone."""
     return _KINDS[chosen.name].from_output
+
+
+def takes(name: str, argument: str = "activation") -> tuple[bool, bool]:
+    """Whether the activation of that name has an alpha, and whether it has a beta.
+
+    Raises: ArgumentError that names `argument`.
+    """
+    kind = _KINDS.get(_key(name))
+    if kind is None:
+        raise ArgumentError(argument, repr(name), f"one of {', '.join(_KINDS)}")
+    return kind.alpha is not None, kind.beta is not None
+
+
+def _key(name: str) -> str:
+    key = name.lower().replace("_", "")
+    return _ALIASES.get(key, key)

@@ -191,4 +191,4 @@ def _bound(clip: Any) -> float | None:
 
 def _options(clip: float | None, **others: object) -> dict[str, str]:
     told = {name: str(value) for name, value in others.items() if value not in (False, None)}
-    return told if clip is None else told | {"clip": f"{clip:g}"}
+    return told if clip is None else told | {"clip": repr(clip)}

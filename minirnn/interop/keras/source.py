@@ -5,6 +5,7 @@ Both give the same `Layer`, so that what follows knows nothing of where it came 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol
@@ -185,7 +186,7 @@ def live(thing: Any) -> Layer:
     from keras.saving import serialize_keras_object
 
     try:
-        entry = serialize_keras_object(thing)
+        entry = json.loads(json.dumps(serialize_keras_object(thing)))  # as a file has it
     except (NotImplementedError, ValueError, TypeError, AttributeError) as error:
         came = (
             f"{type(thing).__name__} {getattr(thing, 'name', '')!r}, which Keras cannot serialise"

@@ -110,9 +110,8 @@ class _From:
             came = f"a {type(module).__name__}: {parts}"
             raise ArgumentError(argument, came, _TAKEN)
         recurrent, head, dropout, readout = parts
-        model = ours.SequenceModel(
-            "lstm", input_size=1, hidden_size=1, output_size=1, readout=readout, rng=self.rng
-        )
+        model: Any = ours.SequenceModel(input_size=1, hidden_size=1, output_size=1, rng=self.rng)
+        model.readout = readout
         model.recurrent = self.convert(recurrent, argument)
         model.head = self.convert(head, argument)
         model.head_dropout = ours.Dropout(dropout, rng=self.rng)

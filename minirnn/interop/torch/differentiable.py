@@ -53,15 +53,15 @@ def gradients(
     ]
 
 
-def run_steps(run: Run, tensors: Sequence[Tensor | None]) -> tuple[Tensor, States]:
+def run_steps(run: Run, tensors: Sequence[Tensor]) -> tuple[Tensor, States]:
     """The layer from its flat inputs (x, states, weights): output (T, B, H) and last states."""
     count = len(run.cell.states)
     x, states, weights = tensors[0], tuple(tensors[1 : 1 + count]), tensors[1 + count :]
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     step = _STEPS[run.cell.name](run.cell.options)
-    lengths = (
-        None if run.lengths is None else torch.as_tensor(run.lengths, device=x.device)[:, None]
-    )
+    lengths = None
+    if run.lengths is not None:
+        lengths = torch.as_tensor(run.lengths, device=x.device)[:, None]
     zx = torch.nn.functional.linear(x, weight_ih, bias_ih)
     outputs: list[Tensor] = []
     for t in reversed(range(len(x))) if run.reverse else range(len(x)):

@@ -61,7 +61,7 @@ def run_layer(
     What backward will need is kept, and nothing where none can come.
     """
     tensors = (x, *states, *weights)
-    if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in tensors]):
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         output, *last = _Layer.apply(run, *tensors)
         return output, tuple(last)
     output, last, run.tape = _forward(run, Inputs(x, tuple(states), weights), "nothing")
@@ -71,10 +71,10 @@ def run_layer(
 class _Layer(torch.autograd.Function):
     """Forward by our kernels, and backpropagation through time.
 
-    The tensors are PyTorch's to keep, so that its checks hold: what was written into between forward
-    and backward is an error as it is there, and freed graphs are freed. Our tape serves one backward.
-    A second (retain_graph), one for which nothing was kept (checkpointing), and one whose output
-    was written into, which shares the tape's memory, run forward again, to the same bits.
+    The tensors are PyTorch's to keep, so that its checks hold: what was written into between
+    forward and backward is an error as it is there, and a freed graph is gone. Our tape serves one
+    backward. A second (retain_graph), one for which nothing was kept (checkpointing), and one whose
+    output was written into, which shares the tape's memory, run forward again, to the same bits.
     """
 
     @staticmethod

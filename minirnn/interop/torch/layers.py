@@ -16,7 +16,7 @@ from minirnn.interop.torch import modes
 from minirnn.interop.torch.equations import cell_of
 from minirnn.interop.torch.function import Run, run_layer
 from minirnn.interop.torch.traces import Call
-from minirnn.kernels.contract import Array, Weights
+from minirnn.kernels.contract import Weights
 
 Tensor = Any
 Module = Any

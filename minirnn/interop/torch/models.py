@@ -1,4 +1,4 @@
-"""Models of a recurrent layer and a linear head: `SequenceModel` in PyTorch, and how one is known."""
+"""Models of a recurrent layer and a linear head: `SequenceModel` in PyTorch, and knowing one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TorchSequenceModel(nn.Module):
         self.readout = readout
 
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> Tensor:
-        """Map (T, B, I), or (B, T, I) with batch_first, or a PackedSequence, to the head's output."""
+        """Map (T, B, I), with batch_first (B, T, I), or a PackedSequence to the head's output."""
         output, last = self.recurrent(input, hx)
         if self.readout == "last":
             hidden = last[0] if isinstance(last, tuple) else last

@@ -16,9 +16,7 @@ from torch.autograd import forward_ad
 
 Tensor = Any
 
-THEIRS = (
-    ""  # PyTorch's own forward has to run, and will say itself what is wrong with its arguments
-)
+THEIRS = ""  # PyTorch's own forward has to run: it will say itself what is wrong with the arguments
 _FLOATS = (torch.float32, torch.float64)
 _KINDS = (torch.Tensor, torch.nn.Parameter)
 
@@ -67,7 +65,7 @@ def tracing() -> str | None:
     return None
 
 
-def why_theirs(tensors: Sequence[Tensor | None]) -> str | None:
+def why_theirs(tensors: Sequence[Tensor]) -> str | None:
     """Why PyTorch's own forward has to run on these tensors, of which the first is the input.
 
     None: it has not to. `THEIRS`: they do not fit together, which it will say itself.
@@ -82,9 +80,7 @@ def why_theirs(tensors: Sequence[Tensor | None]) -> str | None:
         if tensor.dtype is not dtype or tensor.device != device:
             return _autocast(device) or THEIRS
         if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_neg():
-            return (
-                "a sparse, nested or lazily negated tensor has other memory than our kernels read"
-            )
+            return "a sparse, nested or lazily negated tensor is laid out in another way"
     if (autocast := _autocast(device)) is not None:
         return autocast
     if dtype not in _FLOATS:

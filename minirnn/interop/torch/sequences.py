@@ -70,10 +70,8 @@ class SequenceTape:
         def joined(of: Callable[[Record], dict[str, Array] | None]) -> dict[str, Array]:
             groups = [of(step) for step in steps]
             like = next(group for group in groups if group is not None)
-            filled = [
-                g if g is not None else {n: xp.zeros_like(a) for n, a in like.items()}
-                for g in groups
-            ]
+            nothing = {name: xp.zeros_like(array) for name, array in like.items()}
+            filled = [nothing if group is None else group for group in groups]
             return {name: xp.concatenate([group[name] for group in filled]) for name in like}
 
         record = Record(joined(lambda step: step.gates), joined(lambda step: step.states))

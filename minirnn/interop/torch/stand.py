@@ -47,7 +47,7 @@ class Stand:
 
     def __call__(self, input: Any, hx: Any = None) -> Any:
         """What the module's own forward gives."""
-        module = self._module()
+        module: Any = self._module()
         if self.swaps:
             result = self._run(module, input, hx, Call(self))
             if not isinstance(result, str):

@@ -32,8 +32,8 @@ def accelerate(model: Module, *, cells: bool = False) -> Swap:
     cells   swap `nn.RNNCell`, `nn.GRUCell` and `nn.LSTMCell` too. Step by step in a Python loop
             there is little to gain
 
-    Returns what was swapped and what was not; its `restore()`, or leaving it as a with block, undoes
-    it. Copies of the model (`copy.deepcopy`) are swapped and restored with it; pickles hold
+    Returns what was swapped and what was not; its `restore()`, or leaving it as a with block,
+    undoes it. Copies of the model (`copy.deepcopy`) are swapped and restored with it; pickles hold
     PyTorch's modules alone. Calling it twice is harmless.
 
     Raises: ArgumentError if `model` is no `torch.nn.Module`.
@@ -105,10 +105,9 @@ class Swap:
         self.restore()
 
     def __repr__(self) -> str:
-        lines = [f"  {name or '(the model)'}: swapped" for name in self.swapped]
-        lines += [
-            f"  {name or '(the model)'}: not swapped, {why}" for name, why in self.kept.items()
-        ]
+        told = dict.fromkeys(self.swapped, "swapped")
+        told |= {name: f"not swapped, {why}" for name, why in self.kept.items()}
+        lines = [f"  {name or '(the model)'}: {what}" for name, what in told.items()]
         state = "in place" if self.is_active else "restored or empty"
         return "\n".join([f"<Swap in {type(self.model).__name__}, {state}>", *lines])
 
@@ -121,11 +120,10 @@ def _why_kept(module: Module, cells: bool) -> str | None:
     base = base_of(module)
     if base is None:
         name = getattr(module, "original_name", type(module).__name__)
-        if not _RECURRENT.search(name) or any(
-            _RECURRENT.search(type(m).__name__) for m in module.children()
-        ):
+        holds_one = any(base_of(below) is not None for below in module.modules())
+        if holds_one or not _RECURRENT.search(name):
             return ""
-        return f"a {name} is not PyTorch's own layer, or compiled"
+        return f"a {name} is no recurrent layer of PyTorch's, or one that torch.jit compiled"
     if base in CELLS and not cells:
         return "a cell, stepped by a Python loop, gains little: cells=True swaps it"
     if type(module).forward is not base.forward:

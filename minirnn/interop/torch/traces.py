@@ -63,7 +63,7 @@ class Call:
                 recording.add(number, source)
 
     def step(self, run: Run, x: Tensor, states: States, weights: Weights, last: States) -> None:
-        """One step (B, I) of a cell has run: part of a sequence to a watch, a call to the others."""
+        """One step of a cell, x (B, I), has run: to a watch part of a sequence, else a call."""
         if not self.records:
             return
         truncated = is_cut_off(states, self.stand.last_states)

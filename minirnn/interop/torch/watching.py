@@ -23,7 +23,7 @@ def watch(model: Module, keep_last: int | None = 4) -> Watch:
 
     Every `nn.RNN`, `nn.GRU`, `nn.LSTM` and cell inside runs by minirnn's kernels while the block is
     open, and leaves a `Trace` for each layer and direction of each call, with gradients once the
-    loop's own backward has run. A cell that is stepped in a loop leaves one trace for each sequence.
+    loop's own backward has run. A cell stepped in a loop leaves one trace for each sequence.
     Results and gradients are PyTorch's, to rounding; the loop, loss, optimiser and hooks are left
     as they are. All is restored at the end of the block, whatever happens in it.
 
