@@ -19,6 +19,7 @@ from minirnn.training.history import Epoch, History, Stop
 from minirnn.training.missing import count_missing, interpolate_missing
 from minirnn.training.predict import evaluate, predict
 from minirnn.training.scaling import Scaler, fit_scaler
+from minirnn.training.scheduling import Scheduling
 from minirnn.training.sequences import Sequences
 from minirnn.training.series import PreparedSeries, prepare_series
 from minirnn.training.windows import split_index, windows
@@ -35,6 +36,7 @@ __all__ = [
     "PreparedSeries",
     "Run",
     "Scaler",
+    "Scheduling",
     "Sequences",
     "Stateful",
     "Stop",

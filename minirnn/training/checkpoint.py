@@ -23,6 +23,7 @@ from minirnn.optim import Optimizer
 from minirnn.training.history import History
 from minirnn.training.history_columns import from_columns, to_columns
 from minirnn.training.losses import check_model
+from minirnn.training.model_cells import cells_of, check_cells
 from minirnn.training.random_state import (
     checked_states,
     generators_of,
@@ -66,6 +67,7 @@ class Checkpoint:
     extra      what the caller added
     versions   of minirnn and NumPy that wrote it
     kinds      the classes of model, optimiser and scheduler, by those names
+    cells      the model's recurrent cells, by the names of their modules
     random     states of the model's own generators and of those given as `rng`
     progress   where `fit` was, for `fit(resume=...)`; None if `fit` did not save it
     """
@@ -80,6 +82,7 @@ class Checkpoint:
     extra: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
+    cells: dict[str, Any] = field(default_factory=dict)
     random: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] | None = None
 
@@ -112,6 +115,7 @@ class Checkpoint:
         generators = []
         if model is not None:
             check_model(model)
+            check_cells(model, self.cells)
             generators += checked_states(generators_of(model), self.random.get("model"), "model")
         if rng is not None:
             if self.random.get("given") is None:
@@ -193,7 +197,12 @@ def save_checkpoint(
             raise ArgumentError(name, f"a {type(parts[name]).__name__}", "a dict")
     arrays: dict[str, Any] = {}
     told = {name: take_apart(parts.get(name), name, arrays) for name in PARTS}
-    about = {"epoch": check_count("epoch", epoch, 0), "kinds": kinds, "parts": told}
+    about = {
+        "epoch": check_count("epoch", epoch, 0),
+        "kinds": kinds,
+        "cells": cells_of(model),
+        "parts": told,
+    }
     document.save(path, FORMAT, VERSION, about, arrays)
 
 
@@ -226,6 +235,7 @@ def load_checkpoint(path: str | PathLike[str]) -> Checkpoint:
             random=parts.pop("rng"),
             versions=_texts(about["versions"]),
             kinds=_texts(about["kinds"]),
+            cells={name: dict(cell) for name, cell in about["cells"].items()},
             **parts,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
