@@ -9,13 +9,16 @@ import numpy as np
 from minirnn import init
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.schedule import make_scheduler
 from minirnn.errors import RecipeError
 from minirnn.nn import SequenceModel
-from minirnn.optim import SGD, Adam
+from minirnn.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from minirnn.training.callbacks import Callback, EarlyStopping
 from minirnn.training.fit import fit
 from minirnn.training.history import History
+from minirnn.training.scheduling import Scheduling
 
+OPTIMIZERS: dict[str, Any] = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
 REGRESSION = ("mse", "l1", "huber")
 
 
@@ -92,11 +95,13 @@ def initialise(
         model.head.bias.data[...] = rows.mean(axis=0) if len(rows) else 0.0
 
 
-def build_optimizer(recipe: Recipe, model: SequenceModel) -> SGD | Adam:
+def build_optimizer(recipe: Recipe, model: SequenceModel) -> Optimizer:
     """The recipe's optimiser, over all parameters of the model."""
     options = recipe.training
-    kind = Adam if options.optimizer == "adam" else SGD
-    return kind(model.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+    optimizer: Optimizer = OPTIMIZERS[options.optimizer](
+        model.parameters(), options.learning_rate, weight_decay=options.weight_decay
+    )
+    return optimizer
 
 
 def train(
@@ -109,18 +114,22 @@ def train(
 ) -> History:
     """Train the model as the recipe says."""
     options = recipe.training
-    stopping: tuple[Any, ...] = ()
+    optimizer = build_optimizer(recipe, model)
+    own: list[Callback] = []
+    scheduler = make_scheduler(options.scheduler, optimizer, options.epochs)
+    if scheduler is not None:
+        own.append(Scheduling(scheduler))
     if options.early_stopping:
-        stopping = (EarlyStopping(options.early_stopping),)
+        own.append(EarlyStopping(options.early_stopping))
     return fit(
         model,
         data.training,
         data.validation,
         loss=options.loss,
-        optimizer=build_optimizer(recipe, model),
+        optimizer=optimizer,
         epochs=options.epochs,
         metrics=options.metrics,
-        callbacks=(*stopping, *callbacks),
+        callbacks=(*own, *callbacks),
         batch_size=options.batch_size,
         clip_norm=options.clip_norm,
         clip_value=options.clip_value,

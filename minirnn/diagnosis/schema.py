@@ -23,6 +23,7 @@ from minirnn.diagnosis.rules import (
     Whole,
     WordOrTable,
 )
+from minirnn.diagnosis.schedule import SchedulerRule
 
 Value = TypeVar("Value")
 
@@ -129,7 +130,7 @@ class TrainingOptions:
     metrics: tuple[str, ...] = option(
         (), Names(Choice(("rmse", "mse", "mae", "l1", "r2", "accuracy")))
     )
-    optimizer: str = option("adam", Choice(("adam", "sgd"), ("adamw", "rmsprop")))
+    optimizer: str = option("adam", Choice(("adam", "adamw", "sgd", "rmsprop")))
     learning_rate: float = option(1e-3, Real(0.0, above=True))
     epochs: int = option(20, Whole(1))
     batch_size: int = option(32, Whole(1))
@@ -143,14 +144,7 @@ class TrainingOptions:
     l2: float = option(
         0.0, WordOrTable(0.0, Later(Real(0.0), 0.0), ("kernel", "recurrent", "bias"))
     )
-    scheduler: str = option(
-        "none",
-        WordOrTable(
-            "none",
-            Choice(("none",), ("plateau", "cosine", "step")),
-            ("name", "factor", "patience", "minimum", "every", "epochs"),
-        ),
-    )
+    scheduler: Any = field(default="none", metadata={"rule": SchedulerRule()})
     early_stopping: int = option(0, Whole(0))
     truncate: int = option(0, Later(Whole(0), 0))
     scheduled_sampling: float = option(0.0, Later(Real(0.0, 1.0), 0.0))

@@ -315,3 +315,56 @@ def test_a_task_is_not_trained_on_what_it_is_not_for(edit: dict[str, object], ke
     with pytest.raises(RecipeError) as caught:
         prepare(which.edit(edit))
     assert caught.value.argument == key
+
+
+# Optimisers and schedulers.
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
+def test_the_optimiser_is_the_recipes(name: str) -> None:
+    which = Recipe.from_dict(
+        {"data": {"builtin": "sine"}, "training": {"optimizer": name, "weight_decay": 0.25}}
+    )
+    optimizer = build_optimizer(which, build_model(which, prepare(which)))
+    assert type(optimizer).__name__.lower() == name
+    assert optimizer.learning_rate == 1e-3
+    assert optimizer.weight_decay == 0.25  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "rates"),
+    [
+        ("none", [1e-3] * 6),
+        ("step", [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5]),
+        ({"name": "step", "every": 3, "factor": 0.5}, [1e-3] * 3 + [5e-4] * 3),
+        ({"name": "cosine", "epochs": 2, "minimum": 1e-4}, [1e-3, 5.5e-4] + [1e-4] * 4),
+    ],
+)
+def test_the_rates_are_the_recipes(scheduler: object, rates: list[float]) -> None:
+    which = Recipe.from_dict(
+        {
+            "data": {"builtin": "adding", "length": 4, "samples": 10},
+            "model": {"hidden_size": 2},
+            "training": {"epochs": 6, "scheduler": scheduler},
+        }
+    )
+    assert Recipe.from_dict(which.to_dict()) == which
+    data = prepare(which)
+    history = train(which, build_model(which, data), data, progress=False)
+    np.testing.assert_allclose([epoch.learning_rate for epoch in history.epochs], rates)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "key"),
+    [
+        ("plato", "training.scheduler"),
+        ({"factor": 0.5}, "training.scheduler.name"),
+        ({"name": "plateau", "every": 3}, "training.scheduler.every"),
+        ({"name": "step", "factor": 1.5}, "training.scheduler.factor"),
+        ({"name": "none", "factor": 0.5}, "training.scheduler.factor"),
+    ],
+)
+def test_a_scheduler_that_makes_no_sense_is_refused_by_key(scheduler: object, key: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_dict({"data": {"builtin": "sine"}, "training": {"scheduler": scheduler}})
+    assert caught.value.argument == key

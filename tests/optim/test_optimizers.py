@@ -1,4 +1,4 @@
-"""SGD and Adam take PyTorch's steps, keep their state, and refuse what cannot work."""
+"""Optimisers take PyTorch's steps, keep their state, and refuse what cannot work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minirnn.errors import ArgumentError, DTypeError, MinirnnError, ShapeError
-from minirnn.optim import SGD, Adam, Optimizer
+from minirnn.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from minirnn.tensor import Tensor
 
 SHAPES = [(3, 4), (5,), (2, 3, 2)]
@@ -21,6 +21,11 @@ SETTINGS = [
     (Adam, {}),
     (Adam, {"betas": (0.7, 0.9), "eps": 1e-4}),
     (Adam, {"weight_decay": 0.1}),
+    (AdamW, {}),
+    (AdamW, {"betas": (0.7, 0.9), "weight_decay": 0.3}),
+    (RMSprop, {}),
+    (RMSprop, {"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
+    (RMSprop, {"momentum": 0.9}),
 ]
 
 
@@ -153,6 +158,10 @@ REFUSED = [
     ("betas[0]", lambda: Adam([leaf()], betas=(-0.1, 0.9))),
     ("betas", lambda: Adam([leaf()], betas=0.9)),
     ("eps", lambda: Adam([leaf()], eps=-1e-8)),
+    ("betas", lambda: AdamW([leaf()], betas=0.9)),
+    ("weight_decay", lambda: AdamW([leaf()], weight_decay=-1.0)),
+    ("alpha", lambda: RMSprop([leaf()], alpha=1.0)),
+    ("momentum", lambda: RMSprop([leaf()], momentum=-1.0)),
 ]
 
 
