@@ -175,12 +175,11 @@ def backward_arrays(
         at = over(name)
         return np.tensordot(dz[at], fed[at], axes=([0, 1], [0, 1]))
 
-    x = np.where(steps.valid, steps.x, 0.0)
     blocks = [product(slopes.dz[s], slopes.fed.get(s, h), "weight_hh") for s in run.slots_h]
     biases = [slopes.bias.get(s, slopes.dz[s])[over("bias_hh")] for s in run.slots_h]
     named = {
-        "grad.x": dz_x @ weights.weight_ih,
-        "grad.weight_ih": product(dz_x, x, "weight_ih"),
+        "grad.x": np.where(steps.read, dz_x @ weights.weight_ih, 0.0),
+        "grad.weight_ih": product(dz_x, steps.x, "weight_ih"),
         "grad.weight_hh": np.concatenate(blocks),
         "grad.bias_ih": dz_x[over("bias_ih")].sum(axis=(0, 1)),
         "grad.bias_hh": np.concatenate([b.sum(axis=(0, 1)) for b in biases]),

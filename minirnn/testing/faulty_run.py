@@ -90,6 +90,7 @@ class Steps:
     """What forward leaves for backward: all (T, B, H), `valid` (T, B, 1)."""
 
     order: list[int]
+    read: Array  # the steps whose x is read
     valid: Array  # the steps that change a state
     shown: Array  # the steps whose output is handed out
     x: Array
@@ -145,7 +146,8 @@ class Faulty:
         if call.lengths is not None:
             real = (np.arange(T)[:, None] < call.lengths)[:, :, None]
         valid = np.ones_like(real) if faults.run_on else real
-        x = call.x if faults.run_on and not faults.clean else np.where(real, call.x, 0.0)
+        read = valid if not faults.clean else real
+        x = np.where(read, call.x, 0.0)
         order = list(range(T))[:: -1 if call.reverse else 1]
         last = {
             n: np.zeros_like(s) if n in faults.no_initial else s
@@ -177,7 +179,7 @@ class Faulty:
             final = {n: entering[n][at, np.arange(B)] for n in names}
         elif T and faults.last == "output[-1]":
             final = {n: np.where(shown[-1], states[n][-1], 0.0) for n in names}
-        return Steps(order, valid, shown, x, entering, states, gates, output, final)
+        return Steps(order, read, valid, shown, x, entering, states, gates, output, final)
 
     @staticmethod
     def last_steps(valid: Array, order: list[int]) -> Array:

@@ -67,7 +67,7 @@ def _spread(difference: Array) -> bool:
     """Whether a fair part of what is not exact is near the level."""
     moved = np.abs(difference[difference != 0])
     return bool(moved.size >= 0.25 * difference.size) and bool(
-        (moved > 0.1 * _level(moved)).mean() > 0.5
+        (moved > 0.1 * _level(moved)).mean() > 0.25
     )
 
 
