@@ -33,7 +33,9 @@ def name_of(bug):
     return f"{bug.cell}-{bug.cause}-{bug.new[:30]}"
 
 
-@pytest.mark.parametrize(("number", "bug"), enumerate(PLANTED), ids=map(name_of, PLANTED))
+@pytest.mark.parametrize(
+    ("number", "bug"), list(enumerate(PLANTED)), ids=list(map(name_of, PLANTED))
+)
 def test_a_bug_planted_in_a_copied_implementation_is_named(number, bug):
     given = question(bug, seed=number, dtype=[np.float32, np.float64][number // 2 % 2])
     error = told(answers(bug, given), expected(given))
