@@ -1,10 +1,12 @@
-"""Layers: `Module`, `Linear`, `Dropout`, `Sequential`, the recurrent layers, `SequenceModel`."""
+"""Layers: the recurrent ones, what goes around them, and `SequenceModel`, which joins both."""
 
 from __future__ import annotations
 
 from minirnn.nn.dropout import Dropout
+from minirnn.nn.embedding import Embedding
 from minirnn.nn.linear import Linear
 from minirnn.nn.module import Module
+from minirnn.nn.normalization import BatchNorm, LayerNorm
 from minirnn.nn.recurrent import GRU, LSTM, RNN, Recurrent
 from minirnn.nn.sequence_model import SequenceModel
 from minirnn.nn.sequential import Sequential
@@ -14,7 +16,10 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "BatchNorm",
     "Dropout",
+    "Embedding",
+    "LayerNorm",
     "Linear",
     "Module",
     "Recurrent",

@@ -1,4 +1,4 @@
-"""`Module`: named parameters, nested modules, and state dicts that move by name."""
+"""`Module`: named parameters and buffers, nested modules, and state dicts that move by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class Module:
     Attributes register themselves: a leaf `Tensor` that requires a gradient becomes a parameter
     (and stays one when it is frozen later), a `Module` becomes a child. Their names are the
     attributes' names, joined by dots. A module that is reached twice (a shared layer, a cycle) and
-    a parameter that is reached twice (tied weights) count once, under the first name.
+    a parameter that is reached twice (tied weights) count once, under the first name. An array that
+    is no parameter and belongs to the state all the same, such as a running mean, is a buffer: see
+    `register_buffer`.
 
     A subclass defines `forward`; calling the module calls it.
     """
@@ -29,11 +31,12 @@ class Module:
     forward: Callable[..., Any]
     _parameters: dict[str, Tensor]
     _children: dict[str, Module]
+    _buffers: dict[str, Array]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make room for what is registered: here, so that it is there before any `__init__`."""
         self = super().__new__(cls)
-        vars(self).update(training=True, _parameters={}, _children={})
+        vars(self).update(training=True, _parameters={}, _children={}, _buffers={})
         return self
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -44,14 +47,18 @@ class Module:
         """
         if isinstance(value, Module):
             self._parameters.pop(name, None)
+            self._buffers.pop(name, None)
             self._children[name] = value
         elif isinstance(value, Tensor) and (name in self._parameters or _trainable(value)):
             self._children.pop(name, None)
+            self._buffers.pop(name, None)
             self._parameters[name] = value
         else:
             _refuse_hidden_members(name, value)
             self._parameters.pop(name, None)
             self._children.pop(name, None)
+            if name in self._buffers:
+                value = self._buffers[name] = self._checked_buffer(name, value)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -59,6 +66,31 @@ class Module:
         object.__delattr__(self, name)
         self._parameters.pop(name, None)
         self._children.pop(name, None)
+        self._buffers.pop(name, None)
+
+    def register_buffer(self, name: str, array: Array) -> None:
+        """Make `array` an attribute that is saved, loaded and moved, and not trained.
+
+        It keeps its shape and dtype: assign to `module.name`, or write into it.
+
+        Raises: ArgumentError for a name that is taken or no name; DTypeError for what is no array.
+        """
+        if not isinstance(name, str) or not name.isidentifier() or hasattr(self, name):
+            raise ArgumentError("name", repr(name), "the name of a new attribute")
+        if not hasattr(array, "dtype"):
+            raise DTypeError("array", f"a {type(array).__name__}", "an array")
+        self._buffers[name] = array
+        object.__setattr__(self, name, array)
+
+    def _checked_buffer(self, name: str, value: Any) -> Array:
+        before = self._buffers[name]
+        if not hasattr(value, "dtype"):
+            raise DTypeError(name, f"a {type(value).__name__}", "an array")
+        if value.dtype != before.dtype:
+            raise DTypeError(name, value.dtype.name, before.dtype.name)
+        if value.shape != before.shape:
+            raise ShapeError(name, f"shape {value.shape}", f"shape {before.shape}")
+        return value
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run `forward`.
@@ -106,19 +138,32 @@ class Module:
         """Every parameter, each once: a list, so that it can be walked more than once."""
         return [parameter for _, parameter in self.named_parameters()]
 
+    def named_buffers(self) -> list[tuple[str, Array]]:
+        """Every buffer with its dotted name, in order of registration."""
+        return [
+            (f"{name}.{key}" if name else key, array)
+            for name, module in self.named_modules()
+            for key, array in module._buffers.items()
+        ]
+
     def state_dict(self) -> dict[str, Array]:
-        """The parameters' values by name: copies, which later training does not change.
+        """Parameters' values and buffers by name: copies, which later training does not change.
 
         Each is an array on its parameter's device; any device's model can load it.
         """
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        return {name: array.copy() for name, array in self._state().items()}
+
+    def _state(self) -> dict[str, Array]:
+        """The arrays that a state dict is of, parameters first."""
+        parameters = {name: parameter.data for name, parameter in self.named_parameters()}
+        return parameters | dict(self.named_buffers())
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Copy values into the parameters, in place, by name.
+        """Copy values into the parameters and buffers, in place, by name.
 
-        `state_dict` maps every parameter's name, and nothing else, to an array (or Tensor, or
-        another library's array, such as a PyTorch tensor) of its exact shape and dtype, on any
-        device: values are copied to where the parameter is.
+        `state_dict` maps the name of each, and nothing else, to an array (or Tensor, or another
+        library's array, such as a PyTorch tensor) of its exact shape and dtype, on any device:
+        values are copied to where the parameter is.
 
         Raises: ShapeError, DTypeError, or (names missing or unexpected, or faults of several
         kinds) ArgumentError, which lists everything that is wrong; then nothing was changed.
@@ -126,11 +171,11 @@ class Module:
         if not isinstance(state_dict, Mapping):
             wanted = "a mapping from parameter names to arrays"
             raise ArgumentError("state_dict", type(state_dict).__name__, wanted)
-        parameters = dict(self.named_parameters())
+        state = self._state()
         arrays = {name: _array_of(value) for name, value in state_dict.items()}
-        _check_state_dict(parameters, arrays)
-        for name, parameter in parameters.items():
-            parameter.data[...] = beside(arrays[name], parameter.data)
+        _check_state_dict(state, arrays)
+        for name, array in state.items():
+            array[...] = beside(arrays[name], array)
 
     def train(self, mode: bool = True) -> Self:
         """Put this module and all below it into training mode (dropout acts); returns self."""
@@ -143,7 +188,7 @@ class Module:
         return self.train(False)
 
     def to(self, device: str) -> Self:
-        """Move the parameters, with their gradients, to `device`, "cpu" or "cuda"; returns self.
+        """Move parameters, their gradients and buffers to `device`, "cpu" or "cuda"; returns self.
 
         The parameters stay the same Tensors: an optimiser that holds them, made before or after,
         goes on with them and takes its own arrays along. A tape recorded before the move cannot be
@@ -158,8 +203,15 @@ class Module:
             (to_device(p.data, device), None if p.grad is None else to_device(p.grad, device))
             for p in parameters
         ]
+        buffers = [
+            (module, name, to_device(array, device))
+            for module in self.modules()
+            for name, array in module._buffers.items()
+        ]
         for parameter, (data, grad) in zip(parameters, moved, strict=True):
             parameter.data, parameter.grad = data, grad
+        for module, name, array in buffers:
+            setattr(module, name, array)
         return self
 
     def zero_grad(self) -> None:
@@ -228,9 +280,9 @@ def _array_of(value: Any) -> Any:
         return None
 
 
-def _check_state_dict(parameters: Mapping[str, Tensor], arrays: Mapping[str, Any]) -> None:
+def _check_state_dict(state: Mapping[str, Array], arrays: Mapping[str, Any]) -> None:
     faults: dict[str, list[str]] = {"missing": [], "unexpected": [], "shape": [], "dtype": []}
-    for name, parameter in parameters.items():
+    for name, wanted in state.items():
         if name not in arrays:
             faults["missing"].append(repr(name))
             continue
@@ -238,11 +290,11 @@ def _check_state_dict(parameters: Mapping[str, Tensor], arrays: Mapping[str, Any
         if array is None:
             faults["dtype"].append(f"{name!r} is no array")
             continue
-        if array.shape != parameter.shape:
-            faults["shape"].append(f"{name!r} {array.shape} instead of {parameter.shape}")
-        if array.dtype != parameter.dtype:
-            faults["dtype"].append(f"{name!r} {array.dtype} instead of {parameter.dtype}")
-    faults["unexpected"] = [repr(name) for name in arrays if name not in parameters]
+        if array.shape != wanted.shape:
+            faults["shape"].append(f"{name!r} {array.shape} instead of {wanted.shape}")
+        if array.dtype != wanted.dtype:
+            faults["dtype"].append(f"{name!r} {array.dtype} instead of {wanted.dtype}")
+    faults["unexpected"] = [repr(name) for name in arrays if name not in state]
     present = {kind: found for kind, found in faults.items() if found}
     if not present:
         return
