@@ -54,7 +54,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"minirnn {minirnn.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["doctor"], ["warmup"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["doctor"], ["inspect"], ["warmup"]])
 def test_help_explains_the_exit_status_or_the_command(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main([*command, "--help"])
