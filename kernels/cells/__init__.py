@@ -6,14 +6,27 @@ from minirnn.kernels.cells.cell import Cell, cell
 from minirnn.kernels.cells.gru import gru
 from minirnn.kernels.cells.lstm import lstm
 from minirnn.kernels.cells.rnn import rnn
-from minirnn.kernels.cells.vocabulary import clip, constant, relu, select, sigmoid, tanh
+from minirnn.kernels.cells.vocabulary import (
+    clip,
+    constant,
+    divide,
+    exp,
+    log,
+    relu,
+    select,
+    sigmoid,
+    tanh,
+)
 
 __all__ = [
     "Cell",
     "cell",
     "clip",
     "constant",
+    "divide",
+    "exp",
     "gru",
+    "log",
     "lstm",
     "relu",
     "rnn",

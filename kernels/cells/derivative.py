@@ -12,7 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from minirnn.errors import ArgumentError
-from minirnn.kernels.cells.vocabulary import Expression, constant, in_order, leaf, select
+from minirnn.kernels.cells.vocabulary import (
+    OPERAND,
+    Expression,
+    constant,
+    in_order,
+    leaf,
+    select,
+)
 
 
 @dataclass(frozen=True)
@@ -21,19 +28,23 @@ class Derivative:
 
     `states`: total gradient of each new state. `slots`: gradient of each slot's z. `last`: the part
     of each last state's gradient that does not pass through a slot (None where there is none).
+    `operand`: the operand of a second product, from what is stored; its gradient is the leaf
+    grad.operand, of which the gradients of the second product's own slots are free.
     """
 
     states: dict[str, Expression]
     slots: dict[str, Expression]
     last: dict[str, Expression | None]
+    operand: Expression | None = None
 
 
 def differentiate(
     states: Mapping[str, Expression],
     gates: Mapping[str, Expression],
     slots: tuple[str, ...],
+    operand: Expression | None = None,
 ) -> Derivative:
-    """Derive the backward equations of one step.
+    """Derive the backward equations of one step; `operand` is that of a second product.
 
     Raises: ArgumentError if the backward would need a slot's z that the cell does not keep.
     """
@@ -44,7 +55,11 @@ def differentiate(
 
     for name, expression in states.items():
         arrive(expression, leaf("grad", name))
-    for e in reversed(in_order(states.values())):
+    roots = list(states.values())
+    if operand is not None:
+        arrive(operand, leaf("grad", OPERAND))
+        roots.append(operand)
+    for e in reversed(in_order(roots)):
         if e in gradient:
             for argument, share in _shares(e, gradient[e]):
                 arrive(argument, share)
@@ -58,6 +73,7 @@ def differentiate(
             name: recalled(gradient[leaf("last", name)]) if leaf("last", name) in gradient else None
             for name in states
         },
+        operand=None if operand is None else recalled(operand),
     )
 
 
@@ -70,6 +86,14 @@ def _shares(e: Expression, g: Expression) -> list[tuple[Expression, Expression]]
             return [(a, g), (b, -g)]
         case "multiply", (a, b):
             return [(x, g * y) for x, y in ((a, b), (b, a)) if x.operation != "constant"]
+        case "divide", (a, b):  # e = a / b, so de/db = -e / b
+            share = g / b
+            shares = ((a, share), (b, -(share * e)))
+            return [(x, d) for x, d in shares if x.operation != "constant"]
+        case "exp", (a,):
+            return [(a, g * e)]
+        case "log", (a,):
+            return [(a, g / a)]
         case "sigmoid", (a,):
             return [(a, g * (e * (1.0 - e)))]
         case "tanh", (a,):

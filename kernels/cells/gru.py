@@ -1,26 +1,35 @@
-"""The gated recurrent unit (Cho et al. 2014), reset after the product as in PyTorch and cuDNN."""
+"""The gated recurrent unit (Cho et al. 2014), its reset gate after the product or before it."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
+from minirnn.errors import ArgumentError
 from minirnn.kernels.cells.activation import activation_of
 from minirnn.kernels.cells.cell import Cell, Feed
+from minirnn.kernels.cells.gru_before import gru_before
 from minirnn.kernels.cells.vocabulary import sigmoid
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 SLOTS: dict[str, Feed] = {"reset": "xh", "update": "xh", "new": "x", "recurrent_new": "h"}
 
 
-def gru(activation: str = "tanh") -> Cell:
-    """The GRU cell; `activation` ("tanh", "relu", "sigmoid") is the candidate's."""
+def gru(activation: str = "tanh", reset: str = "after") -> Cell:
+    """The GRU cell; `activation` ("tanh", "relu", "sigmoid") is the candidate's.
+
+    reset  "after": the candidate is f(W x + b + r q), q = U h + b' (PyTorch, cuDNN, Keras's
+           reset_after=True, ONNX's linear_before_reset=1). "before": f(W x + b + U (r h) + b'), of
+           two products one after the other (Cho et al. 2014, Keras's False, ONNX's 0)
+    """
     activation_of("activation", activation, ACTIVATIONS)
-    return _make(activation)
+    if reset not in ("after", "before"):
+        raise ArgumentError("reset", repr(reset), "'after' or 'before'")
+    return _after(activation) if reset == "after" else gru_before(activation)
 
 
 @cache  # one object a variant: its kernels are compiled once
-def _make(activation: str) -> Cell:
+def _after(activation: str) -> Cell:
     f = activation_of("activation", activation, ACTIVATIONS)
 
     def equations(z: Any, last: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from minirnn.kernels.cells.vocabulary import Expression, in_order, leaf
+from minirnn.kernels.cells.vocabulary import OPERAND, Expression, in_order, leaf
 
-SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "greater": ">", "greater_equal": ">="}
+SIGNS = {
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
+    "divide": "/",
+    "greater": ">",
+    "greater_equal": ">=",
+}
 WIDTH = 60  # what is longer gets a name and a line of its own
 
 
@@ -62,10 +69,24 @@ def bare(text: str) -> str:
     return text
 
 
-def forward_text(stored: Mapping[str, Expression], states: Mapping[str, Expression]) -> list[str]:
-    """The equations as the cell wrote them: gates, then states; z and last are given."""
-    results = {f"gate.{n}": e for n, e in stored.items() if e is not leaf("z", n)}
-    return written(results | {f"state.{n}": e for n, e in states.items()}, {})
+def forward_text(
+    stored: Mapping[str, Expression],
+    states: Mapping[str, Expression],
+    operand: Expression | None = None,
+    second_slots: Collection[str] = (),
+) -> list[str]:
+    """The equations as the cell wrote them: gates, then states; z and last are given.
+
+    The gates of a second product come after its operand.
+    """
+    gates = {n: e for n, e in stored.items() if e is not leaf("z", n)}
+    results = {f"gate.{n}": e for n, e in gates.items() if n not in second_slots}
+    if operand is not None:
+        results[OPERAND] = operand
+    results |= {f"gate.{n}": e for n, e in gates.items() if n in second_slots}
+    lines = written(results | {f"state.{n}": e for n, e in states.items()}, {})
+    note = f"  # in the place of last.h in z.{', z.'.join(second_slots)}"
+    return [line + note if line.startswith(f"{OPERAND} = ") else line for line in lines]
 
 
 def backward_text(

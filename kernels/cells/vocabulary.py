@@ -12,7 +12,7 @@ here walks them recursively, and an expression's `repr` shows one level.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from numbers import Real
 from typing import Any, Final
 
@@ -24,10 +24,14 @@ __all__ = [
     "Expression",
     "clip",
     "constant",
+    "depends_on",
+    "divide",
     "evaluate",
+    "exp",
     "identity",
     "in_order",
     "leaf",
+    "log",
     "relu",
     "select",
     "sigmoid",
@@ -41,6 +45,9 @@ ARITY: Final[Mapping[str, int]] = {
     "add": 2,
     "subtract": 2,
     "multiply": 2,
+    "divide": 2,
+    "exp": 1,
+    "log": 1,
     "sigmoid": 1,
     "tanh": 1,
     "relu": 1,
@@ -49,6 +56,8 @@ ARITY: Final[Mapping[str, int]] = {
     "greater_equal": 2,
     "select": 3,
 }
+
+OPERAND: Final = "operand"  # of a second product, where its gradient is named like a state's
 
 _interned: weakref.WeakValueDictionary[tuple[object, ...], Expression] = (
     weakref.WeakValueDictionary()
@@ -98,6 +107,12 @@ class Expression:
 
     def __rmul__(self, other: float) -> Expression:
         return _operation("multiply", other, self)
+
+    def __truediv__(self, other: Expression | float) -> Expression:
+        return divide(self, other)
+
+    def __rtruediv__(self, other: float) -> Expression:
+        return divide(other, self)
 
     def __neg__(self) -> Expression:
         return _operation("multiply", -1.0, self)
@@ -164,6 +179,21 @@ def _expression(value: Expression | float) -> Expression:
     raise ArgumentError("operand", type(value).__name__, "an expression of the cell or a number")
 
 
+def divide(x: Expression | float, y: Expression | float) -> Expression:
+    """x / y; infinite or NaN where y is 0."""
+    return _operation("divide", x, y)
+
+
+def exp(x: Expression) -> Expression:
+    """e to the power x."""
+    return Expression("exp", (_expression(x),))
+
+
+def log(x: Expression) -> Expression:
+    """The natural logarithm: minus infinity at 0, NaN below."""
+    return Expression("log", (_expression(x),))
+
+
 def sigmoid(x: Expression) -> Expression:
     """1 / (1 + exp(-x))."""
     return Expression("sigmoid", (_expression(x),))
@@ -214,6 +244,23 @@ def in_order(expressions: Iterable[Expression]) -> list[Expression]:
     return list(order)
 
 
+def depends_on(expression: Expression, leaves: Collection[Expression]) -> bool:
+    """Whether any of the leaves enters an expression."""
+    return any(e in leaves for e in in_order([expression]))
+
+
+def replaced(
+    expressions: Iterable[Expression], by: Mapping[Expression, Expression]
+) -> list[Expression]:
+    """The expressions with others in the place of parts of them."""
+    roots = list(expressions)
+    done = dict(by)
+    for e in in_order(roots):
+        if e not in done:
+            done[e] = Expression(e.operation, tuple(done[a] for a in e.arguments), e.payload)
+    return [done[e] for e in roots]
+
+
 def evaluate(
     expressions: Iterable[Expression], values: Mapping[Expression, Any]
 ) -> dict[Expression, Any]:
@@ -239,6 +286,15 @@ def _compute(e: Expression, a: list[Any]) -> Any:
             return a[0] - a[1]
         case "multiply":
             return a[0] * a[1]
+        case "divide":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.true_divide(a[0], a[1])
+        case "exp":
+            with np.errstate(over="ignore", under="ignore"):
+                return np.exp(a[0])
+        case "log":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.log(a[0])
         case "greater":
             return np.greater(a[0], a[1])
         case "greater_equal":

@@ -11,8 +11,9 @@ from __future__ import annotations
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cpu.backward_pass import backward
 from minirnn.kernels.cpu.forward_pass import forward
-from minirnn.kernels.cpu.stream import CpuStream as Stream
+from minirnn.kernels.cpu.stream import stream_of
 from minirnn.kernels.cpu.threads import get_num_threads, set_num_threads
+from minirnn.kernels.staged import plain_cell
 
 __all__ = [
     "Stream",
@@ -24,6 +25,8 @@ __all__ = [
     "warm_up",
 ]
 
+Stream = stream_of  # a class to who calls it
+
 
 def warm_up(cell: Cell, dtype: str = "float32") -> None:
     """Compile (or load) everything that a cell needs in a dtype, ahead of its first use."""
@@ -31,11 +34,11 @@ def warm_up(cell: Cell, dtype: str = "float32") -> None:
 
     from minirnn.kernels.cpu.plan import plan_of
 
-    plan_of(cell, np.dtype(dtype))
+    plan_of(plain_cell(cell), np.dtype(dtype))
 
 
 def generated_source(cell: Cell, dtype: str = "float32") -> str:
     """The text of the sequence loop that is compiled for a cell."""
     from minirnn.kernels.cpu.sequence import source
 
-    return source(cell, dtype)
+    return source(plain_cell(cell), dtype)

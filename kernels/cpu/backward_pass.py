@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirnn.errors import ArgumentError
+from minirnn.kernels import staged
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Gradients, Needs, check_gradients
 from minirnn.kernels.cpu import forward_pass, pool, threads
@@ -24,13 +25,14 @@ from minirnn.kernels.cpu.plan import (
     sliced,
 )
 from minirnn.kernels.cpu.tape import CpuTape
+from minirnn.kernels.staged import StagedTape
 
 
 def backward(
     cell: Cell,
     doutput: Array | None,
     dstate: Sequence[Array | None] | None,
-    tape: CpuTape,
+    tape: CpuTape | StagedTape,
     *,
     needs: Needs,
 ) -> Gradients:
@@ -39,6 +41,8 @@ def backward(
     Raises: TapeError if the tape was used before; ShapeError or DTypeError for a gradient that does
     not fit.
     """
+    if isinstance(tape, StagedTape):
+        return staged.backward(backward, np, cell, doutput, dstate, tape, needs=needs)
     if tape.cell is not cell:
         raise ArgumentError("cell", repr(cell), f"the cell of the tape, {tape.cell!r}")
     T, B, width, H, _ = tape.sizes

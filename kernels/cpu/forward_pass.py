@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.kernels import staged
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Weights, check_call
 from minirnn.kernels.cpu import pool, threads
@@ -14,6 +15,7 @@ from minirnn.kernels.cpu.clock import Watch
 from minirnn.kernels.cpu.layout import CHUNK_ROWS
 from minirnn.kernels.cpu.plan import NO_LENGTHS, Plan, Sizes, plain, plan_of, run_slices, sliced
 from minirnn.kernels.cpu.tape import CpuTape
+from minirnn.kernels.staged import StagedTape
 
 # Gates that backward goes through at a time take about so many bytes: they should stay in a cache.
 CACHED_BYTES = 1 << 22
@@ -29,8 +31,12 @@ def forward(
     lengths: Array | None = None,
     keep: Keep = "nothing",
     reverse: bool = False,
-) -> tuple[Array, tuple[Array, ...], CpuTape | None]:
+) -> tuple[Array, tuple[Array, ...], CpuTape | StagedTape | None]:
     """Run a cell over a sequence; arguments, results and errors as in `contract`."""
+    if cell.operand is not None:
+        return staged.forward(
+            forward, np, cell, x, state, weights, lengths=lengths, keep=keep, reverse=reverse
+        )
     T, B, width, H = check_call(cell, x, state, weights, lengths, keep)
     watch = Watch("forward")
     dtype = x.dtype

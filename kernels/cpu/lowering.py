@@ -52,12 +52,18 @@ def _emit(v: Vectors, e: Expression, done: Values) -> Any:
             return v.subtract(a[0], a[1])
         case "multiply":
             return v.multiply(a[0], a[1])
+        case "divide":
+            return v.divide(a[0], a[1])
         case "greater":
             return v.compare(">", a[0], a[1])
         case "greater_equal":
             return v.compare(">=", a[0], a[1])
         case "select":
             return v.select(a[0], a[1], a[2])
+        case "exp":
+            return v.exp(a[0])
+        case "log":
+            return v.log(a[0])
         case "sigmoid":
             return v.sigmoid(a[0])
         case "tanh":

@@ -13,8 +13,16 @@ from minirnn.kernels.contract import Array, Weights, check_call
 from minirnn.kernels.cpu import pool
 from minirnn.kernels.cpu.forward_pass import forward_workspace, pack_forward
 from minirnn.kernels.cpu.plan import Sizes, plain, plan_of
+from minirnn.kernels.staged import StagedStream
 
 _NONE = np.empty(0, np.int64)
+
+
+def stream_of(cell: Cell, state: Sequence[Array], weights: Weights) -> CpuStream | StagedStream:
+    """A stream of a cell, as `CpuStream` tells; one of two products takes two steps a step."""
+    if cell.operand is not None:
+        return StagedStream(CpuStream, np, cell, state, weights)
+    return CpuStream(cell, state, weights)
 
 
 class CpuStream:

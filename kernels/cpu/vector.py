@@ -1,4 +1,4 @@
-"""Explicit vectors in LLVM IR: loads, stores, arithmetic, and vector exp, sigmoid and tanh.
+"""Explicit vectors in LLVM IR: loads, stores, arithmetic, and vector exp, log, sigmoid and tanh.
 
 LLVM's own loop vectoriser gives up on loops over as many arrays as a cell's step touches, and what
 it does decides which bits come out. So the kernels are emitted as vector code, one width for every
@@ -26,7 +26,7 @@ INT64 = ir.IntType(64)
 
 @dataclass(frozen=True)
 class Format:
-    """A floating-point format and the numbers that exp, sigmoid and tanh need for it."""
+    """A floating-point format and the numbers that exp, log, sigmoid and tanh need for it."""
 
     dtype: str
     bytes: int
@@ -43,6 +43,9 @@ class Format:
     # exp(r) - 1 over |r| <= ln2/2. Found by Remez' exchange in 50 digits, with r² / |exp(r) - 1|
     # for a weight; the error with the rounded coefficients is 2^-25.8 and 2^-54.8.
     polynomial: tuple[float, ...]
+    # R in log(1 + f) = 2 atanh(s) = s (2 + s² R(s²)), s = f / (2 + f), for 1 + f from sqrt(1/2) to
+    # sqrt(2), lowest power first: Sun's fdlibm (e_log.c, e_logf.c), errors below 2^-58 and 2^-34.
+    logarithm: tuple[float, ...]
 
     @property
     def type(self) -> ir.Type:
@@ -60,6 +63,7 @@ FORMATS = {
         "float32", 4, 23, 127, 0.693359375, -2.12194440054690583e-4,
         lowest=-104.0, highest=89.0, sigmoid_is_one=18.0, tanh_is_one=9.25,
         polynomial=(0.49999997, 0.16666543, 0.0416672, 0.008366498, 0.0013882528),
+        logarithm=(0.66666662693, 0.40000972152, 0.28498786688, 0.24279078841),
     ),
     "float64": Format(
         "float64", 8, 52, 1023, 6.93147180369123816490e-1, 1.90821492927058770002e-10,
@@ -68,6 +72,11 @@ FORMATS = {
             0.5000000000000006, 0.1666666666666659, 0.041666666666577, 0.008333333333389403,
             0.0013888888931478144, 0.00019841269719246153, 2.480150538506671e-05,
             2.7557407433144138e-06, 2.7625991224514553e-07, 2.5053770079124418e-08,
+        ),
+        logarithm=(
+            6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
+            2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
+            1.479819860511658591e-01,
         ),
     ),
 }  # fmt: skip
@@ -319,6 +328,37 @@ class Vectors:
         m = self.subtract(self.splat(1.0), scale)
         m = self.fma(self.builder.fneg(scale), minus_one, m)
         return self._copysign(self.divide(m, self.subtract(self.splat(2.0), m)), x)
+
+    def log(self, x: ir.Value) -> ir.Value:
+        """The natural logarithm to 1 ulp; -inf at 0, NaN below, subnormal x right, NaN stays."""
+        # x = 2^n (1 + f), so log(x) = n ln2 + log(1 + f), and near 1 it is f to first order.
+        f, builder = self.format, self.builder
+        tiny = 2.0 ** (1 - f.exponent_bias)
+        subnormal = self.compare("<", x, self.splat(tiny))
+        lifted = self.multiply(x, self.splat(2.0 ** (f.mantissa_bits + 1)))
+        bits = self._bits_of(self.select(subnormal, lifted, x))
+        above = builder.sub(bits, self._bits_of(self.splat(math.sqrt(0.5))))
+        exponent = builder.ashr(above, self.integer(f.mantissa_bits))
+        scaled = builder.sub(bits, builder.shl(exponent, self.integer(f.mantissa_bits)))
+        m = self.subtract(builder.bitcast(scaled, self.type), self.splat(1.0))
+        # The exponent as a number, by way of the low bits of a large one.
+        counter = self._counter(0)
+        counted = builder.bitcast(builder.add(exponent, self._bits_of(counter)), self.type)
+        n = self.subtract(counted, counter)
+        n = self.select(subnormal, self.subtract(n, self.splat(f.mantissa_bits + 1.0)), n)
+        # log(1 + f) = f - f²/2 + s (f²/2 + s² R(s²)), s = f / (2 + f)
+        s = self.divide(m, self.add(m, self.splat(2.0)))
+        square = self.multiply(s, s)
+        half = self.multiply(self.multiply(m, self.splat(0.5)), m)
+        rest = self.fma(square, self._horner(f.logarithm, square), half)
+        small = self.fma(s, rest, self.multiply(n, self.splat(f.ln2_low)))
+        fraction = self.subtract(self.subtract(half, small), m)
+        result = self.fma(n, self.splat(f.ln2_high), builder.fneg(fraction))
+        # x = inf, which comes out as a number; then 0, negative numbers and NaN.
+        result = self.select(self.compare("<", x, self.splat(math.inf)), result, x)
+        zero = self.compare("==", x, self.splat(0.0))
+        none = self.select(zero, self.splat(-math.inf), self.splat(math.nan))
+        return self.select(self.compare(">", x, self.splat(0.0)), result, none)
 
     def _exp_parts(self, x: ir.Value, bias: int) -> tuple[ir.Value, ir.Value, ir.Value]:
         """exp(x) = mantissa 2^n: the mantissa, n, and bits that end in n + bias."""

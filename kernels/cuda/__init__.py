@@ -16,7 +16,8 @@ from minirnn.kernels.cuda.precision import (
     get_matmul_precision,
     set_matmul_precision,
 )
-from minirnn.kernels.cuda.stream import CudaStream as Stream
+from minirnn.kernels.cuda.stream import stream_of
+from minirnn.kernels.staged import plain_cell
 
 __all__ = [
     "MatmulPrecision",
@@ -27,6 +28,8 @@ __all__ = [
     "get_matmul_precision",
     "set_matmul_precision",
 ]
+
+Stream = stream_of  # a class to who calls it
 
 
 def generated_source(
@@ -39,6 +42,7 @@ def generated_source(
     """The text of a module that takes a cell through time, as compiled for a small network."""
     from minirnn.kernels.cuda import schedule, source
 
+    cell = plain_cell(cell)
     precise = "float64" if dtype == "float64" else precision
     slots = len(cell.hidden_slots) if direction == "forward" else 1
     tiles = schedule.tiles_of(precise, slots)

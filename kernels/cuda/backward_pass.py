@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from minirnn.errors import ArgumentError, DeviceError
+from minirnn.kernels import staged
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Gradients, Needs, check_gradients
 from minirnn.kernels.cuda.clock import Watch
@@ -20,13 +21,14 @@ from minirnn.kernels.cuda.products import C_ITSELF, ZERO, Operand, Products
 from minirnn.kernels.cuda.steps import Span, State, Steps
 from minirnn.kernels.cuda.tape import CudaTape
 from minirnn.kernels.slots import slot_order
+from minirnn.kernels.staged import StagedTape
 
 
 def backward(
     cell: Cell,
     doutput: Array | None,
     dstate: Sequence[Array | None] | None,
-    tape: CudaTape,
+    tape: CudaTape | StagedTape,
     *,
     needs: Needs,
 ) -> Gradients:
@@ -37,6 +39,12 @@ def backward(
     Raises: TapeError if the tape was used before; ShapeError, DTypeError or DeviceError for a
     gradient that does not fit.
     """
+    if isinstance(tape, StagedTape):
+        import cupy
+
+        _check_on_gpu(cell, tape.inner, doutput, tuple(dstate or ()))
+        with enough_memory():
+            return staged.backward(backward, cupy, cell, doutput, dstate, tape, needs=needs)
     if tape.cell is not cell:
         raise ArgumentError("cell", repr(cell), f"the cell of the tape, {tape.cell!r}")
     T, B, _, H = tape.sizes

@@ -10,6 +10,7 @@ import numpy as np
 
 from minirnn.errors import DeviceError
 from minirnn.gpu import memory_error
+from minirnn.kernels import staged
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Weights, check_call
 from minirnn.kernels.cuda import device
@@ -19,6 +20,7 @@ from minirnn.kernels.cuda.products import C_ITSELF, ROW, ZERO, Operand, Products
 from minirnn.kernels.cuda.steps import RING, Sizes, Span, State, Steps
 from minirnn.kernels.cuda.tape import CudaTape
 from minirnn.kernels.slots import SlotOrder, slot_order
+from minirnn.kernels.staged import StagedTape
 
 # What is not kept is computed some steps at a time, as many as have their gates in so many bytes.
 CHUNK_BYTES = 64 << 20
@@ -34,7 +36,7 @@ def forward(
     lengths: Array | None = None,
     keep: Keep = "nothing",
     reverse: bool = False,
-) -> tuple[Array, tuple[Array, ...], CudaTape | None]:
+) -> tuple[Array, tuple[Array, ...], CudaTape | StagedTape | None]:
     """Run a cell over a sequence; arguments, results and errors as in `contract`.
 
     Arrays are CuPy's, on the current device; `lengths` may be NumPy's. The products' precision is
@@ -46,6 +48,11 @@ def forward(
     import cupy
 
     check_devices(cell, x, state, weights)
+    if cell.operand is not None:
+        with enough_memory():
+            return staged.forward(
+                forward, cupy, cell, x, state, weights, lengths=lengths, keep=keep, reverse=reverse
+            )
     T, B, width, H = check_call(cell, x, state, weights, lengths, keep)
     with enough_memory():
         watch = Watch("forward")

@@ -13,6 +13,17 @@ from minirnn.kernels.cuda.precision import precision_of
 from minirnn.kernels.cuda.products import Products
 from minirnn.kernels.cuda.steps import RING, Sizes, Span, State, Steps
 from minirnn.kernels.slots import slot_order
+from minirnn.kernels.staged import StagedStream
+
+
+def stream_of(cell: Cell, state: Sequence[Array], weights: Weights) -> CudaStream | StagedStream:
+    """A stream of a cell, as `CudaStream` tells; one of two products takes two steps a step."""
+    if cell.operand is None:
+        return CudaStream(cell, state, weights)
+    import cupy
+
+    check_devices(cell, None, state, weights)
+    return StagedStream(CudaStream, cupy, cell, state, weights)
 
 
 class CudaStream:

@@ -5,7 +5,8 @@ backpropagation through time derived on paper. Nothing here is shared with what 
 activations, the loop, the gradients and the handling of `lengths` are all written a second time.
 
     activations.py   values and derivatives, analytic, so that complex arguments work
-    rnn.py, gru.py, lstm.py   one cell each: the equations over time, then their gradients
+    rnn.py, gru.py, gru_before.py, lstm.py   one cell each: the equations over time, then their
+                     gradients
     sequence.py      order of time, what is past a sequence's end, the tape, the products' gradients
 
 Arrays are float64, or complex128 for complex-step differentiation: with x + i·s in place of x, for
@@ -28,9 +29,10 @@ import numpy as np
 
 from minirnn.errors import ArgumentError, TapeError
 from minirnn.kernels.contract import Array, Gradients, Keep, Needs, Weights, check_call
-from minirnn.kernels.reference import gru, lstm, rnn
+from minirnn.kernels.reference import gru, gru_before, lstm, rnn
 from minirnn.kernels.reference.sequence import (
     ReferenceTape,
+    before,
     check_gradient,
     gradients_of_products,
     time_order,
@@ -43,7 +45,12 @@ if TYPE_CHECKING:
 __all__ = ["backward", "forward"]
 
 _DTYPES = (np.dtype(np.float64), np.dtype(np.complex128))
-_EQUATIONS: dict[str, ModuleType] = {"rnn": rnn, "gru": gru, "lstm": lstm}
+_EQUATIONS: dict[str, ModuleType] = {
+    "rnn": rnn,
+    "gru": gru,
+    "gru reset before": gru_before,
+    "lstm": lstm,
+}
 
 
 def forward(
@@ -64,14 +71,14 @@ def forward(
     Raises: ArgumentError for a cell that the reference does not know by hand; ShapeError,
     DTypeError or ArgumentError for arguments that break the contract.
     """
-    equations = _equations(cell)
+    equations, options = _equations(cell)
     T, B, _, _ = check_call(cell, x, state, weights, lengths, keep, dtypes=_DTYPES)
     valid = valid_steps(T, B, lengths)
     order = time_order(T, reverse)
     x = np.where(valid, x, 0)  # what stands past a sequence's end is nobody's input
     state = tuple(np.array(initial) for initial in state)
 
-    gates, states = equations.forward(x, state, weights, valid, order, **cell.options)
+    gates, states = equations.forward(x, state, weights, valid, order, **options)
 
     output = np.where(valid, states["h"], 0)
     last = tuple(
@@ -100,7 +107,7 @@ def backward(
     Raises: ShapeError or DTypeError for gradients that do not fit; TapeError for a tape that was
     used before.
     """
-    equations = _equations(cell)
+    equations, options = _equations(cell)
     if tape.used:
         raise TapeError("this tape has served its backward: it is good for one")
     T, B, _ = tape.x.shape
@@ -120,7 +127,7 @@ def backward(
     )
 
     tape.used = True
-    dz, dstates, dinitial = equations.backward(doutput, dlast, tape, order, **cell.options)
+    dz, dstates, dinitial = equations.backward(doutput, dlast, tape, order, **options)
     # What the equations made of a step past a sequence's end is void.
     dz = {slot: np.where(tape.valid, gradient, 0) for slot, gradient in dz.items()}
     dstates = {name: np.where(tape.valid, gradient, 0) for name, gradient in dstates.items()}
@@ -129,16 +136,24 @@ def backward(
         tape.remember(dz, dstates, doutput, dlast[0], order)
     dz_x = np.concatenate([dz[slot] for slot in equations.INPUT_SLOTS], axis=2)
     dz_h = np.concatenate([dz[slot] for slot in equations.HIDDEN_SLOTS], axis=2)
-    return gradients_of_products(dz_x, dz_h, dinitial, tape, order, needs)
+    h_before = before(tape.states["h"], tape.state[0], tape.reverse)
+    taken = [h_before] * len(equations.HIDDEN_SLOTS)
+    if equations is gru_before:  # not every product takes h itself
+        by_slot = gru_before.operands(tape.gates, h_before)
+        taken = [by_slot[slot] for slot in equations.HIDDEN_SLOTS]
+    return gradients_of_products(dz_x, dz_h, dinitial, taken, tape, order, needs)
 
 
-def _equations(cell: Cell) -> ModuleType:
-    """The module that writes this cell by hand."""
-    equations = _EQUATIONS.get(cell.name)
+def _equations(cell: Cell) -> tuple[ModuleType, dict[str, str]]:
+    """The module that writes this cell by hand, and the options that its functions take."""
+    options = dict(cell.options)
+    variant = f" reset {options.pop('reset')}" if "reset" in options else ""
+    equations = _EQUATIONS.get(cell.name + variant)
     if equations is None or (
         tuple(cell.states) != equations.STATES
         or tuple(cell.input_slots) != equations.INPUT_SLOTS
         or tuple(cell.hidden_slots) != equations.HIDDEN_SLOTS
+        or cell.second_slots != (("new",) if equations is gru_before else ())
     ):
         raise ArgumentError(
             "cell",
@@ -146,4 +161,4 @@ def _equations(cell: Cell) -> ModuleType:
             f"one that is written by hand: {', '.join(_EQUATIONS)}",
             "The reference holds no cells of your own; check those with gradcheck",
         )
-    return equations
+    return equations, options

@@ -1,10 +1,11 @@
-"""What the three cells of the reference have in common: time, padding, the tape, the products.
+"""What the cells of the reference have in common: time, padding, the tape, the products.
 
 T time steps, B batch, I input size, H hidden size; Gi and Gh count the slots fed by x and by h.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +130,7 @@ def gradients_of_products(
     dz_x: Array,
     dz_h: Array,
     dinitial: tuple[Array, ...],
+    taken: Sequence[Array],
     tape: ReferenceTape,
     order: list[int],
     needs: Needs,
@@ -136,11 +138,12 @@ def gradients_of_products(
     """The gradients of what the two products and the biases of every step share.
 
     dz_x (T, B, Gi*H) and dz_h (T, B, Gh*H) are dL/dz of the slots fed by x and by h, zero past a
-    sequence's end.
+    sequence's end. `taken` is what W_hh is multiplied with for each of the latter, (T, B, H): the
+    state before, or what the cell puts in its place.
     """
     W_ih, _, b_ih, b_hh = tape.weights
     # Past a sequence's end dz is 0, and what h became before it, infinite perhaps, is nobody's.
-    h_before = np.where(tape.valid, before(tape.states["h"], tape.state[0], tape.reverse), 0)
+    taken = [np.where(tape.valid, each, 0) for each in taken]
     dx = dW_ih = dW_hh = db_ih = db_hh = None
     # z_t = W_ih x_t + b_ih + …  =>  dx_t = W_ihᵀ dz_t
     if needs.x:
@@ -152,7 +155,11 @@ def gradients_of_products(
         db_ih = dz_x.sum(axis=(0, 1))
     # z_t = … + W_hh h_{t-1} + b_hh  =>  dW_hh = Σ_t dz_t h_{t-1}ᵀ,  db_hh = Σ_t dz_t
     if needs.weight_hh:
-        dW_hh = sum((dz_h[t].T @ h_before[t] for t in order), np.zeros_like(tape.weights.weight_hh))
+        blocks = zip(np.split(dz_h, len(taken), axis=2), taken, strict=True)
+        dW_hh = np.concatenate([
+            sum((dz[t].T @ h[t] for t in order), np.zeros((h.shape[2],) * 2, h.dtype))
+            for dz, h in blocks
+        ])  # fmt: skip
     if needs.bias_hh and b_hh is not None:
         db_hh = dz_h.sum(axis=(0, 1))
     return Gradients(dx, dinitial if needs.state else None, dW_ih, dW_hh, db_ih, db_hh)

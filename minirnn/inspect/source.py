@@ -32,6 +32,7 @@ class CellNames:
     stored_raw: frozenset[str]
     activations: dict[str, str]
     fingerprint: str
+    second_slots: tuple[str, ...] = ()
 
     @property
     def input_slots(self) -> tuple[str, ...]:

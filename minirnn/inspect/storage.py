@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 FORMAT = "minirnn trace"
 VERSION = 2
-BUILT_IN = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
+BUILT_IN: dict[str, Callable[..., Cell]] = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
 
 
 @dataclass
@@ -63,6 +63,8 @@ def save(trace: Trace, path: Path) -> None:
             "built_in": _is_built_in(cell),
         },
     }
+    if cell.second_slots:
+        about["cell"]["second_slots"] = cell.second_slots
     document.save(path, FORMAT, VERSION, about, trace.numpy())
 
 
@@ -138,6 +140,7 @@ def _cell_names(about: dict[str, Any]) -> CellNames:
         stored_raw=frozenset(about["stored_raw"]),
         activations=dict(about["activations"]),
         fingerprint=str(about["fingerprint"]),
+        second_slots=tuple(about.get("second_slots", ())),
     )
 
 

@@ -38,14 +38,15 @@ class Trace(TraceValues):
         """The argument of the activation which defines each gate, (T, B, H).
 
         Rebuilt from x, the states and the weights at every access, at the cost of a forward pass.
-        LSTM and RNN: W_ih x + b_ih + W_hh h + b_hh. GRU's "new": W_in x + b_in + r q.
+        LSTM and RNN: W_ih x + b_ih + W_hh h + b_hh. GRU's "new": W_in x + b_in + r q, or with the
+        reset gate before the product W_in x + b_in + W_hn (r h) + b_hn.
 
         Raises: TraceError if the trace came from a file without its cell's equations.
         """
         cell = self._cell_with_equations("preactivations")
         before = {name: self._before(name) for name in cell.states}
         with np.errstate(over="ignore", invalid="ignore"):  # a network that diverged
-            z = equations.slot_inputs(cell, self.inputs, before["h"], self.weights)
+            z = equations.slot_inputs(cell, self.inputs, self._taken(), self.weights)
             rebuilt = cell.evaluate(z, before).preactivations
         return {name: self._masked(array) for name, array in rebuilt.items()}
 
@@ -73,7 +74,7 @@ class Trace(TraceValues):
         cell, at = self._cell_with_equations("input_jacobian"), self._step(t)
         with np.errstate(over="ignore", invalid="ignore"):
             local = self._local_derivative(cell, at)
-            result = equations.input_jacobian(cell, local, self.weights.weight_ih)
+            result = equations.input_jacobian(cell, local, self.weights)
         result[self._lengths <= at] = 0
         return result
 
@@ -159,9 +160,11 @@ class Trace(TraceValues):
         if getattr(self.weights, weight) is None:
             raise TraceError(f"{self.name} was made without biases")
         slots = self.cell.input_slots if weight.endswith("_ih") else self.cell.hidden_slots
-        fed = None
-        if weight.startswith("weight"):
-            fed = self.inputs if weight == "weight_ih" else self._before("h")
+        fed: dict[str, Array] | None = None
+        if weight == "weight_ih":
+            fed = dict.fromkeys(slots, self.inputs)
+        elif weight == "weight_hh":
+            fed = self._taken()
         return weight_gradients.share_norms(gradients, slots, fed)
 
     def compare(self, other: Trace) -> TraceComparison:
@@ -244,6 +247,17 @@ class Trace(TraceValues):
     def _grad_state(self, state: str) -> Array:
         key = STATE_NAMES.get(state, state)
         return self._of(self.grad_states, key, f"state {key!r}")
+
+    def _taken(self) -> dict[str, Array]:
+        """What each slot fed by h takes in its product with weight_hh, (T, B, H)."""
+        h = self._before("h")
+        taken = dict.fromkeys(self.cell.hidden_slots, h)
+        if self.cell.second_slots:
+            cell, record = self._cell_with_equations("weight_hh's operand"), self._forward()
+            before = {name: self._before(name) for name in cell.states}
+            operand = self._masked(cell.operand_of(record.gates, record.states, before))
+            taken |= dict.fromkeys(cell.second_slots, operand)
+        return taken
 
     def _step(self, t: int) -> int:
         T = self.shape[0]

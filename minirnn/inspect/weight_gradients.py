@@ -30,12 +30,14 @@ def grad_input(
     return total
 
 
-def share_norms(grad_slots: dict[str, Array], slots: tuple[str, ...], fed: Array | None) -> Array:
+def share_norms(
+    grad_slots: dict[str, Array], slots: tuple[str, ...], fed: dict[str, Array] | None
+) -> Array:
     """(T,) Frobenius norm of each step's share of a weight's gradient.
 
     The share of step t is, for the rows of each slot, the sum over the batch of dL/dz_t (H) times
-    `fed` (T, B, N) at t: x_t for weight_ih, the state before t for weight_hh. For a bias `fed` is
-    None and the share is the sum of dL/dz_t.
+    `fed[slot]` (T, B, N) at t: x_t for weight_ih, for weight_hh the state before t, or what takes
+    its place in a second product. For a bias `fed` is None and the share is the sum of dL/dz_t.
     """
     xp = array_namespace(grad_slots[slots[0]])
     T = grad_slots[slots[0]].shape[0]
@@ -47,5 +49,6 @@ def share_norms(grad_slots: dict[str, Array], slots: tuple[str, ...], fed: Array
                 shares[k] = norm(gradient.sum(axis=1), (1,))
                 continue
             for t in range(T):
-                shares[k, t] = norm(gradient[t].T @ xp.asarray(fed[t], dtype=np.float64), (0, 1))
+                taken = xp.asarray(fed[slot][t], dtype=np.float64)
+                shares[k, t] = norm(gradient[t].T @ taken, (0, 1))
     return norm(shares, (0,))

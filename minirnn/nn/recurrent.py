@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from minirnn.nn.stream import Stream
 from minirnn.tensor import Tensor, as_tensor
 
 DIRECTIONS = (False, True)  # of time: forward, reverse
-CELLS = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
+CELLS: dict[str, Callable[..., Cell]] = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
 
 
 class Recurrent(Module):
@@ -282,11 +283,14 @@ class RNN(Recurrent):
 
 
 class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al. 2014), in PyTorch's variant; call: `output, h = layer(x)`.
+    """Gated recurrent unit (Cho et al. 2014); call: `output, h = layer(x)`.
 
-    The reset gate acts after the product with W_hn, and the update gate keeps the old state:
-    h' = (1 - z) n + z h. Rows of the weights: reset, update, new. `activation` of the candidate n
-    is "tanh", "relu" or "sigmoid"; the rest as `Recurrent`'s.
+    The update gate keeps the old state: h' = (1 - z) n + z h. Rows of the weights: reset, update,
+    new. `activation` of the candidate n is "tanh", "relu" or "sigmoid"; the rest as `Recurrent`'s.
+
+    reset_after  True: the reset gate acts after the product with W_hn, on its bias too, as in
+                 PyTorch and cuDNN. False: before it, on h, as first published, in Keras with its
+                 reset_after=False and in ONNX by default; that takes about twice the time
     """
 
     def __init__(
@@ -296,10 +300,20 @@ class GRU(Recurrent):
         num_layers: int = 1,
         *,
         activation: str = "tanh",
+        reset_after: bool = True,
         **options: Any,
     ) -> None:
         """Make the layer; its arguments are told at the class."""
-        super().__init__(cells.gru(activation), input_size, hidden_size, num_layers, **options)
+        cell = cells.gru(activation, "after" if boolean("reset_after", reset_after) else "before")
+        super().__init__(cell, input_size, hidden_size, num_layers, **options)
+
+    @property
+    def reset_after(self) -> bool:
+        """Whether the reset gate acts after the product with W_hn."""
+        return self.cell.operand is None
+
+    def _describe(self) -> str:
+        return super()._describe() + ("" if self.reset_after else ", reset_after=False")
 
 
 class LSTM(Recurrent):

@@ -125,7 +125,11 @@ def reference_step_by_step(
         np.concatenate([given[slot] for slot in slots], axis=1)
         for slots in (cell.input_slots, cell.hidden_slots)
     )
-    dx, gradients, sums = _products(dz_x, dz_h, x[rows], entering[0], widened)
+    taken = dict.fromkeys(cell.hidden_slots, entering[0])
+    if cell.second_slots:  # GRU with the reset gate before the product
+        reset = own_gates["reset"][0]
+        taken |= dict.fromkeys(cell.second_slots, reset * entering[0])
+    dx, gradients, sums = _products(dz_x, dz_h, x[rows], list(taken.values()), widened)
     slots = seen.grad_slots or {}
     largest = [np.abs(dz).max(initial=0.0) for dz in (*slots.values(), *totals)]
     D = step.magnitudes["S"] * max(*largest, sums["dz W_hh"])
@@ -148,17 +152,16 @@ def reference_step_by_step(
 
 
 def _products(
-    dz_x: Array, dz_h: Array, x: Array, h: Array, weights: Weights
+    dz_x: Array, dz_h: Array, x: Array, taken: Sequence[Array], weights: Weights
 ) -> tuple[Array, Gradients, dict[str, float]]:
     """dx (N, I), the gradients of the parameters, and the scale of each: what was added up.
 
-    dz_x (N, Gi H) and dz_h (N, Gh H) are dL/dz of the slots fed by x (N, I) and by h (N, H), of N
-    steps that count.
+    dz_x (N, Gi H) and dz_h (N, Gh H) are dL/dz of the slots fed by x (N, I) and by h, of N steps
+    that count; `taken` (N, H) for each of the latter is h, or what its product takes instead.
     """
     factors = {
         "grad.x": (dz_x, weights.weight_ih),
         "grad.weight_ih": (dz_x.T, x),
-        "grad.weight_hh": (dz_h.T, h),
         "grad.bias_ih": (dz_x.T, np.ones(len(x))),
         "grad.bias_hh": (dz_h.T, np.ones(len(x))),
     }
@@ -166,7 +169,12 @@ def _products(
         name: float((np.abs(a) @ np.abs(b)).max(initial=0.0))
         for name, (a, b) in {**factors, "dz W_hh": (dz_h, weights.weight_hh)}.items()
     }
-    dx, dW_ih, dW_hh, db_ih, db_hh = (a @ b for a, b in factors.values())
+    dx, dW_ih, db_ih, db_hh = (a @ b for a, b in factors.values())
+    blocks = list(zip(np.split(dz_h, len(taken), axis=1), taken, strict=True))
+    dW_hh = np.concatenate([dz.T @ h for dz, h in blocks])
+    sums["grad.weight_hh"] = max(
+        float((np.abs(dz.T) @ np.abs(h)).max(initial=0.0)) for dz, h in blocks
+    )
     gradients = Gradients(
         None,
         None,

@@ -25,7 +25,9 @@ x and by h:
     grad.bias_ih, grad.bias_hh     R + T B                     D T B
 
 where s = `STEP_ROUNDINGS`, |z| = |x| |W_ih| + |b_ih| + |h| |W_hh| + |b_hh|, and |stored| stands for
-gates and states. Every maximum is over the whole array, taken from the reference's own run.
+gates and states. Every maximum is over the whole array, taken from the reference's own run. A cell
+whose second product takes what comes of the first (GRU with the reset gate before the product) has
+2 (H + s) in place of H + s in F, and 2 s in place of s in R.
 
 Why the factor T suffices. Let an error e_t of the state obey e_t <= r e_{t-1} + d, with d one
 step's rounding. If a step does not expand errors, r <= 1, then e_T <= T d. Networks at default
@@ -64,6 +66,7 @@ Of single steps there are 2 in the first line as well. Behind it, where the gate
 own, only the products are left: 1 for grad.x and the weights, relative to the scale of the second
 table; 1 for grad_states and grad.state, relative to |dz| |W_hh|; 0 for grad_slots and the biases.
 
+* A second product in a step doubles F' and what R' adds to it.
 * Both operands of a product together move z by one epsilon of |z| (and a quarter of its square:
   (1 + epsilon/2)^2 - 1). Behind z a step at most doubles that: slopes are at most 1, a sigmoid's
   1/4, so that an LSTM's h moves by at most 1 + 3/4 |stored| times as much, a GRU's no more. A
@@ -118,6 +121,7 @@ class Sizes(NamedTuple):
     H: int
     Gi: int
     Gh: int
+    products: int = 1  # with h, one after the other in a step
 
 
 def bound(dtype: Any, terms: int, scale: float = 1.0) -> float:
@@ -169,8 +173,8 @@ def _two_operands(precision: str) -> float:
 
 def operand_terms(array: str, sizes: Sizes) -> int:
     """The second column of the table of narrow products, for a whole run."""
-    forward = 2 * sizes.T
-    backward = 3 * forward + 2 * sizes.T
+    forward = 2 * sizes.T * sizes.products
+    backward = 3 * forward + 2 * sizes.T * sizes.products
     if not array.startswith("grad"):
         return forward
     return backward + (array in ("grad.x", "grad.weight_ih", "grad.weight_hh"))
@@ -181,9 +185,9 @@ def terms(array: str, sizes: Sizes) -> int:
 
     Raises: KeyError for a name that the table does not have.
     """
-    T, B, I, H, Gi, Gh = sizes  # noqa: E741
-    forward = T * (I + H + STEP_ROUNDINGS)
-    backward = forward + T * (Gh * H + STEP_ROUNDINGS)
+    T, B, I, H, Gi, Gh, series = sizes  # noqa: E741
+    forward = T * (I + series * (H + STEP_ROUNDINGS))
+    backward = forward + T * (Gh * H + series * STEP_ROUNDINGS)
     products = {
         "grad.x": backward + Gi * H,
         "grad.weight_ih": backward + T * B,

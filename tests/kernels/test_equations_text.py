@@ -8,12 +8,15 @@ import pytest
 from minirnn.kernels import cells
 
 CELLS = [cells.lstm(), cells.gru(), cells.rnn("relu"), cells.rnn("identity"), cells.lstm("relu")]
+CELLS += [cells.gru(reset="before")]
 FUNCTIONS = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "tanh": np.tanh,
     "relu": lambda x: np.maximum(x, 0),
     "select": np.where,
     "clip": np.clip,
+    "exp": np.exp,
+    "log": np.log,
 }
 
 
@@ -24,12 +27,25 @@ def clipped(z, last):
     return {"h": m * b, "m": m}, {"gate": z.gate, "bound": b}
 
 
-@pytest.mark.parametrize("cell", [*CELLS, clipped], ids=lambda cell: f"{cell.name}{cell.options}")
+@cells.cell(states=("h",), soft="xh", ratio="xh")
+def softened(z, last):
+    e = cells.exp(-cells.select(z.soft > 0.0, z.soft, -z.soft))
+    g = cells.relu(z.soft) + cells.log(1.0 + e)
+    h = cells.divide(z.ratio, 1.0 + g) + 0.5 / (2.0 + e) + last.h / 4.0
+    return {"h": h}, {"soft": z.soft, "ratio": z.ratio}
+
+
+CELLS += [clipped, softened]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.name}{cell.options}")
 def test_the_text_computes_what_the_cell_computes(cell):
     rng = np.random.default_rng(0)
     z = {s: rng.normal(size=8) for s in cell.slots}
     last = {s: rng.normal(size=8) for s in cell.states}
     grad = {s: rng.normal(size=8) for s in cell.states}
+    if cell.operand is not None:
+        grad["operand"] = rng.normal(size=8)
     step = cell.evaluate(z, last)
     total, dz, dlast = cell.backward_step(step.gates, step.states, last, grad)
 

@@ -148,7 +148,7 @@ def test_every_array_matches_the_reference(
 
 @every_kernel
 @every_dtype
-@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "lstm-tanh"])
+@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "gru-before-tanh", "lstm-tanh"])
 @pytest.mark.parametrize("sizes", [(3, 2, 300, 5), (2, 70, 3, 4), (4, 3, 5, 260), (300, 2, 1, 3)])
 def test_one_large_dimension(
     kernels: Any, name: str, dtype: str, sizes: tuple[int, int, int, int]
@@ -224,7 +224,7 @@ def test_results_are_the_same_bits_whatever_is_kept(kernels: Any, name: str, dty
 @every_kernel
 @every_dtype
 @every_direction
-@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "lstm-tanh"])
+@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "gru-before-tanh", "lstm-tanh"])
 def test_a_nan_stays_in_its_own_sequence_and_is_never_swallowed(
     kernels: Any, name: str, dtype: str, reverse: bool
 ) -> None:
@@ -240,7 +240,7 @@ def test_a_nan_stays_in_its_own_sequence_and_is_never_swallowed(
 
 @pytest.mark.parametrize("kernels", ["reference", "cpu", "cuda"], indirect=True)
 @every_direction
-@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "lstm-tanh"])
+@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "gru-before-tanh", "lstm-tanh"])
 def test_a_nan_does_not_reach_past_its_sequence_s_end(
     kernels: Any, name: str, reverse: bool
 ) -> None:

@@ -74,6 +74,9 @@ FORWARD_MUTANTS = {
     "rnn-step-shifted": ("rnn", "x[t] @", "x[t - 1] @"),
     "lstm-step-shifted": ("lstm", "x[t] @", "x[t - 1] @"),
     "gru-step-shifted": ("gru", "x[t] @", "x[t - 1] @"),
+    "gru-before-reset-forgotten": ("gru_before", "x_n + (r * h) @", "x_n + h @"),
+    "gru-before-reset-after-the-product": ("gru_before", "(r * h) @ W_hn.T", "r * (h @ W_hn.T)"),
+    "gru-before-biases-swapped": ("gru_before", "b_hr, b_hu, b_hn =", "b_hu, b_hr, b_hn ="),
     "rnn-length-ignored": ("rnn", "np.where(on, new, h)", "new"),
     "lstm-length-ignored-by-c": ("lstm", "np.where(on, c_new, c)", "c_new"),
 }  # fmt: skip
@@ -85,6 +88,8 @@ BACKWARD_MUTANTS = {
     "rnn-state-gradient-forgotten": ("rnn", "doutput[t] + dh_later", "doutput[t]"),
     "lstm-state-gradient-forgotten": ("lstm", "dc_later + dh * o", "dh * o"),
     "gru-direct-path-forgotten": ("gru", "u * dh + np.conc", "np.conc"),
+    "gru-before-reset-path-forgotten": ("gru_before", "dz_u @ W_hu + r * dm", "dz_u @ W_hu"),
+    "gru-before-operand-is-h": ("gru_before", 'gates["reset"] * h_before}', "h_before}"),
     "lstm-last-state-forgotten": ("lstm", "dh_later, dc_later = dlast", "dh_later = dc_later = 0"),
     "rnn-length-ignored": ("rnn", "np.where(on, dh_before, dh_later)", "dh_before"),
     "state-step-shifted": ("sequence", "np.concatenate([initial[None], after])[:-1]", "after"),
@@ -93,9 +98,14 @@ BACKWARD_MUTANTS = {
 }  # fmt: skip
 
 
+def cell_of(kind: str) -> Cell:
+    """The built-in cell that is written in the module of that name."""
+    return CELLS[f"{kind.replace('_', '-')}-tanh"]
+
+
 def small_case(kind: str, **options: Any) -> Case:
     """Three sequences of lengths 4, 0 and 2, distinct weights everywhere."""
-    return random_case(CELLS[f"{kind}-tanh"], T=4, I=2, lengths=(4, 0, 2), seed=2, **options)
+    return random_case(cell_of(kind), T=4, I=2, lengths=(4, 0, 2), seed=2, **options)
 
 
 def assert_reference_is_right(kernels: Any, case: Case) -> None:
@@ -130,7 +140,7 @@ def test_a_wrong_order_of_time_is_caught(copy_of: Any) -> None:
         assert_reference_is_right(kernels, small_case("gru", reverse=True))
 
 
-@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("kind", ["rnn", "gru", "gru_before", "lstm"])
 def test_a_copy_of_the_reference_without_a_mutation_passes(kind: str, copy_of: Any) -> None:
     kernels = copy_of(reference)("__init__.py", '"""The reference:', '"""A copy:')
     assert kernels.forward is not reference.forward
@@ -157,6 +167,8 @@ CELL_MUTANTS = {
     ),
     "gru-update-turned-round": ("gru", "(1 - u) * n + u * last.h", "u * n + (1 - u) * last.h"),
     "gru-reset-forgotten": ("gru", "z.new + r * q", "z.new + q"),
+    "gru-before-reset-forgotten": ("gru_before", '"new": r * last.h', '"new": last.h'),
+    "gru-before-update-for-reset": ("gru_before", '"new": r * last.h', '"new": u * last.h'),
     "derivative-sign": ("derivative", "(b, -g)", "(b, g)"),
     "derivative-of-sigmoid": ("derivative", "g * (e * (1.0 - e))", "g * e"),
     "derivative-of-tanh": ("derivative", "g * (1.0 - e * e)", "g * (1.0 - e)"),
@@ -170,8 +182,8 @@ CELL_MUTANTS = {
 
 
 def mutated_cell(copy_of: Any, kind: str, file: str, old: str, new: str) -> Cell:
-    factory = getattr(copy_of(cells)(file, old, new), kind)
-    made = factory("tanh")
+    package = copy_of(cells)(file, old, new)
+    made = package.gru("tanh", "before") if kind == "gru_before" else getattr(package, kind)("tanh")
     assert isinstance(made.name, str)
     return made
 
@@ -184,14 +196,14 @@ def test_wrong_equations_of_a_cell_are_caught(mutant: str, copy_of: Any) -> None
         kind = "gru"  # the one with a subtraction
     cell = mutated_cell(copy_of, kind, f"{module}.py", old, new)
     with pytest.raises(AssertionError):
-        assert_step_matches(cell, random_case(CELLS[f"{kind}-tanh"], T=1))
+        assert_step_matches(cell, random_case(cell_of(kind), T=1))
 
 
-@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("kind", ["rnn", "gru", "gru_before", "lstm"])
 def test_a_copy_of_the_cells_without_a_mutation_passes(kind: str, copy_of: Any) -> None:
     cell = mutated_cell(copy_of, kind, "__init__.py", '"""The cells:', '"""A copy of the cells:')
-    assert cell is not CELLS[f"{kind}-tanh"]
-    assert_step_matches(cell, random_case(CELLS[f"{kind}-tanh"], T=1))
+    assert cell is not cell_of(kind)
+    assert_step_matches(cell, random_case(cell_of(kind), T=1))
 
 
 # The CPU's sequence loop: its generated text is mutated on its way to the compiler.

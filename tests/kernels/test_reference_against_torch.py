@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_cases import CELLS, Case, random_case, run
+from kernel_cases import BY_HAND, CELLS, Case, random_case, run
 
 from minirnn.kernels import reference
 
@@ -61,6 +61,11 @@ def loop(case: Case) -> Any:
         h = state[0] @ W_hh.T + b_hh
         if kind == "rnn":
             new = [phi(x + h)]
+        elif case.cell.options.get("reset") == "before":
+            (xr, xz, xn), (hr, hz, _) = x.chunk(3, 1), h.chunk(3, 1)
+            z, q = torch.sigmoid(xz + hz), torch.sigmoid(xr + hr) * state[0]
+            hn = q @ W_hh.chunk(3)[2].T + (b_hh.chunk(3)[2] if torch.is_tensor(b_hh) else 0)
+            new = [(1 - z) * phi(xn + hn) + z * state[0]]
         elif kind == "gru":
             (xr, xz, xn), (hr, hz, hn) = x.chunk(3, 1), h.chunk(3, 1)
             z = torch.sigmoid(xz + hz)
@@ -105,20 +110,20 @@ def layer_run(case: Case) -> Any:
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("lengths", [False, True], ids=["full", "lengths"])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", BY_HAND)
 def test_reference_equals_a_loop_of_torch_operations(
     name: str, lengths: bool, reverse: bool
 ) -> None:
     case = random_case(
-        CELLS[name], T=13, B=6, I=5, H=7, lengths=lengths, reverse=reverse, seed=5, gain=1.5
+        BY_HAND[name], T=13, B=6, I=5, H=7, lengths=lengths, reverse=reverse, seed=5, gain=1.5
     )
     assert_agrees(found := without_record(reference, case), loop(case))
     assert "grad.bias_hh" in found
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", BY_HAND)
 def test_reference_without_biases_equals_torch(name: str) -> None:
-    case = random_case(CELLS[name], T=7, biases=(False, False), seed=6)
+    case = random_case(BY_HAND[name], T=7, biases=(False, False), seed=6)
     assert_agrees(found := without_record(reference, case), loop(case))
     assert not any("bias" in n for n in found)
 

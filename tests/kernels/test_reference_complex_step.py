@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_cases import CELLS, KINKED, SMOOTH, Case, loss, random_case, run
+from kernel_cases import (
+    BY_HAND,
+    BY_HAND_KINKED,
+    BY_HAND_SMOOTH,
+    CELLS,
+    Case,
+    loss,
+    random_case,
+    run,
+)
 
 from minirnn.kernels import reference
 from minirnn.kernels.contract import Needs, Weights
@@ -62,17 +71,17 @@ def assert_gradients_equal_complex_step(kernels: Any, case: Case) -> None:
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", BY_HAND_SMOOTH)
 def test_every_gradient_equals_complex_step(name: str, lengths: Any, reverse: bool) -> None:
-    case = random_case(CELLS[name], lengths=lengths, reverse=reverse, seed=11, gain=2.0)
+    case = random_case(BY_HAND[name], lengths=lengths, reverse=reverse, seed=11, gain=2.0)
     assert_gradients_equal_complex_step(reference, case)
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
-@pytest.mark.parametrize("name", KINKED)
+@pytest.mark.parametrize("name", BY_HAND_KINKED)
 def test_relu_gradients_equal_differences(name: str, lengths: Any, reverse: bool) -> None:
-    case = random_case(CELLS[name], lengths=lengths, reverse=reverse, seed=23)
+    case = random_case(BY_HAND[name], lengths=lengths, reverse=reverse, seed=23)
     step = 1e-4
     for array, gradient in gradients_by_name(reference, case).items():
         difference = central_difference(case, array, step)
@@ -83,9 +92,9 @@ def test_relu_gradients_equal_differences(name: str, lengths: Any, reverse: bool
         assert error.max() <= tolerance, f"{array}: {error.max():.2e}"
 
 
-@pytest.mark.parametrize("name", KINKED)
+@pytest.mark.parametrize("name", BY_HAND_KINKED)
 def test_relu_has_slope_zero_at_its_kink(name: str) -> None:
-    case = random_case(CELLS[name], T=3)
+    case = random_case(BY_HAND[name], T=3)
     zeros = Weights(*(np.zeros_like(w) for w in case.weights))
     flat = replace(case, weights=zeros, state=tuple(np.zeros_like(s) for s in case.state))
     recorded = run(reference, flat).record
@@ -93,9 +102,9 @@ def test_relu_has_slope_zero_at_its_kink(name: str) -> None:
     assert not recorded.grad_slots[slot].any()
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", BY_HAND)
 def test_none_for_a_gradient_means_zero(name: str) -> None:
-    case = random_case(CELLS[name], lengths=(5, 0, 3))
+    case = random_case(BY_HAND[name], lengths=(5, 0, 3))
     for missing in ("doutput", "dstate"):
         given = getattr(case, missing)
         zero = tuple(map(np.zeros_like, given)) if isinstance(given, tuple) else 0 * given
@@ -109,9 +118,9 @@ def test_none_for_a_gradient_means_zero(name: str) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "lstm-tanh"])
+@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "gru-before-tanh", "lstm-tanh"])
 def test_padding_holds_nothing_that_matters(name: str, reverse: bool) -> None:
-    case = random_case(CELLS[name], lengths=(5, 0, 3), reverse=reverse)
+    case = random_case(BY_HAND[name], lengths=(5, 0, 3), reverse=reverse)
     padding = np.arange(5)[:, None] >= case.lengths
     x, doutput = case.x.copy(), case.doutput.copy()
     x[padding] = doutput[padding] = np.nan
@@ -126,9 +135,9 @@ def test_padding_holds_nothing_that_matters(name: str, reverse: bool) -> None:
     assert all(np.array_equal(g[1], d[1]) for g, d in straight)
 
 
-@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "lstm-tanh"])
+@pytest.mark.parametrize("name", ["rnn-tanh", "gru-tanh", "gru-before-tanh", "lstm-tanh"])
 def test_reverse_is_forward_on_the_flipped_sequence(name: str) -> None:
-    case = random_case(CELLS[name], reverse=True)
+    case = random_case(BY_HAND[name], reverse=True)
     flipped = replace(case, x=case.x[::-1], doutput=case.doutput[::-1], reverse=False)
     backwards, forwards = run(reference, case), run(reference, flipped)
     wanted, found = forwards.arrays(case.cell), backwards.arrays(case.cell)
@@ -139,9 +148,9 @@ def test_reverse_is_forward_on_the_flipped_sequence(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", BY_HAND)
 def test_no_steps_is_the_identity_on_the_state(name: str) -> None:
-    case = random_case(CELLS[name], T=0)
+    case = random_case(BY_HAND[name], T=0)
     done = run(reference, case)
     assert done.output.shape == (0, 3, 3)
     assert all(np.array_equal(s, i) for s, i in zip(done.state, case.state, strict=True))
