@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from reprlib import repr as short
 from typing import Any, NamedTuple
 
 from minirnn import functional
@@ -96,7 +97,7 @@ def activation_of(layer: Layer, key: str = "activation") -> Activation:
     found = _parse(given)
     if found is None or found.name not in _FUNCTIONS:
         told = given if isinstance(given, str) else _name_of(given)
-        layer.refuse(f"{key} {told!r}", f"one of {', '.join(_FUNCTIONS)}")
+        layer.refuse(f"{key} {short(told)}", f"one of {', '.join(_FUNCTIONS)}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,7 @@ class KerasBidirectional(WithState):
         super().__init__(layer)
         self.merge_mode = layer.option("merge_mode", "concat")
         if self.merge_mode not in MERGES:
-            layer.damaged(f"merge_mode={self.merge_mode!r}", f"one of {MERGES}")
+            layer.damaged(f"merge_mode={short(self.merge_mode)}", f"one of {MERGES}")
         inner = (layer.inner("layer", "forward_layer"), layer.inner("backward_layer"))
         for each in inner:
             if not each.of_keras or each.kind not in LAYERS:

@@ -6,8 +6,10 @@ Both give the same `Layer`, so that what follows knows nothing of where it came 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
+from reprlib import repr as short
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -16,6 +18,7 @@ from minirnn.errors import ArgumentError, CheckpointError
 from minirnn.kernels.contract import Array
 
 FLOATS = ("float32", "float64")
+MOST_DEPTH = 50  # of layers inside layers
 _MISSING = object()
 
 
@@ -48,7 +51,9 @@ class Layer:
             self.damaged(f"a {type(entry).__name__}", "a layer's class_name and config")
         kind, config = entry.get("class_name"), entry.get("config")
         if not isinstance(kind, str) or not isinstance(config, Mapping):
-            self.damaged(f"the keys {sorted(map(str, entry))}", "a layer's class_name and config")
+            self.damaged(f"the keys {short(list(entry))}", "a layer's class_name and config")
+        if path.count("/") > MOST_DEPTH:
+            self.damaged("layers inside layers", f"at most {MOST_DEPTH} levels")
         self.entry: Mapping[str, Any] = entry
         self.kind = kind
         self.config: Mapping[str, Any] = config
@@ -84,22 +89,29 @@ class Layer:
         """A True or False of the configuration."""
         value = self.option(key, default)
         if not isinstance(value, bool):
-            self.damaged(f"{key}={value!r}", f"{key} True or False")
+            self.damaged(f"{key}={short(value)}", f"{key} True or False")
         return value
 
     def size(self, key: str) -> int:
         """A positive integer of the configuration."""
         value = self.option(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            self.damaged(f"{key}={value!r}", f"a positive integer for {key}")
+            self.damaged(f"{key}={short(value)}", f"a positive integer for {key}")
         return value
 
     def number(self, key: str, default: Any = _MISSING) -> float:
         """A finite number of the configuration."""
         value = self.option(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-            self.damaged(f"{key}={value!r}", f"a finite number for {key}")
-        return float(value)
+        wanted = f"a finite number for {key}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.damaged(f"{key}={short(value)}", wanted)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            self.damaged(f"{key}={short(value)}", wanted)
+        return number
 
     def weights(self, *shapes: tuple[int | None, ...]) -> list[Array]:
         """The layer's own weights, which must have these shapes; None is any size.
@@ -132,7 +144,7 @@ class Layer:
             inner = policy.get("config")
             policy = inner.get("name") if isinstance(inner, Mapping) else policy
         if policy is not None and policy not in FLOATS:
-            self.refuse(f"dtype {policy!r}", "float32 or float64 throughout")
+            self.refuse(f"dtype {short(policy)}", "float32 or float64 throughout")
 
     def inner(self, key: str, attribute: str | None = None) -> Layer:
         """The layer inside this one that the configuration holds as `key`."""
