@@ -25,6 +25,8 @@ from minirnn.kernels.cells import Cell
 from minirnn.kernels.cells import clip as clipped
 from minirnn.kernels.cells.cell import Feed
 from minirnn.kernels.cells.gru import SLOTS as GRU_SLOTS
+from minirnn.kernels.cells.gru_before import SLOTS as BEFORE_SLOTS
+from minirnn.kernels.cells.gru_before import SLOTS as GRU_BEFORE_SLOTS
 from minirnn.kernels.cells.lstm import SLOTS as LSTM_SLOTS
 from minirnn.kernels.cells.vocabulary import Expression
 from minirnn.nn.arguments import boolean
@@ -149,12 +151,9 @@ def gru_variant(
 @cache
 def _gru(f: Activation, g: Activation, reset: Reset, clip: float | None) -> Cell:
     if f == SIGMOID and g.name in BUILT_IN and clip is None:
-        options = {} if reset == "after" else {"reset": reset}
-        return cells.gru(g.name, **options)
-    if reset == "before":
-        raise ArgumentError("reset", "'before' with other activations", "'after'")
+        return cells.gru(g.name, reset=reset)
 
-    def equations(z: Any, last: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def after(z: Any, last: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         r, kept_r = _gate(f, z.reset, clip)
         u, kept_u = _gate(f, z.update, clip)
         q = z.recurrent_new
@@ -162,7 +161,18 @@ def _gru(f: Activation, g: Activation, reset: Reset, clip: float | None) -> Cell
         h = (1 - u) * n + u * last.h
         return {"h": h}, {"reset": kept_r, "update": kept_u, "new": kept_n, "recurrent_new": q}
 
-    return Cell("gru_variant", ("h",), GRU_SLOTS, equations, _options(clip, f=f, g=g))
+    def before(z: Any, last: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        r, kept_r = _gate(f, z.reset, clip)
+        u, kept_u = _gate(f, z.update, clip)
+        n, kept_n = _gate(g, z.new, clip)
+        h = (1 - u) * n + u * last.h
+        stored = {"reset": kept_r, "update": kept_u, "new": kept_n}
+        return {"h": h}, stored, {"new": r * last.h}
+
+    options = _options(clip, f=f, g=g, reset=reset)
+    if reset == "after":
+        return Cell("gru_variant", ("h",), GRU_SLOTS, after, options)
+    return Cell("gru_variant", ("h",), BEFORE_SLOTS, before, options)
 
 
 def _gate(f: Activation, z: Expression, clip: float | None) -> tuple[Expression, Expression]:

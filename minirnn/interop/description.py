@@ -6,14 +6,14 @@ Described are the layers of this library: `RNN`, `GRU`, `LSTM`, `Recurrent`, `Li
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minirnn.errors import ArgumentError, CheckpointError
 from minirnn.interop.activations import parsed
-from minirnn.interop.cells import gru_variant, lstm_variant, rnn_variant
+from minirnn.interop.cells import Reset, gru_variant, lstm_variant, rnn_variant
 from minirnn.kernels import cells
 from minirnn.kernels.cells.cell import Cell
 from minirnn.nn import GRU, LSTM, RNN, Dropout, Linear, Module, Recurrent, SequenceModel, Sequential
@@ -24,7 +24,7 @@ RECURRENT = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM, "Recurrent": Recurrent}
 SIZES = ("input_size", "hidden_size", "num_layers")
 OPTIONS = ("bias", "batch_first", "dropout", "bidirectional", "recompute")
 PARTS = {"recurrent": Recurrent, "head_dropout": Dropout, "head": Linear}  # of a SequenceModel
-BUILT_IN = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
+BUILT_IN: dict[str, Callable[..., Cell]] = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
 
 
 def describe(model: Module) -> dict[str, Any]:
@@ -164,7 +164,8 @@ def _known(name: str, options: dict[str, str]) -> Cell | None:
     if name == "rnn_variant":
         return rnn_variant(*named.values(), clip=clip)
     if name == "gru_variant":
-        return gru_variant(*named.values(), clip=clip)
+        reset: Reset = "before" if options.get("reset") == "before" else "after"
+        return gru_variant(*named.values(), reset=reset, clip=clip)
     if name == "lstm_variant":
         coupled, peepholes = (options.get(key) == "True" for key in ("coupled", "peepholes"))
         return lstm_variant(*named.values(), clip=clip, coupled=coupled, peepholes=peepholes)
