@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from minirnn.training.losses import resolve_loss
 # Where a size is not given: T, B, I and H of a cell, T and B of a layer without inputs.
 STEPS, BATCH, INPUT_SIZE, HIDDEN_SIZE = 100, 32, 32, 64
 ARRAYS = "a NumPy or CuPy array, or a Tensor"
-LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+LAYERS: dict[str, Callable[..., Recurrent]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 
 def subject_of(target: Any, feed: Mapping[str, Any], sizes: Mapping[str, Any]) -> Subject:
