@@ -19,6 +19,7 @@ _NAMES = {
     "minirnn.testing.mismatch": ("ReferenceMismatch", "assert_matches_reference"),
     "minirnn.testing.reference": ("Call", "ReferenceRun", "reference"),
     "minirnn.testing.step_by_step": ("reference_step_by_step",),
+    "minirnn.testing.twin": ("TwinDisagreesError",),
 }
 
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from minirnn.testing.mismatch import ReferenceMismatch, assert_matches_reference
     from minirnn.testing.reference import Call, ReferenceRun, reference
     from minirnn.testing.step_by_step import reference_step_by_step
+    from minirnn.testing.twin import TwinDisagreesError
 
 __all__ = [
     "Call",
@@ -70,6 +72,7 @@ __all__ = [
     "ReferenceMismatch",
     "ReferenceRun",
     "Report",
+    "TwinDisagreesError",
     "adapters",
     "assert_matches_reference",
     "check_cell",

@@ -21,7 +21,7 @@ import numpy as np
 
 from minirnn.kernels.contract import Array
 from minirnn.testing.faulty_backward import Slopes, backward, backward_arrays
-from minirnn.testing.faulty_run import RIGHT_BACKWARD, RIGHT_FORWARD, Faulty, Products
+from minirnn.testing.faulty_run import RIGHT_BACKWARD, Faulty, Products
 from minirnn.testing.mutants import Mutant, mutants_of
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class Prediction:
     def __init__(self, call: Call, mutant: Mutant, right: Faulty | None = None) -> None:
         self.mutant = mutant
         turned = call if mutant.turn is None else mutant.turn.there(call)
-        own = mutant.turn is not None or mutant.forward != RIGHT_FORWARD or right is None
-        self.run = Faulty(turned, mutant.forward) if own else right
+        shared = right if mutant.gradients_only else None
+        self.run = shared or Faulty(turned, mutant.forward)
         self._arrays: dict[str, Array] = self._back(self.run.forward_arrays())
         self._complete = False
 

@@ -177,7 +177,7 @@ def backward_arrays(
 
     blocks = [product(slopes.dz[s], slopes.fed.get(s, h), "weight_hh") for s in run.slots_h]
     biases = [slopes.bias.get(s, slopes.dz[s])[over("bias_hh")] for s in run.slots_h]
-    named = {
+    named: dict[str, Array] = {
         "grad.x": np.where(steps.read, dz_x @ weights.weight_ih, 0.0),
         "grad.weight_ih": product(dz_x, steps.x, "weight_ih"),
         "grad.weight_hh": np.concatenate(blocks),

@@ -6,7 +6,7 @@ taken the wrong way (`turned_calls`), and has a sentence that tells what was don
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING
@@ -182,7 +182,7 @@ def _equations(call: Call) -> Iterator[Mutant]:
                 yield Mutant(cause, told, Forward(reset=reset))
         told = "h_t = update ∘ new + (1 - update) ∘ h_(t-1)"
         yield Mutant("update-complemented", told, Forward(complement=True))
-    slots = [(slot,) for slot in cell.input_slots]
+    slots: list[tuple[str, ...]] = [(slot,) for slot in cell.input_slots]
     if cell.name == "lstm":
         slots += [("state",), ("cell", "state"), ("input", "forget", "output")]
     if cell.name == "gru":
@@ -213,9 +213,10 @@ def _states_and_time(call: Call) -> Iterator[Mutant]:
     yield Mutant("off-by-one-step", told, both, local=False)
     order = list(range(T))[:: -1 if call.reverse else 1]
     for late, which in ((True, "before"), (False, "after")):
-        told = f"a step takes the x of the step {which} it"
-        turned = turn.late_input(order, late)
-        yield Mutant("off-by-one-step", told, turn=turned, local=False)
+        for wraps, edge in ((False, ""), (True, ", round the end")):
+            told = f"a step takes the x of the step {which} it{edge}"
+            turned = turn.late_input(order, late, wraps)
+            yield Mutant("off-by-one-step", told, turn=turned, local=False)
     ends = np.full(B, T) if lengths is None else np.asarray(lengths)
     for more in (-1, 1) if lengths is not None else (-1,):
         turned = turn.changed(lengths=np.clip(ends + more, 0, T))
@@ -290,7 +291,7 @@ def _products() -> Iterator[Mutant]:
 
 def _derivatives(call: Call) -> Iterator[Mutant]:
     cell = call.cell
-    slots = [(slot,) for slot in cell.input_slots]
+    slots: list[tuple[str, ...]] = [(slot,) for slot in cell.input_slots]
     if cell.name == "lstm":
         slots += [
             ("state",),
@@ -318,6 +319,8 @@ def _chains(call: Call) -> Iterator[Mutant]:
     if cell.name == "lstm":
         told = "nothing goes back from c_t to c_(t-1)"
         yield Mutant("chain-cut", told, backward=Backward(cut=("c",)))
+        told = "nothing from later reaches c_t: neither from c_(t+1) nor from dstate"
+        yield Mutant("chain-cut", told, backward=Backward(cut=("c",), ignored=("c",)))
         told = "nothing reaches c through h = o ∘ φ(c)"
         yield Mutant("chain-cut", told, backward=Backward(no_dc_from_h=True))
         told = "what goes back from c_t to c_(t-1) is not multiplied by the forget gate"
@@ -341,5 +344,5 @@ def _chains(call: Call) -> Iterator[Mutant]:
             yield Mutant("backward-truncated", told, backward=faults)
 
 
-def _list(names: object) -> str:
-    return ", ".join(names)  # type: ignore[arg-type]
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -10,7 +10,7 @@ itself is in `mismatch.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,7 @@ from minirnn.inspect.host import on_host
 from minirnn.kernels import cells
 from minirnn.kernels import reference as kernels
 from minirnn.kernels.contract import Array, Gradients, Needs, Record, Weights
+from minirnn.kernels.reference.sequence import valid_steps
 from minirnn.tensor import Tensor
 from minirnn.testing.tolerances import (
     FLOAT64_WHOLE_RUN,
@@ -37,6 +38,7 @@ from minirnn.testing.tolerances import (
 
 if TYPE_CHECKING:
     from minirnn.kernels.cells.cell import Cell
+    from minirnn.testing.twin import Verified
 
 __all__ = ["Call", "ReferenceRun", "named_arrays", "reference"]
 
@@ -63,7 +65,8 @@ class ReferenceRun:
 
     `output` (T, B, H) and `state`, one (B, H) per state; `gradients` as `kernels.contract` has
     them; `record` with gates, states, grad_states, grad_slots, grad_direct, (T, B, H) each; `call`
-    what was asked, None where every step starts from another kernel's values.
+    what was asked, None where every step starts from another kernel's values; `verified` what of a
+    fast run was compared with the reference, None where it is the reference's own.
     """
 
     cell: Cell
@@ -75,6 +78,7 @@ class ReferenceRun:
     magnitudes: Mapping[str, float]
     whole_run: bool = True
     call: Call | None = None
+    verified: Verified | None = None
 
     def arrays(self) -> dict[str, Array]:
         """Every array by name.
@@ -118,6 +122,7 @@ def reference(
     reverse: bool = False,
     doutput: Any = None,
     dstate: Sequence[Any] | None = None,
+    fast: bool = False,
 ) -> ReferenceRun:
     """Run forward and backward of RNN, GRU or LSTM in float64, by hand-written equations.
 
@@ -132,8 +137,13 @@ def reference(
     reverse   run from the last step to the first
     doutput   (T, B, H), gradient of the loss with respect to the output; None for zeros
     dstate    the same of the last states, one (B, H) or None each; None for zeros
+    fast      for large sizes: the CPU kernels, in float64 and with every core, in place of the
+              plain loop. Of what they give, steps and rows drawn at random are compared with the
+              hand-written equations in every call (`minirnn.testing.twin` says what and how near);
+              `verified` of the result tells how many, and the largest difference
 
-    Raises: ShapeError, DTypeError or ArgumentError that names the argument.
+    Raises: ShapeError, DTypeError or ArgumentError that names the argument; TwinDisagreesError, an
+    AssertionError, if the fast run is not what the reference makes of it.
     """
     cell = built_in(cell)
     x = widen("x", x)
@@ -141,20 +151,30 @@ def reference(
     initial = initial_state(cell, x, state, widened)
     if lengths is not None:
         lengths = as_array(lengths)
-    output, last, tape = kernels.forward(
-        cell, x, initial, widened, lengths=lengths, keep="record", reverse=reverse
-    )
-    assert tape is not None
     doutput = widen("doutput", doutput)
     dstate = None if dstate is None else tuple(widen("dstate", d) for d in dstate)
-    gradients = kernels.backward(cell, doutput, dstate, tape, needs=Needs())
     call = Call(cell, x, initial, widened, lengths, reverse, doutput, dstate)
-    record = tape.record()
+    verified: Verified | None = None
+    if fast:
+        from minirnn.testing.twin import run_twin
+
+        (output, last, gradients, record), verified = run_twin(call)
+        real = valid_steps(x.shape[0], x.shape[1], lengths)
+        x = np.where(real, x, 0.0)
+    else:
+        output, last, tape = kernels.forward(
+            cell, x, initial, widened, lengths=lengths, keep="record", reverse=reverse
+        )
+        assert tape is not None
+        gradients = kernels.backward(cell, doutput, dstate, tape, needs=Needs())
+        record, x = tape.record(), tape.x
     T, B, I = x.shape  # noqa: E741
     H, Gi, Gh = widened.weight_hh.shape[1], len(cell.input_slots), len(cell.hidden_slots)
-    magnitudes = magnitudes_of(cell.hidden_slots, tape.x, initial, widened, record)
-    sizes = Sizes(T, B, I, H, Gi, Gh)
-    return ReferenceRun(cell, output, last, gradients, record, sizes, magnitudes, call=call)
+    magnitudes = magnitudes_of(cell.hidden_slots, x, initial, widened, record)
+    sizes = Sizes(T, B, I, H, Gi, Gh, products=2 if cell.second_slots else 1)
+    return ReferenceRun(
+        cell, output, last, gradients, record, sizes, magnitudes, call=call, verified=verified
+    )
 
 
 def named_arrays(
@@ -184,7 +204,7 @@ def built_in(cell: Cell | str) -> Cell:
     """
     if not isinstance(cell, str):
         return cell
-    known = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
+    known: dict[str, Callable[..., Cell]] = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
     if cell not in known:
         raise ArgumentError("cell", repr(cell), f"a cell, or one of {', '.join(known)}")
     return known[cell]()
