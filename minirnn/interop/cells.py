@@ -26,7 +26,6 @@ from minirnn.kernels.cells import clip as clipped
 from minirnn.kernels.cells.cell import Feed
 from minirnn.kernels.cells.gru import SLOTS as GRU_SLOTS
 from minirnn.kernels.cells.gru_before import SLOTS as BEFORE_SLOTS
-from minirnn.kernels.cells.gru_before import SLOTS as GRU_BEFORE_SLOTS
 from minirnn.kernels.cells.lstm import SLOTS as LSTM_SLOTS
 from minirnn.kernels.cells.vocabulary import Expression
 from minirnn.nn.arguments import boolean
