@@ -7,15 +7,51 @@ from dataclasses import replace
 
 from minirnn.diagnosis.finding import SEVERITIES, Finding
 
+# What follows where the network is never told what to learn.
+LEARNS_NOTHING = (
+    "slow-learning",
+    "vanishing-gradient",
+    "state-collapse",
+    "stalled-loss",
+    "constant-output",
+)
 # Each symptom, and what it can bring of itself. Listed in order of cause: none brings an earlier.
 BRINGS: dict[str, tuple[str, ...]] = {
     "missing-values": ("non-finite",),
-    "unscaled-input": ("exploding-gradient", "non-finite", "saturated-gates", "state-collapse"),
+    "batch-time-swap": ("reads-padding", "carried-state", *LEARNS_NOTHING),
+    "no-recurrence": LEARNS_NOTHING,
+    "shape-broadcast": LEARNS_NOTHING,
+    "reads-padding": LEARNS_NOTHING,
+    "carried-state": LEARNS_NOTHING,
+    "accumulated-gradients": (
+        "oscillating-loss",
+        "exploding-gradient",
+        "non-finite",
+        "saturated-gates",
+        *LEARNS_NOTHING,
+    ),
+    "unscaled-input": (
+        "slow-learning",
+        "exploding-gradient",
+        "non-finite",
+        "saturated-gates",
+        "state-collapse",
+        "stalled-loss",
+    ),
+    "oscillating-loss": (
+        "exploding-gradient",
+        "non-finite",
+        "saturated-gates",
+        "state-collapse",
+        "stalled-loss",
+    ),
+    "slow-learning": ("state-collapse", "stalled-loss"),
     "exploding-gradient": ("non-finite", "saturated-gates"),
-    "non-finite": ("saturated-gates", "constant-output"),
-    "saturated-gates": ("vanishing-gradient", "state-collapse"),
-    "vanishing-gradient": ("state-collapse", "constant-output"),
-    "state-collapse": ("constant-output",),
+    "non-finite": ("saturated-gates", "stalled-loss", "constant-output"),
+    "saturated-gates": ("vanishing-gradient", "state-collapse", "stalled-loss"),
+    "vanishing-gradient": ("state-collapse", "stalled-loss", "constant-output"),
+    "state-collapse": ("stalled-loss", "constant-output"),
+    "stalled-loss": ("constant-output",),
     "constant-output": (),
     "outside-training-range": (),
 }

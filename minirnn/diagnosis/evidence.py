@@ -20,6 +20,7 @@ from minirnn import functional
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.dependence import Dependence, measure_dependence
+from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.inspect import steps
 from minirnn.inspect.host import fetch
@@ -110,6 +111,7 @@ class Evidence:
     answers     to the inputs; None where they cannot be compared with the targets
     parameters  {name: array} of the network as it is
     untrained   a probe of the network before training
+    loop        a training loop of somebody else's, as it was watched
     """
 
     inputs: Array
@@ -123,6 +125,7 @@ class Evidence:
     recipe: Recipe | None = None
     data: PreparedData | None = None
     held_out: HeldOut | None = None
+    loop: LoopSeen | None = None
 
     @property
     def ends(self) -> np.ndarray[Any, Any]:

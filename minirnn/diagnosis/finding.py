@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from minirnn.diagnosis.code import CodeEdit
 from minirnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -28,14 +29,21 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 @dataclass(frozen=True)
 class Remedy:
-    """One edit of a recipe, why it should help, and what should be seen if it does.
+    """One edit, why it should help, and what should be seen if it does.
 
-    `edit` maps dotted recipe keys to new values, as `Recipe.edit` takes them.
+    `edit` maps dotted recipe keys to new values, as `Recipe.edit` takes them. Where a training loop
+    of the user's own was watched it is empty, and `code` is the edit of their lines.
     """
 
     edit: Mapping[str, object]
     reason: str
     expected: str
+    code: CodeEdit | None = None
+
+    @property
+    def what(self) -> str:
+        """What to do, in a line: the recipe's keys, or the edit of the user's lines in words."""
+        return edit_text(self.edit) if self.code is None else self.code.words
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
@@ -43,10 +51,12 @@ class Remedy:
             "edit": plain(dict(self.edit)),
             "reason": self.reason,
             "expected": self.expected,
+            "code": None if self.code is None else self.code.to_dict(),
         }
 
     def __str__(self) -> str:
-        return f"{edit_text(self.edit)}: {self.reason}"
+        told = f"{self.what}: {self.reason}"
+        return told if self.code is None else "\n".join([told, *self.code.diff.splitlines()])
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Finding:
     evidence      named figures behind it: numbers, words, and lists or dicts of them
     cause         why it is so, in one or two sentences
     consequences  ids of the other symptoms found that follow from this one
-    remedies      edits of the recipe, best first
+    remedies      edits of the recipe, or of the user's own lines, best first
     would_not_help  popular advice that does not cure this, with the reason
     explanation   the whole in plain words, for someone who has never looked inside a network
     """
@@ -114,7 +124,9 @@ class Finding:
         lines = [f"[{self.severity}] {self.symptom}: {self.where}", f"  {self.explanation}"]
         if self.consequences:
             lines.append(f"  it brings: {', '.join(self.consequences)}")
-        lines += [f"  remedy: {remedy}" for remedy in self.remedies[:1]]
+        for remedy in self.remedies[:1]:
+            first, *diff = str(remedy).splitlines()
+            lines += [f"  remedy: {first}", *(f"    {line}" for line in diff)]
         return "\n".join(lines)
 
 

@@ -89,6 +89,33 @@ WOULD_NOT_HELP: dict[str, tuple[Advice, ...]] = {
             "The parameters are lost already; only the message goes away.",
         ),
     ),
+    "shape-broadcast": (CLIPPING, RELU, LONGER),
+    "accumulated-gradients": (
+        Advice(
+            "lower the learning rate",
+            "The sum of all gradients grows without end; a lower rate only puts it off.",
+        ),
+        CLIPPING,
+    ),
+    "batch-time-swap": (LONGER, RELU, DROPOUT),
+    "carried-state": (RANDOM_STATE, LONGER),
+    "no-recurrence": (
+        RELU,
+        Advice(
+            "use an LSTM instead of a plain RNN",
+            "Its gates decide what to keep of the past, and there is none to keep.",
+        ),
+    ),
+    "reads-padding": (
+        CLIPPING,
+        Advice(
+            "pad with another value",
+            "The state runs through the padding all the same, whatever stands in it.",
+        ),
+    ),
+    "oscillating-loss": (CLIPPING, DROPOUT),
+    "slow-learning": (CLIPPING, DROPOUT),
+    "stalled-loss": (CLIPPING, DROPOUT),
 }
 
 
@@ -329,4 +356,14 @@ OFFERS: dict[str, Offer] = {
     "outside-training-range": _range,
     "missing-values": _missing,
     "non-finite": lambda r, f: _slower(r, f) + _clip(r, f) + _scale(r, f),
+    "oscillating-loss": _slower,
+    "slow-learning": _faster,
+    "stalled-loss": _faster,
+    # Mistakes of a training loop, which a recipe cannot make: `interop.torch` edits the loop.
+    "shape-broadcast": lambda r, f: [],
+    "accumulated-gradients": lambda r, f: [],
+    "batch-time-swap": lambda r, f: [],
+    "carried-state": lambda r, f: [],
+    "no-recurrence": lambda r, f: [],
+    "reads-padding": lambda r, f: [],
 }

@@ -29,14 +29,14 @@ def findings_table(diagnosis: Diagnosis) -> str:
 
 
 def _row(finding: Finding) -> str:
-    from minirnn.diagnosis.finding import edit_text
-
     colour = COLOURS[finding.severity]
     words = escape(finding.explanation)
     if finding.consequences:
         words += f"<br><i>it brings: {escape(', '.join(finding.consequences))}</i>"
     first = finding.remedies[0] if finding.remedies else None
-    remedy = f"<code>{escape(edit_text(first.edit))}</code>" if first else ""
+    remedy = f"<code>{escape(first.what)}</code>" if first else ""
+    if first and first.code and first.code.diff:
+        remedy += f"<pre>{escape(first.code.diff)}</pre>"
     symptom = (
         f'<b style="color:{colour}">{escape(finding.symptom)}</b><br>{escape(finding.severity)}'
     )

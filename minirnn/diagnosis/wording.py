@@ -18,7 +18,7 @@ def number(value: float) -> str:
     """Three digits: 0.0213, 3.1, 1,090, 4e-21; whole numbers below a million are not rounded."""
     if not math.isfinite(value):
         return str(value)
-    if 1000 <= abs(value) < 1e6:
+    if 999.5 <= abs(value) < 1e6:  # 999.6 is 1,000 to three digits, not 1e+03
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

@@ -30,8 +30,6 @@ def cards(findings: Iterable[Finding]) -> list[Card]:
 
 
 def _card(finding: Finding, *, root: bool) -> Card:
-    from minirnn.diagnosis.finding import edit_text
-
     return Card(
         symptom=finding.symptom,
         severity=finding.severity,
@@ -41,7 +39,7 @@ def _card(finding: Finding, *, root: bool) -> Card:
         evidence=[(_spaced(name), shown(value)) for name, value in finding.evidence.items()],
         consequences=listed(list(finding.consequences)),
         remedies=[
-            (edit_text(r.edit), f"{_sentence(r.reason)} {_sentence(r.expected)}".strip())
+            (r.what, f"{_sentence(r.reason)} {_sentence(r.expected)}".strip())
             for r in finding.remedies[:MAX_REMEDIES]
         ],
         would_not_help=[(a.advice.rstrip("."), _sentence(a.why)) for a in finding.would_not_help],

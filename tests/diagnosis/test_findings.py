@@ -26,11 +26,13 @@ def found(symptom: str, severity: str = "illness", **more: object) -> Finding:
     return Finding(symptom, severity, **options)  # type: ignore[arg-type]
 
 
-def test_the_nine_symptoms_have_a_detector_a_place_among_causes_and_remedies() -> None:
+def test_every_symptom_has_a_detector_a_place_among_causes_and_remedies() -> None:
     wanted = {
         "vanishing-gradient", "exploding-gradient", "saturated-gates", "constant-output",
         "state-collapse", "unscaled-input", "outside-training-range", "missing-values",
-        "non-finite",
+        "non-finite", "shape-broadcast", "accumulated-gradients", "batch-time-swap",
+        "carried-state", "no-recurrence", "reads-padding", "oscillating-loss", "slow-learning",
+        "stalled-loss",
     }  # fmt: skip
     assert set(DETECTORS) == set(BRINGS) == set(OFFERS) == set(WOULD_NOT_HELP) == wanted
 

@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minirnn.diagnosis.detectors import (
+    accumulated_gradients,
+    batch_time_swap,
+    carried_state,
     constant_output,
     exploding_gradient,
     missing_values,
+    no_recurrence,
     non_finite,
+    oscillating_loss,
     outside_training_range,
+    reads_padding,
     saturated_gates,
+    shape_broadcast,
+    slow_learning,
+    stalled_loss,
     state_collapse,
     unscaled_input,
     vanishing_gradient,
@@ -27,12 +36,21 @@ Detector = Callable[[Evidence], Finding | None]
 # In order of cause: what comes earlier can bring what comes later.
 MODULES = (
     missing_values,
+    batch_time_swap,
+    no_recurrence,
+    shape_broadcast,
+    reads_padding,
+    carried_state,
+    accumulated_gradients,
     unscaled_input,
+    oscillating_loss,
+    slow_learning,
     exploding_gradient,
     non_finite,
     saturated_gates,
     vanishing_gradient,
     state_collapse,
+    stalled_loss,
     constant_output,
     outside_training_range,
 )

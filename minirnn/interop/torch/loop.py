@@ -1,0 +1,314 @@
+"""LoopObserver: sees what a training loop does, line by line, and changes nothing in it.
+
+It hooks the model, its recurrent layers and the optimiser, and stands in for the losses, for
+`backward` and for gradient clipping while it is on. What it computes of its own (norms, digests) is
+computed on detached tensors, without a random number of PyTorch's, and is bounded in memory however
+long the run.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from minirnn.interop.torch import losses
+from minirnn.interop.torch.order import OrderWatch
+from minirnn.interop.torch.patches import Patches
+from minirnn.interop.torch.places import Places
+from minirnn.interop.torch.stepping import OptimiserWatch
+from minirnn.interop.torch.tallies import Curve, LayerTally
+
+__all__ = ["Batch", "LoopObserver"]
+
+MOST_SEQUENCES = 240  # kept of the last batches: enough for shares to 1%
+MOST_BYTES = 4 << 20  # kept of one batch
+MOST_BATCHES = 64
+
+
+@dataclass(eq=False)
+class Batch:
+    """Copies of one training batch: what the first recurrent layer was fed, and what was compared.
+
+    x (T, B, I) time-major; lengths (B,) or None; loss as it was called
+    """
+
+    x: torch.Tensor
+    lengths: torch.Tensor | None
+    loss: losses.LossCall | None
+    layer: str
+
+
+class LoopObserver:
+    """Watches a model's training loop between `start` and `stop`.
+
+    model: the `torch.nn.Module` that the loop trains. Everything is put back by `stop`, which may
+    be called more than once. What was seen stays in the attributes:
+
+        places      lines of the user's, by what happens there
+        layers      {name: LayerTally} of the recurrent layers
+        loss        the last LossCall; `loss_calls` how many there were, `grown` the broadcast ones
+        batches     the last `Batch`es that a backward pass went through
+        optimiser   what the optimiser did (`OptimiserWatch`)
+        values      the loss at each step (`Curve`), the mean of the backward passes before it
+        order       what follows what in the data (`OrderWatch`)
+        clipped     the bound of gradient clipping, or None
+        modes       training calls by `model.training`
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+        self.places = Places()
+        self.layers: dict[str, LayerTally] = {}
+        self.loss: losses.LossCall | None = None
+        self.loss_calls = self.grown = 0
+        self.batches: deque[Batch] = deque(maxlen=MOST_BATCHES)
+        self.optimiser = OptimiserWatch(model)
+        self.values = Curve()
+        self.order = OrderWatch()
+        self.clipped: float | None = None
+        self.modes = {True: 0, False: 0}
+        self._patches = Patches()
+        self._names: dict[int, str] = {}
+        self._first = ""
+        self._depth = 0
+        self._model_input: torch.Tensor | None = None
+        self._fed: tuple[str, Any, Any] | None = None
+        self._output: torch.Tensor | None = None
+        self._calls: list[losses.LossCall] = []
+        self._step_losses: list[torch.Tensor] = []
+
+    # On and off.
+
+    def start(self) -> None:
+        """Begin to watch. Nothing happens where it is on already."""
+        if self._names:
+            return
+        patches = self._patches
+        self.places.see("watch")
+        # Instances, not classes: another model in the same program is none of our business.
+        patches.hook(self.model.register_forward_pre_hook(self._enter, with_kwargs=True))
+        patches.hook(self.model.register_forward_hook(self._leave, always_call=True))
+        for name, module in self.model.named_modules():
+            if isinstance(module, torch.nn.RNNBase):
+                self._names[id(module)] = name
+                known = LayerTally(name, bool(module.batch_first), bool(module.bidirectional))
+                self.layers.setdefault(name, known)
+                patches.hook(module.register_forward_pre_hook(self._feed, with_kwargs=True))
+                patches.hook(module.register_forward_hook(self._fed_on))
+        self._names.setdefault(id(self.model), "")
+        functional = torch.nn.functional
+        for name in losses.KINDS:
+            patches.replace(
+                functional,
+                name,
+                functools.partial(losses.standing_in, name=name, see=self._compared),
+            )
+        patches.replace(torch.autograd, "backward", self._around_backward)
+        patches.replace(torch.nn.utils, "clip_grad_norm_", self._around_clip)
+        patches.replace(torch.nn.utils.clip_grad, "clip_grad_norm_", self._around_clip)
+        patches.hook(register_optimizer_step_pre_hook(self._before_step))
+        patches.hook(register_optimizer_step_post_hook(self._after_step))
+
+    def stop(self) -> None:
+        """Put everything back, and let go of what was only needed while watching."""
+        self._patches.undo()
+        self._names.clear()
+        self._output = self._model_input = self._fed = None
+        self._calls.clear()
+        self.optimiser.let_go()
+
+    # The model and its layers.
+
+    def _enter(self, module: Any, args: Any, kwargs: Any) -> None:
+        self._depth += 1
+        if self._depth == 1 and torch.is_grad_enabled():
+            self.places.see("call")
+            self._fed = None
+            self._model_input = next(tensors((args, kwargs)), None)
+
+    def _leave(self, module: Any, args: Any, output: Any) -> None:
+        self._depth = max(0, self._depth - 1)
+        if self._depth or not torch.is_grad_enabled():
+            return
+        first = next((t for t in tensors(output) if t.requires_grad), None)
+        if first is not None:
+            self.modes[bool(module.training)] += 1
+            self._output = first
+
+    def _feed(self, module: Any, args: Any, kwargs: Any) -> None:
+        if not torch.is_grad_enabled():
+            return
+        name = self._names.get(id(module), "")
+        tally = self.layers[name]
+        self.places.see(f"layer {name}")
+        named = dict(zip(("input", "hx"), args, strict=False)) | kwargs
+        x, given = named.get("input"), named.get("hx")
+        tally.calls += 1
+        carried = tally.takes(tuple(tensors(given)), self.optimiser.backwards)
+        lengths = None
+        if isinstance(x, PackedSequence):
+            tally.packed += 1
+            with torch.no_grad():
+                x, lengths = pad_packed_sequence(PackedSequence(*[_bare(part) for part in x]))
+        elif isinstance(x, torch.Tensor):
+            x = x.detach()
+            if x.ndim == 2:
+                tally.unbatched += 1
+                x = x.unsqueeze(1)
+            elif module.batch_first:
+                x = x.transpose(0, 1)
+        else:
+            return
+        tally.steps[x.shape[0]] += 1
+        tally.sequences[x.shape[1]] += 1
+        first = next(iter(self.layers), name)
+        if name == first:
+            self._fed = (name, x, lengths)
+            if not x.is_cuda:
+                self.order.see(self._raw(x, module), carried=carried)
+
+    def _raw(self, x: torch.Tensor, module: Any) -> Any:
+        """What the order is read off: the model's input where it is laid out as the layer's is.
+
+        An embedding's output changes as it learns; the symbols that go in do not.
+        """
+        given = self._model_input
+        if given is not None and given.ndim in (2, 3) and not given.requires_grad:
+            given = given.detach()
+            if module.batch_first and given.ndim >= 2:
+                given = given.transpose(0, 1)
+            if given.shape[:2] == x.shape[:2]:
+                x = given if given.ndim == 3 else given.unsqueeze(2)
+        return x.float().numpy() if x.dtype == torch.bfloat16 else x.numpy()
+
+    def _fed_on(self, module: Any, args: Any, output: Any) -> None:
+        if torch.is_grad_enabled():
+            tally = self.layers[self._names.get(id(module), "")]
+            # Aliases, so that their memory is not given to another tensor in the meantime.
+            tally.last_states = tuple(state.detach() for state in tensors(output[1]))
+            tally.last_passes = self.optimiser.backwards
+
+    # Loss and backward.
+
+    def _compared(self, call: losses.LossCall) -> None:
+        self.places.see("loss")
+        self.loss_calls += 1
+        self.grown += call.grown
+        if len(self._calls) < 8:
+            self._calls.append(call)
+
+    def _around_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def backward(of: Any, *args: Any, **kwargs: Any) -> Any:
+            ours = self._depth == 0 and any(self._begin_backward(t) for t in tensors(of))
+            result = original(of, *args, **kwargs)
+            if ours:
+                self.optimiser.after_backward()
+            return result
+
+        return backward
+
+    def _begin_backward(self, loss: torch.Tensor) -> bool:
+        """Whether this pass goes through the model; then what it compared is put aside."""
+        if self._output is None or not loss.requires_grad:
+            return False
+        self.places.see("backward")
+        if not self._calls:
+            call = losses.by_hand(loss, self._output)
+            if call is not None:
+                self.loss_calls += 1
+                self.grown += call.grown
+                self._calls.append(call)
+        call = self._calls[0] if self._calls else None
+        if call is not None:
+            self.loss = call
+        self._keep(call)
+        self._calls.clear()
+        if loss.numel() == 1:
+            self._step_losses.append(loss.detach())
+        self.optimiser.before_backward()
+        return True
+
+    def _keep(self, call: losses.LossCall | None) -> None:
+        """Copy the batch, or as much of it as may be kept."""
+        if self._fed is None:
+            return
+        name, x, lengths = self._fed
+        per_sequence = max(1, x[:, :1].numel() * x.element_size())
+        most = min(MOST_SEQUENCES, max(1, MOST_BYTES // per_sequence))
+        kept = None
+        if call is not None and max(call.prediction.numel(), call.target.numel()) * 8 < MOST_BYTES:
+            kept = losses.LossCall(
+                call.kind, call.prediction.clone(), call.target.clone(), call.ignored
+            )
+        whole = x.shape[1] <= most
+        self.batches.append(
+            Batch(
+                x[:, :most].clone(),
+                None if lengths is None else lengths[:most].clone(),
+                kept if whole else None,
+                name,
+            )
+        )
+        self._fed = None
+        held = 0
+        for number, batch in enumerate(reversed(self.batches)):
+            held += batch.x.shape[1]
+            if held >= MOST_SEQUENCES:
+                while len(self.batches) > number + 1:
+                    self.batches.popleft()
+                break
+
+    # The optimiser.
+
+    def _around_clip(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
+            norm = original(*args, **kwargs)
+            self.places.see("clip")
+            bound = kwargs.get("max_norm", args[1] if len(args) > 1 else None)
+            if bound is not None:
+                self.clipped = float(bound)
+            self.optimiser.clipped(norm)
+            return norm
+
+        return clip_grad_norm_
+
+    def _before_step(self, optimiser: Any, args: Any, kwargs: Any) -> None:
+        if self.optimiser.begins(optimiser):
+            self.places.see("step")
+            if self._step_losses:
+                total = self._step_losses[0]
+                for more in self._step_losses[1:]:
+                    total = total + more
+                self.values.add(total / len(self._step_losses))
+                self._step_losses.clear()
+
+    def _after_step(self, optimiser: Any, args: Any, kwargs: Any) -> None:
+        self.optimiser.ended(optimiser)
+
+
+def tensors(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors in nested tuples, lists and dicts, in order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors(item)
+
+
+def _bare(part: Any) -> Any:
+    return part.detach() if isinstance(part, torch.Tensor) else part

@@ -1,0 +1,123 @@
+"""Which axis of a layer's input is time, and what follows what: read off the data themselves.
+
+A slice along an axis that is not time (a sequence) comes back whole in a later epoch, in other
+company where the loader shuffles; a step of a batch does not. Neighbours in time are alike in a
+smooth series; neighbours in a batch are strangers. Only a corner of each batch is looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from minirnn.diagnosis.loop import AxisOrder, Order
+
+CORNER = 16  # slices along either axis that are looked at
+MOST_KNOWN = 20_000  # slices remembered
+OFTEN, SELDOM = 32, 8  # roughness: of the first so many calls, then of every so manyth
+FEATURES = 8  # that roughness is measured on
+MOST_NUMBERS = 4096  # of a slice that its digest is taken of
+MOST_CALLS = 5000  # looked at for slices that come again
+DIGITS = 9  # to which digests must agree; those of equal slices differ by rounding in float64
+DISCRETE = 8  # values in a corner, up to which data are taken for symbols: they repeat by chance
+
+
+class _Axis:
+    """Slices along one axis that were seen, and how alike neighbours are."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[float, ...], tuple[float, ...]] = {}
+        self.again = self.moved = 0
+        self.near = self.far = 0.0
+
+    def follow(self, before: tuple[float, ...], slice_: tuple[float, ...]) -> None:
+        """Count a slice that came behind another."""
+        if slice_ in self.known:
+            self.again += 1
+            self.moved += self.known[slice_] != before
+        elif len(self.known) < MOST_KNOWN:
+            self.known[slice_] = before
+
+    def seen(self) -> AxisOrder:
+        rough = self.near / self.far if self.far > 0 else float("nan")
+        return AxisOrder(self.again, self.moved, rough)
+
+
+class OrderWatch:
+    """Watches the inputs of one layer, call by call."""
+
+    def __init__(self) -> None:
+        self._time, self._batch = _Axis(), _Axis()
+        self._last: tuple[Any, list[tuple[float, ...]]] | None = None
+        self._jump = self._step = 0.0
+        self._calls = 0
+        self._weights: dict[int, Any] = {}
+
+    def see(self, x: Any, *, carried: bool) -> None:
+        """A call's input as an array (T, B, I), as the layer takes it; `carried` from the last."""
+        if x.ndim != 3 or 0 in x.shape:
+            return
+        T, B = x.shape[:2]
+        corner = np.asarray(x[:CORNER, :CORNER, :FEATURES], dtype=np.float64)
+        discrete = x.dtype.kind in "iu" or len(np.unique(corner)) <= DISCRETE
+        rows = self._digests(np.moveaxis(x[:, :CORNER], 1, 0))
+        steps = self._digests(x[:CORNER]) if T > 1 and B > 1 and not discrete else []
+        if carried and self._last is not None:
+            tail, before = self._last
+            for earlier, row in zip(before, rows, strict=False):
+                self._follow(self._batch, earlier, row)
+            n = min(len(tail), corner.shape[1])
+            if T > 1 and not discrete:
+                self._jump += float(np.abs(corner[0, :n] - tail[:n]).mean())
+                self._step += float(np.abs(np.diff(corner, axis=0)).mean())
+        for earlier, step in itertools.pairwise(steps):
+            self._follow(self._time, earlier, step)
+        if not discrete and (self._calls < OFTEN or self._calls % SELDOM == 0):
+            self._compare(self._time, corner)
+            self._compare(self._batch, np.moveaxis(corner, 1, 0))
+        self._calls += 1
+        self._last = (np.array(x[-1, :CORNER, :FEATURES], dtype=np.float64), rows)
+
+    def _follow(
+        self, axis: _Axis, before: tuple[float, ...] | None, slice_: tuple[float, ...] | None
+    ) -> None:
+        if before and slice_:
+            axis.follow(before, slice_)
+
+    def _digests(self, slices: Any) -> list[tuple[float, ...]]:
+        """Two weighted sums of each slice; () for one in which nothing varies (padding, say)."""
+        if self._calls >= MOST_CALLS:
+            return []
+        slices = slices[:, :: max(1, slices[0].size // MOST_NUMBERS)]
+        flat = np.asarray(slices, dtype=np.float64).reshape(len(slices), -1)
+        width = flat.shape[1]
+        if width not in self._weights:
+            if len(self._weights) > 64:
+                self._weights.clear()
+            # A generator of our own: the user's random state is not touched.
+            self._weights[width] = np.random.default_rng(width).uniform(0.5, 1.5, (width, 2))
+        sums = flat @ self._weights[width]
+        varies = np.ptp(flat, axis=1) > 0
+        return [
+            tuple(float(f"{value:.{DIGITS}g}") for value in row) if some else ()
+            for row, some in zip(sums.tolist(), varies.tolist(), strict=True)
+        ]
+
+    @staticmethod
+    def _compare(axis: _Axis, corner: Any) -> None:
+        """Neighbours along the first axis, and those half the corner apart."""
+        n = len(corner)
+        if n < 4 or not np.isfinite(corner).all():
+            return
+        axis.near += float(np.abs(np.diff(corner, axis=0)).mean())
+        pairs = np.abs(corner[:, None] - corner[None, :]).mean(
+            axis=tuple(range(2, corner.ndim + 1))
+        )
+        axis.far += float(pairs.sum() / (n * (n - 1)))
+
+    def seen(self) -> Order:
+        """What was seen."""
+        jump = self._jump / self._step if self._step > 0 else float("nan")
+        return Order(self._time.seen(), self._batch.seen(), jump)

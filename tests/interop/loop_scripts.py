@@ -1,0 +1,294 @@
+"""Training loops as people write them, each with one mistake, as the text of a script.
+
+A script is run with `watch` and `SEED` in its globals, and leaves `watched` and `skill`: the R2 (or
+the gain in accuracy over the most usual class) of the trained model on data it has not seen.
+`HEALTHY` are loops that look like a mistake and are none.
+"""
+
+from __future__ import annotations
+
+MODEL = """
+import torch
+from torch import nn
+
+torch.manual_seed(SEED)
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(1, 24, batch_first=True)
+        self.head = nn.Linear(24, 1)
+
+    def forward(self, x):
+        out, _ = self.lstm(x)
+        return self.head(out[:, -1])
+"""
+
+RECALL = """
+x = torch.randn(640, 8, 1)
+y = x[:, -3:].sum(1)
+loader = torch.utils.data.DataLoader(
+    torch.utils.data.TensorDataset(x[:512], y[:512]), batch_size=48, shuffle=True
+)
+"""
+
+LOOP = """
+model = Model()
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+criterion = nn.MSELoss()
+with watch(model) as watched:
+    for epoch in range(10):
+        for xb, yb in loader:
+            optimizer.zero_grad()
+            out = model(xb)
+            loss = criterion(out, yb)
+            loss.backward()
+            optimizer.step()
+"""
+
+SCORE = """
+with torch.no_grad():
+    given, wanted = model(x[512:]).reshape(-1), y[512:].reshape(-1)
+    skill = float(1 - ((given - wanted) ** 2).mean() / wanted.var(unbiased=False))
+"""
+
+PLAIN = MODEL + RECALL + LOOP + SCORE
+
+
+def changed(script: str, *pairs: tuple[str, str]) -> str:
+    """A script with some text in place of other text, which must be there."""
+    for old, new in pairs:
+        assert script.count(old) >= 1, old
+        script = script.replace(old, new)
+    return script
+
+
+FLAT = ("y = x[:, -3:].sum(1)", "y = x[:, -3:].sum(1)[:, 0]")
+# What a cured loop with a target (N,) needs to be scored is the same: SCORE flattens both.
+
+SICK: dict[str, str] = {
+    "shape-broadcast": changed(PLAIN, FLAT),
+    "shape-broadcast by hand": changed(
+        PLAIN, FLAT, ("loss = criterion(out, yb)", "loss = ((yb - out) ** 2).mean()")
+    ),
+    "accumulated-gradients": changed(
+        PLAIN, ("            optimizer.zero_grad()\n", ""), ("Adam", "SGD"), ("lr=1e-2", "lr=0.1")
+    ),
+    "batch-time-swap": changed(PLAIN, (", batch_first=True", "")),
+    "oscillating-loss": changed(PLAIN, ("lr=1e-2", "lr=2.0")),
+    "slow-learning": changed(PLAIN, ("lr=1e-2", "lr=1e-6")),
+    "slow-learning of SGD": changed(PLAIN, ("Adam", "SGD"), ("lr=1e-2", "lr=1e-5")),
+    "stalled-loss, cleared too late": changed(
+        PLAIN,
+        ("            optimizer.zero_grad()\n", ""),
+        (
+            "            optimizer.step()\n",
+            "            optimizer.zero_grad()\n            optimizer.step()\n",
+        ),
+    ),
+    "stalled-loss, no step": changed(PLAIN, ("            optimizer.step()\n", "")),
+    "unscaled-input": changed(
+        PLAIN,
+        ("x = torch.randn(640, 8, 1)\n", "x = torch.randn(640, 8, 1)\n"),
+        ("y = x[:, -3:].sum(1)\n", "y = x[:, -3:].sum(1)\nx = 300 + 12 * x\n"),
+    ),
+    "reads-padding": changed(
+        PLAIN,
+        (
+            "y = x[:, -3:].sum(1)\n",
+            "y = x[:, 2:].sum(1) / 2\nx = torch.cat([x, torch.zeros(640, 72, 1)], 1)\n"
+            "for k in range(640):\n    end = 8 - k % 4\n    x[k, end:] = 0\n"
+            "    y[k] = x[k, end - 3 : end].sum()\n",
+        ),
+    ),
+    "carried-state": changed(
+        PLAIN,
+        (
+            "out, _ = self.lstm(x)",
+            "out, state = self.lstm(x, self.state if self.training else None)\n"
+            "        self.state = tuple(s.detach() for s in state)",
+        ),
+        ("self.head = nn.Linear(24, 1)", "self.head = nn.Linear(24, 1)\n        self.state = None"),
+        ("batch_size=48", "batch_size=64"),
+        ("model(x[512:])", "model.eval()(x[512:])"),
+    ),
+    "no-recurrence": changed(
+        PLAIN,
+        ("nn.LSTM(1, 24", "nn.LSTM(8, 24"),
+        ("self.lstm(x)", "self.lstm(x.unsqueeze(1))"),
+        ("y = x[:, -3:].sum(1)\n", "y = x[:, -3:].sum(1)\nx = x[:, :, 0]\n"),
+    ),
+}
+
+HEALTHY: dict[str, str] = {
+    "lstm": PLAIN,
+    "gru, time first, loss of its own": changed(
+        PLAIN,
+        ("nn.LSTM(1, 24, batch_first=True)", "nn.GRU(1, 24)"),
+        ("self.lstm(x)", "self.lstm(x.transpose(0, 1))"),
+        ("out[:, -1]", "out[-1]"),
+        ("criterion(out, yb)", "((out - yb) ** 2).mean()"),
+    ),
+    "rnn, clipped": changed(
+        PLAIN,
+        ("nn.LSTM(", "nn.RNN("),
+        (
+            "            optimizer.step()\n",
+            "            nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n"
+            "            optimizer.step()\n",
+        ),
+        ("lr=1e-2", "lr=3e-3"),
+    ),
+    "accumulation on purpose": changed(
+        PLAIN,
+        ("            optimizer.zero_grad()\n", ""),
+        ("for xb, yb in loader", "for k, (xb, yb) in enumerate(loader)"),
+        (
+            "            loss.backward()\n            optimizer.step()\n",
+            "            (loss / 2).backward()\n            if k % 2:\n"
+            "                optimizer.step()\n                optimizer.zero_grad()\n",
+        ),
+        ("batch_size=48", "batch_size=24"),
+    ),
+    "gradients cleared through .data": changed(
+        PLAIN,
+        (
+            "            optimizer.zero_grad()\n",
+            "            for p in model.parameters():\n                if p.grad is not None:\n"
+            "                    p.grad.data.zero_()\n",
+        ),
+    ),
+    "truncated BPTT of one long series": """
+import torch
+from torch import nn
+
+torch.manual_seed(SEED)
+series = torch.randn(8, 1601).cumsum(1)
+series = torch.sin(series / 3) + 0.1 * torch.randn(8, 1601)
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(1, 24, batch_first=True)
+        self.head = nn.Linear(24, 1)
+
+    def forward(self, x, state):
+        out, state = self.lstm(x, state)
+        return self.head(out), state
+
+
+model = Model()
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+x, y = series[:, :-1, None], series[:, 1:, None]
+with watch(model) as watched:
+    for epoch in range(4):
+        state = None
+        for k in range(0, 1600, 64):
+            if state is not None:
+                state = tuple(s.detach() for s in state)
+            out, state = model(x[:, k : k + 64], state)
+            loss = nn.functional.mse_loss(out, y[:, k : k + 64])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+skill = float(1 - loss / y.var())
+""",
+    "classes of packed sequences": """
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_sequence
+
+torch.manual_seed(SEED)
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(2, 24, bidirectional=True)
+        self.head = nn.Linear(48, 3)
+
+    def forward(self, packed):
+        _, h = self.gru(packed)
+        return self.head(torch.cat([h[0], h[1]], 1))
+
+
+lengths = torch.randint(3, 12, (640,))
+x = [torch.randn(int(n), 2) for n in lengths]
+y = torch.stack([s.sum(0)[0] for s in x]).div(3).round().clamp(-1, 1).long() + 1
+model = Model()
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+with watch(model) as watched:
+    for epoch in range(8):
+        for rows in torch.randperm(512).split(48):
+            packed = pack_sequence([x[r] for r in rows], enforce_sorted=False)
+            loss = nn.functional.cross_entropy(model(packed), y[rows])
+            optimizer.zero_grad(set_to_none=False)
+            loss.backward()
+            optimizer.step()
+with torch.no_grad():
+    right = model(pack_sequence(x[512:], enforce_sorted=False)).argmax(1) == y[512:]
+skill = float(right.float().mean()) - float((y[512:] == y[512:].mode().values).float().mean())
+""",
+    "symbols, time first, last chunk shorter": """
+import torch
+from torch import nn
+
+torch.manual_seed(SEED)
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(6, 12)
+        self.lstm = nn.LSTM(12, 24)
+        self.head = nn.Linear(24, 6)
+
+    def forward(self, x, state):
+        out, state = self.lstm(self.embedding(x), state)
+        return self.head(out), state
+
+
+text = torch.cat([(torch.arange(6) * int(k)) % 6 for k in torch.randint(1, 6, (900,))])
+data = text[: 5336 // 16 * 16].reshape(16, -1).T
+model = Model()
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+with watch(model) as watched:
+    for epoch in range(6):
+        state = (torch.zeros(1, 16, 24), torch.zeros(1, 16, 24))
+        for k in range(0, len(data) - 1, 35):
+            x, y = data[k : k + 35][:-1], data[k : k + 35][1:]
+            if len(x) == 0:
+                break
+            state = tuple(s.detach() for s in state)
+            out, state = model(x, state)
+            loss = nn.functional.cross_entropy(out.reshape(-1, 6), y.reshape(-1))
+            model.zero_grad()
+            loss.backward()
+            optimizer.step()
+skill = 1.8 - loss.item()
+""",
+    "padded, and read at each sequence's end": changed(
+        SICK["reads-padding"],
+        (
+            "return self.head(out[:, -1])",
+            "ends = 80 - (x == 0).all(-1).int().flip(1).cumprod(1).sum(1)\n"
+            "        return self.head(out[torch.arange(len(ends)), ends - 1])",
+        ),
+    ),
+    "a loss at every step, shuffled": changed(
+        PLAIN,
+        ("self.head(out[:, -1])", "self.head(out)"),
+        ("y = x[:, -3:].sum(1)", "y = x.cumsum(1) / 2"),
+    ),
+    "one step at a time with its state": changed(
+        PLAIN,
+        (
+            "        out, _ = self.lstm(x)\n        return self.head(out[:, -1])\n",
+            "        state = None\n        for t in range(x.size(1)):\n"
+            "            out, state = self.lstm(x[:, t : t + 1], state)\n"
+            "        return self.head(out[:, -1])\n",
+        ),
+    ),
+}
