@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 # Possessive (never tried again), so that a long string costs no memory.
@@ -46,17 +47,27 @@ def write(value: Any) -> bytes:
 
 def _measure(text: bytes, depth: int, values: int) -> None:
     """Refuse what would grow far beyond its own size when it is parsed."""
-    bare = STRING.sub(b"", text)
-    # Every value but the first follows a comma, a colon or an opening bracket.
-    if sum(map(bare.count, (b",", b":", b"[", b"{"))) > values:
-        raise ValueError(f"it has more than {values} values")
-    if LONG_NUMBER.search(bare):
-        raise ValueError(f"it has a number of more than {LONGEST_NUMBER} characters")
-    level = 0
-    for bracket in bare.translate(None, OTHER_THAN_BRACKETS):
-        level += 1 if bracket in b"[{" else -1
-        if level > depth:
-            raise ValueError(f"it is nested more than {depth} deep")
+    found = level = 0
+    for bare in _outside_strings(text):
+        # Every value but the first follows a comma, a colon or an opening bracket.
+        found += sum(map(bare.count, (b",", b":", b"[", b"{")))
+        if found > values:
+            raise ValueError(f"it has more than {values} values")
+        if len(bare) > LONGEST_NUMBER and LONG_NUMBER.search(bare):
+            raise ValueError(f"it has a number of more than {LONGEST_NUMBER} characters")
+        for bracket in bare.translate(None, OTHER_THAN_BRACKETS):
+            level += 1 if bracket in b"[{" else -1
+            if level > depth:
+                raise ValueError(f"it is nested more than {depth} deep")
+
+
+def _outside_strings(text: bytes) -> Iterator[bytes]:
+    """What stands between a text's strings, piece by piece."""
+    end = 0
+    for string in STRING.finditer(text):
+        yield text[end : string.start()]
+        end = string.end()
+    yield text[end:]
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -75,8 +75,8 @@ def save(path: str | PathLike[str], arrays: Mapping[str, Array], metadata: dict[
         places[name] = Place(CODES[array.dtype.name], array.shape, start, start + array.nbytes)
         start += array.nbytes
     metadata = {name: metadata[name] for name in sorted(metadata)}
-    metadata[CHECKSUMS] = _checksums(metadata, places, hosted)
     try:
+        metadata[CHECKSUMS] = _checksums(metadata, places, hosted)
         head = compose(Header(places, metadata))
         # The reader's own checks: what is written can be read.
         header_length(head[:8], len(head) + start, LIMITS)
