@@ -2,7 +2,7 @@
 
     grade 1   one step          the equations and their derivatives, nothing else
     grade 2   steps in time     the recurrence, forward and back
-    grade 3   sizes             1, primes, and one below, at and above the widths of vectors and tiles
+    grade 3   sizes             1, primes, and below, at and above the widths of vectors and tiles
     grade 4   sequences         initial states, lengths, both directions
     grade 5   values            saturated gates, zeros of both signs, subnormal numbers, NaN
     grade 6   memory            strides, what lies around and in the arrays, calls after calls
@@ -18,7 +18,7 @@ whole runs can be compared.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -195,7 +195,7 @@ def _with_values(
 
 
 def _steps() -> list[Case]:
-    two = {"T": 5, "B": 2, "I": 3, "H": 4}
+    two: dict[str, Any] = {"T": 5, "B": 2, "I": 3, "H": 4}
     return [
         Case("one unit", 1, 1, 1, 1, 1),
         Case("one step", 1, 1, 1, 3, 4),
@@ -217,6 +217,7 @@ def _sizes() -> list[Case]:
     quick = [(3, 1, 2, 1), (3, 2, 1, 3), (2, 3, 5, 7), (2, 2, 3, 8), (3, 1, 7, 9), (2, 3, 2, 15)]
     quick += [(3, 2, 3, 16), (2, 1, 5, 17), (2, 2, 3, 31), (2, 3, 7, 32), (3, 2, 5, 33)]
     quick += [(2, 2, 3, 64), (2, 3, 2, 65), (2, 2, 16, 5), (2, 2, 17, 5), (2, 1, 33, 6)]
+    quick += [(3, 2, 5, 5)]  # square: nothing but the values tells a transposed weight
     quick += [(2, 2, 65, 3), (2, 7, 3, 5), (2, 8, 3, 4), (2, 9, 2, 5), (3, 17, 3, 6), (2, 33, 2, 7)]
     full = [(2, 2, 3, H) for H in (2, 4, 5, 11, 13, 23, 24, 25, 47, 48, 49, 63, 127, 128, 129, 257)]
     full += [(2, 2, I, 5) for I in (7, 8, 9, 15, 31, 32, 64, 127, 128, 129, 257)]  # noqa: E741
@@ -230,7 +231,7 @@ def _sizes() -> list[Case]:
 
 
 def _sequences() -> list[Case]:
-    small = {"T": 6, "B": 3, "I": 3, "H": 5}
+    small: dict[str, Any] = {"T": 6, "B": 3, "I": 3, "H": 5}
     ragged = (6, 2, 4)
     made = [
         Case("from a state", 4, **small, state=True),
@@ -264,8 +265,8 @@ def _sequences() -> list[Case]:
 
 def _values() -> list[Case]:
     # Few steps where gains are large: there two right implementations drift apart (tolerances.py).
-    few = {"T": 2, "B": 3, "I": 4, "H": 5, "state": True}
-    many = {"T": 12, "B": 2, "I": 4, "H": 5, "state": True}
+    few: dict[str, Any] = {"T": 2, "B": 3, "I": 4, "H": 5, "state": True}
+    many: dict[str, Any] = {"T": 12, "B": 2, "I": 4, "H": 5, "state": True}
     return [
         Case("saturated gates", 5, **few, values="saturating"),
         Case("pre-activations past exp's range", 5, **few, values="overflowing"),
@@ -279,11 +280,12 @@ def _values() -> list[Case]:
 
 
 def _memory() -> list[Case]:
-    small = {"T": 4, "B": 3, "I": 5, "H": 6, "state": True}
+    small: dict[str, Any] = {"T": 4, "B": 3, "I": 5, "H": 6, "state": True}
     return [
         Case("types of the results", 6, **small, handling="typed"),
         Case("arrays with strides", 6, **small, handling="strided"),
         Case("memory full of NaN", 6, **small, handling="poisoned"),
+        Case("memory full of NaN, lengths", 6, **small, handling="poisoned", lengths=(3, 1, 4)),
         Case("calls in turn", 6, T=4, B=3, I=5, H=6, handling="in turn"),
         Case("calls in turn, from states", 6, **small, handling="in turn"),
         Case("the same call again and again", 6, **small, handling="repeated"),

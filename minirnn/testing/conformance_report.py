@@ -10,6 +10,11 @@ from typing import Any
 from minirnn.errors import MinirnnError
 from minirnn.testing.cases import GRADES, Case
 
+# What brings about anything else, the surest first.
+MEMORY = (
+    "uninitialised-memory", "out-of-bounds-write", "out-of-bounds-read", "input-written",
+    "state-carried-over", "buffer-reused", "carried-over", "not-repeatable",
+)  # fmt: skip
 SHOWN = 12  # failing cases that a printed report tells in full
 
 
@@ -24,7 +29,7 @@ class ConformanceError(MinirnnError, AssertionError):
         return str(self.args[0])
 
 
-@dataclass(frozen=True)
+@dataclass
 class Failure:
     """One thing that is wrong in one case.
 
@@ -34,6 +39,7 @@ class Failure:
     excess     how many times the allowed difference; infinite where no difference is allowed
     cause      an id ("gates-permuted", "input-written", …), None if it is not known
     failed     every array that differs, worst first
+    not_finite   whether a result is NaN or infinite where the reference's is not
     message    all of it, in words
     """
 
@@ -46,6 +52,7 @@ class Failure:
     excess: float = float("inf")
     cause: str | None = None
     failed: tuple[str, ...] = ()
+    not_finite: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -78,6 +85,7 @@ class Report:
     conventions: str
     backward: bool
     results: list[Result]
+    explanation: str = ""
 
     @property
     def passed(self) -> bool:
@@ -98,12 +106,18 @@ class Report:
     @property
     def causes(self) -> dict[str, int]:
         """In how many cases each cause was found, the most frequent first."""
-        return dict(Counter(cause for result in self.failed for cause in result.causes).most_common())
+        return dict(
+            Counter(cause for result in self.failed for cause in result.causes).most_common()
+        )
 
     @property
     def cause(self) -> str | None:
-        """The cause found most often; None if nothing failed or nothing was recognised."""
-        return next(iter(self.causes), None)
+        """What most of it comes from; None if nothing failed or nothing was recognised.
+
+        The cause found most often, but something wrong with memory before what it brings about.
+        """
+        causes = self.causes
+        return next((c for c in MEMORY if c in causes), next(iter(causes), None))
 
     def assert_passed(self) -> None:
         """Raises: ConformanceError, an AssertionError, which tells the report."""
@@ -119,7 +133,9 @@ class Report:
             "backward": self.backward,
             "passed": self.passed,
             "counts": dict(self.counts),
+            "cause": self.cause,
             "causes": self.causes,
+            "explanation": self.explanation,
             "cases": [
                 {
                     "case": str(result.case),
@@ -153,6 +169,8 @@ class Report:
             yield f"  not applicable: {n} case(s), since {reason}"
         if self.causes:
             yield "  causes: " + ", ".join(f"{c} ({n} cases)" for c, n in self.causes.items())
+        if self.explanation:
+            yield f"  {self.explanation}"
         for result in self.failed[:SHOWN]:
             yield f"  grade {result.case.grade}, {result.case}"
             for failure in result.failures:

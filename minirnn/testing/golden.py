@@ -6,8 +6,8 @@
 
 The file, `minirnn/testing/data/golden.safetensors`, is for tests that cannot call minirnn, in
 whatever language: safetensors is a header of JSON and then the numbers. Its arrays are named
-"<case>/input/<array>" and "<case>/expected/<array>", its metadata tell version, conventions and each
-case's cell. `tools/make_golden.py` writes it, and a test computes it again.
+"<case>/input/<array>" and "<case>/expected/<array>", its metadata tell version, conventions and
+each case's cell. `tools/make_golden.py` writes it, and a test computes it again.
 """
 
 from __future__ import annotations

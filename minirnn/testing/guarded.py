@@ -42,12 +42,12 @@ class Guarded:
         return "the array" if (differs & inside).any() else "around the array"
 
 
-def guarded(array: Array, *, strided: bool = False) -> Guarded:
+def guarded(array: Array, *, strided: bool = False, guard: float = np.nan) -> Guarded:
     """A copy of an array within guards; with strides, its last axis takes every other number.
 
-    The guards are NaN, or the most negative number of an integer type.
+    guard  what stands around an array of floats; around integers their most negative number does
     """
-    filling: Any = np.nan if array.dtype.kind == "f" else np.iinfo(array.dtype).min
+    filling: Any = guard if array.dtype.kind == "f" else np.iinfo(array.dtype).min
     step = 2 if strided and array.ndim else 1
     shape = (*array.shape[:-1], array.shape[-1] * step) if array.ndim else array.shape
     size = int(np.prod(shape))
@@ -57,14 +57,14 @@ def guarded(array: Array, *, strided: bool = False) -> Guarded:
     return Guarded(view, buffer, buffer.tobytes())
 
 
-def poison_memory(sizes: list[int]) -> None:
-    """Fill memory with NaN and give it back, so that who asks for as much next finds NaN in it.
+def poison_memory(sizes: list[int], poison: float = np.nan) -> None:
+    """Fill memory with a number and give it back: who asks for as much next finds it there.
 
     sizes  in bytes. NumPy keeps small blocks and the C library larger ones for the next request of
            that size: an array from `np.empty` or malloc that is read before it is written then
-           holds NaN. No allocator promises this, so what is found is wrong for certain, and what
-           is not found may yet be.
+           holds the poison. No allocator promises this, so what is found is wrong for certain, and
+           what is not found may yet be.
     """
-    held = [np.full(max(1, size // 8), np.nan) for size in sizes for _ in range(4)]
-    held += [np.full(max(1, size // 4), np.nan, np.float32) for size in sizes for _ in range(2)]
+    held = [np.full(max(1, size // 8), poison) for size in sizes for _ in range(4)]
+    held += [np.full(max(1, size // 4), poison, np.float32) for size in sizes for _ in range(2)]
     del held

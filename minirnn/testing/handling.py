@@ -5,6 +5,7 @@ Each way gives runs to be compared with the reference, and failures of its own.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -46,50 +47,68 @@ def observe(case: Case, implementation: Implementation) -> Iterator[Observed]:
     elif case.handling == "in turn":
         yield from _in_turn(case, problem, implementation)
     else:
-        inputs = inputs_of(
-            problem, implementation.conventions, strided=case.handling == "strided"
-        )
-        poisoned = case.handling == "poisoned"
-        arrays = _run(case, implementation, inputs, poisoned=poisoned)
+        inputs = inputs_of(problem, implementation.conventions, strided=case.handling == "strided")
+        poisons = (np.nan, 1.0) if case.handling == "poisoned" else (None,)
+        runs = [_run(case, implementation, inputs, poison) for poison in poisons]
         wrongs = _written(inputs, implementation)
         if case.handling == "typed":
-            wrongs |= _types(arrays, implementation)
+            wrongs |= _types(runs[0], implementation)
+        holding = [[n for n, a in arrays.items() if np.isnan(a).any()] for arrays in runs]
+        if len(runs) == 2 and set(holding[0]) - set(holding[1]):
+            wrongs["uninitialised-memory"] = (
+                f"NaN in {', '.join(holding[0])} where memory held NaN before the call, and none "
+                "where it held ones: memory is read before it is written"
+            )
         blame = {"poisoned": "uninitialised-memory", "strided": "strides-ignored"}
-        yield Observed(problem, arrays, wrongs, blame.get(case.handling))
+        for arrays in runs:
+            yield Observed(problem, arrays, wrongs, blame.get(case.handling))
+            wrongs = {}
 
 
 def _run(
-    case: Case, implementation: Implementation, inputs: Inputs, *, poisoned: bool = False
+    case: Case, implementation: Implementation, inputs: Inputs, poison: float | None = None
 ) -> dict[str, Array]:
-    sizes = _sizes(case) if poisoned else []
-    poison_memory(sizes)
+    """Forward and backward once, perhaps in memory that was filled with a poison before."""
+    sizes = [] if poison is None else _sizes(case)
+    poison_memory(sizes, poison or 0.0)
     forward = implementation.forward(inputs, reverse=case.reverse)
-    poison_memory(sizes)
+    poison_memory(sizes, poison or 0.0)
     return forward.arrays | implementation.backward(inputs, forward.saved)
 
 
-def _repeated(
-    case: Case, problem: Problem, implementation: Implementation
-) -> Iterator[Observed]:
+def _repeated(case: Case, problem: Problem, implementation: Implementation) -> Iterator[Observed]:
     """The same call again and again: each run right, and (unless it need not) the same bits."""
     inputs = inputs_of(problem, implementation.conventions)
     runs = [_run(case, implementation, inputs) for _ in range(REPEATS)]
     wrongs = _written(inputs, implementation)
-    differing: dict[str, int] = {}
-    for arrays in runs[1:]:
-        for name, array in arrays.items():
-            same = array.tobytes() == runs[0][name].tobytes()
-            differing[name] = differing.get(name, 0) + (not same)
-    told = ", ".join(f"{name} in {n}" for name, n in differing.items() if n)
-    if told and implementation.conventions.same_bits:
-        wrongs["not-repeatable"] = (
-            f"of {REPEATS} runs of the same call, not all have the bits of the first: {told}. "
-            "If sums are meant to be added up in no fixed order: same_bits=False"
-        )
+    differing = {}
+    for name, first in runs[0].items():
+        count = sum(arrays[name].tobytes() != first.tobytes() for arrays in runs)
+        if count:
+            differing[name] = count
+    told = ", ".join(f"{name} in {n}" for name, n in differing.items())
+    blame = None
+    if told:
+        blame = "carried-over" if _drifts(runs, list(differing)) else "not-repeatable"
+    if blame is not None and implementation.conventions.same_bits:
+        wrongs[blame] = f"of {REPEATS} runs of the same call, some have other bits: {told}"
+        if blame == "not-repeatable":
+            wrongs[blame] += ". If sums are added up in no fixed order: same_bits=False"
+        else:
+            wrongs[blame] += ", further off each time: something is left over from call to call"
     # What differs from run to run, and is wrong, is wrong because of that.
-    yield Observed(problem, runs[0], wrongs, "not-repeatable" if told else None)
-    for arrays in runs[1:] if told else []:
-        yield Observed(problem, arrays, {}, "not-repeatable")
+    for arrays in runs if told else runs[:1]:
+        yield Observed(problem, arrays, wrongs, blame)
+        wrongs = {}
+
+
+def _drifts(runs: list[dict[str, Array]], differing: list[str]) -> bool:
+    """Whether every run is further from the first than the run before it."""
+    for name in differing:
+        away = [float(np.linalg.norm(r[name] - runs[0][name])) for r in runs]
+        if all(later > earlier for earlier, later in itertools.pairwise(away)):
+            return True
+    return False
 
 
 def _in_turn(case: Case, problem: Problem, implementation: Implementation) -> Iterator[Observed]:
@@ -99,9 +118,7 @@ def _in_turn(case: Case, problem: Problem, implementation: Implementation) -> It
     inputs = [inputs_of(p, conventions) for p in problems]
     forwards = [implementation.forward(i, reverse=case.reverse) for i in inputs]
     wrongs = _reused(forwards[0], implementation)
-    gradients = [
-        implementation.backward(i, f.saved) for i, f in zip(inputs, forwards, strict=True)
-    ]
+    gradients = [implementation.backward(i, f.saved) for i, f in zip(inputs, forwards, strict=True)]
     # The first once more, after the second.
     before = implementation.forward(inputs[1], reverse=case.reverse).arrays
     again = implementation.forward(inputs[0], reverse=case.reverse).arrays
@@ -109,23 +126,25 @@ def _in_turn(case: Case, problem: Problem, implementation: Implementation) -> It
         wrongs["state-carried-over"] = (
             "a call begins with the last state of the call before it, in place of the state given"
         )
+    # What is not even the same the second time is no matter of turns.
+    once_more = implementation.forward(inputs[0], reverse=case.reverse).arrays
+    steady = all(a.tobytes() == once_more[n].tobytes() for n, a in again.items())
+    blame = next(iter(wrongs), "carried-over" if steady else None)
     for k in (0, 1):
         arrays = forwards[k].arrays | gradients[k]
-        blame = next(iter(wrongs), "carried-over")
         yield Observed(problems[k], arrays, wrongs if k == 0 else {}, blame)
-    yield Observed(problem, again, {}, next(iter(wrongs), "carried-over"))
+    yield Observed(problem, again, {}, blame)
 
 
 def _starts_where_the_other_ended(
     case: Case, problem: Problem, before: dict[str, Array], after: dict[str, Array]
 ) -> bool:
     """Whether a result is what the last state of the call before it leads to."""
-    cell, (w_ih, w_hh, *biases) = problem.cell, problem.weights
+    cell = problem.cell
     state = [before[f"state.{name}"].astype(np.float64) for name in cell.states]
-    run = reference(cell, problem.x, state, (w_ih, w_hh, *biases), reverse=case.reverse)
-    wanted, rightly = run.output, reference(
-        cell, problem.x, problem.state, problem.weights, reverse=case.reverse
-    ).output
+    arguments: dict[str, Any] = {"lengths": problem.lengths, "reverse": case.reverse}
+    wanted = reference(cell, problem.x, state, problem.weights, **arguments).output
+    rightly = reference(cell, problem.x, problem.state, problem.weights, **arguments).output
     distance = np.abs(after["output"] - wanted).max(initial=0.0)
     return bool(distance < 0.01 * np.abs(rightly - wanted).max(initial=0.0))
 

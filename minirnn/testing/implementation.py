@@ -52,11 +52,13 @@ class Inputs:
         return arrays
 
 
-def inputs_of(problem: Problem, conventions: Conventions, *, strided: bool = False) -> Inputs:
+def inputs_of(
+    problem: Problem, conventions: Conventions, *, strided: bool = False, guard: float = np.nan
+) -> Inputs:
     """A problem's arrays as the implementation wants them, each within guards."""
 
     def placed(name: str, array: Array) -> Guarded:
-        return guarded(conventions.to_theirs(name, array), strided=strided)
+        return guarded(conventions.to_theirs(name, array), strided=strided, guard=guard)
 
     order = [conventions.cell.states.index(name) for name in conventions.states]
     return Inputs(
@@ -169,7 +171,9 @@ class Implementation:
         arrays = {}
         for name in wanted:
             if name == "state":
-                for state, array in _group("grad.state", gradients[name], conventions.states).items():
+                for state, array in _group(
+                    "grad.state", gradients[name], conventions.states
+                ).items():
                     label = f"grad.state.{state}"
                     arrays[label] = self._taken(label, array, shapes[f"state.{state}"], "state")
             else:
@@ -182,7 +186,9 @@ class Implementation:
         """A result as an array of ours. It is a copy: who gave it may use its memory again."""
         array = _as_array(label, value)
         if array.shape != shape:
-            hint = " (its axes are in another order)" if sorted(array.shape) == sorted(shape) else ""
+            hint = (
+                " (its axes are in another order)" if sorted(array.shape) == sorted(shape) else ""
+            )
             raise BadResultError(
                 f"{label}: got shape {array.shape}; wanted {shape}{hint}", "wrong-shape", label
             )
@@ -192,7 +198,7 @@ class Implementation:
 def _call(which: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     try:
         return function(*arguments, **options)
-    except Exception as error:  # noqa: BLE001  someone else's code may raise anything
+    except Exception as error:  # someone else's code may raise anything
         told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise BadResultError(f"{which} raised {told}", "raised") from error
 
@@ -205,7 +211,7 @@ def _as_array(label: str, value: Any) -> Array:
         array = on_host(value) if hasattr(value, "__cuda_array_interface__") else np.asarray(value)
     except (TypeError, ValueError, RuntimeError, MinirnnError) as error:
         raise BadResultError(
-            f"{label}: got {_told(value)}, of which NumPy makes no array ({error}); wanted an array",
+            f"{label}: got {_told(value)}, no array to NumPy ({error}); wanted an array",
             "wrong-result",
             label,
         ) from error

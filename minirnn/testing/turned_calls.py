@@ -170,13 +170,19 @@ def flipped(lengths: Array | None) -> Callable[[Array], Array]:
     return index
 
 
-def late_input(order: Sequence[int], late: bool) -> Turn:
-    """Each step with the x of the step before (late) or after it, and zeros where there is none."""
+def late_input(order: Sequence[int], late: bool, wraps: bool = False) -> Turn:
+    """Each step with the x of the step before (late) or after it.
+
+    Where there is none come zeros, or the x of the other end, as of `x[t - 1]` in Python.
+    """
     of, to = (order[:-1], order[1:]) if late else (order[1:], order[:-1])
 
     def moved(array: Array, source: Sequence[int], target: Sequence[int]) -> Array:
         there = np.zeros_like(array)
         there[list(target)] = array[list(source)]
+        if wraps and len(array):
+            ends = set(order) - set(target), set(order) - set(source)
+            there[list(ends[0])] = array[list(ends[1])]
         return there
 
     def back(arrays: Arrays) -> Arrays:

@@ -14,7 +14,7 @@ from minirnn.errors import MissingExtraError
 class Adapter:
     """An implementation as two functions on NumPy's arrays, and its conventions.
 
-    forward      `forward(x, state, weights, *, lengths=None, reverse=False)` -> output, state, saved
+    forward      `forward(x, state, weights, *, lengths=…, reverse=…)` -> output, state, saved
     conventions  arguments of `check_cell` that fit it
     backward     `backward(doutput, dstate, saved)` -> the gradients; None if there are none
     """

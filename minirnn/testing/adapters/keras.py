@@ -42,7 +42,9 @@ def keras_layer(
     sample = make(1)
     kind = KINDS.get(type(sample).__name__)
     if kind is None and "cell" not in conventions:
-        raise ArgumentError("cell", f"none beside a {type(sample).__name__}", "one of " + ", ".join(KINDS))
+        raise ArgumentError(
+            "cell", f"none beside a {type(sample).__name__}", "one of " + ", ".join(KINDS)
+        )
     reset_before = kind == "gru" and not sample.reset_after
     # Keras's GRU has a second bias only where the reset gate acts after the product.
     two = kind == "gru" and not reset_before
@@ -100,8 +102,7 @@ def keras_layer(
             results, tensors, given, allow_unused=True, retain_graph=True
         )
         filled = [
-            torch.zeros_like(t) if g is None else g
-            for g, t in zip(gradients, tensors, strict=True)
+            torch.zeros_like(t) if g is None else g for g, t in zip(gradients, tensors, strict=True)
         ]
         arrays = [_array(keras, g) for g in filled]
         if biases == 2:

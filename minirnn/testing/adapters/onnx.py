@@ -27,7 +27,7 @@ def onnx_operator(
 
     operator             "RNN", "GRU" or "LSTM"
     linear_before_reset  GRU: True for the reset gate after the product, False for before it
-    run                  `run(model, inputs) -> [Y, Y_h(, Y_c)]` with an `onnx.ModelProto` and a dict
+    run                  `run(model, inputs) -> [Y, Y_h(, Y_c)]`, an `onnx.ModelProto` and a dict
                          of arrays; onnxruntime on the CPU by default. onnx's own evaluator would be
                          `lambda m, i: ReferenceEvaluator(m).run(None, i)`
     conventions          arguments of `check_cell`; for another `run`, `lengths="any"` and

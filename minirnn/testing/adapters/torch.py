@@ -104,9 +104,8 @@ def torch_module(
         reverse: bool = False,
     ) -> Any:
         H = weights[1].shape[1]
-        module = make(
-            x.shape[-1], H, bias=bias, batch_first=batch_first, **({"bidirectional": True} if reverse else {})
-        )  # fmt: skip
+        options = {"bidirectional": True} if reverse else {}
+        module = make(x.shape[-1], H, bias=bias, batch_first=batch_first, **options)
         x_, *states = (_leaf(torch, a, storage, device) for a in (x, *state))
         module = module.to(device=device, dtype=x_.dtype)
         suffix = "_reverse" if reverse else ""
@@ -163,8 +162,7 @@ def _backward(torch: Any, storage: str, device: str) -> Callable[..., Any]:
             results[: len(given)], inputs, given, allow_unused=True, retain_graph=True
         )
         filled = [
-            torch.zeros_like(i) if g is None else g
-            for g, i in zip(gradients, inputs, strict=True)
+            torch.zeros_like(i) if g is None else g for g, i in zip(gradients, inputs, strict=True)
         ]
         return by_position(list(map(_array, filled)), states)
 
