@@ -22,7 +22,12 @@ from minirnn.testing import ReferenceMismatch, assert_matches_reference, referen
 from minirnn.testing.causes import Prediction
 from minirnn.testing.mutants import mutants_of
 
-CELLS = {"rnn": cells.rnn(), "gru": cells.gru(), "lstm": cells.lstm()}
+CELLS = {
+    "rnn": cells.rnn(),
+    "gru": cells.gru(),
+    "gru_before": cells.gru(reset="before"),
+    "lstm": cells.lstm(),
+}
 
 
 def question(name: str, lengths: bool, reverse: bool) -> Any:

@@ -92,9 +92,9 @@ def _special_products(run: Faulty, slopes: Slopes) -> None:
     """Where a GRU's product has r ∘ h in place of h."""
     if run.reset == "before":
         steps = run.steps
-        slopes.fed[run.slots_h[2]] = steps.gates["reset"] * steps.entering["h"]
+        slopes.fed["recurrent_new"] = steps.gates["reset"] * steps.entering["h"]
     if run.reset == "bias outside":
-        slopes.bias[run.slots_h[2]] = slopes.dz["new"]  # filled as the loop goes
+        slopes.bias["recurrent_new"] = slopes.dz["new"]  # filled as the loop goes
 
 
 def _step(
@@ -131,21 +131,20 @@ def _step(
         }
         back = 0 * dc if "c" in faults.cut else dc if faults.no_forget else f * dc
         return dz, {"h": dh, "c": dc}, {"h": through(dz, *run.slots_h), "c": back}
-    r, u, n, name = gate["reset"], gate["update"], gate["new"], run.slots_h[2]
-    q = gate[name]
+    r, u, n, q = (gate[s] for s in ("reset", "update", "new", "recurrent_new"))
     of_n, of_h, sign = (u, 1 - u, -1.0) if run.faults.complement else (1 - u, u, 1.0)
     dz_n = dh * of_n * slope("new", n)
     dz = {"new": dz_n, "update": sign * dh * (seen["h"] - n) * slope("update", u)}
     if run.reset == "before":
-        inner = (dz_n @ run.U[name]) if "U" not in faults.cut else 0 * dh  # dL/d(r ∘ h)
-        dz |= {name: dz_n, "reset": inner * last["h"] * slope("reset", r)}
+        inner = (dz_n @ run.U["recurrent_new"]) if "U" not in faults.cut else 0 * dh  # dL/d(r ∘ h)
+        dz |= {"recurrent_new": dz_n, "reset": inner * last["h"] * slope("reset", r)}
         by_new = inner * r
     else:
         rate = 1.0 if run.reset == "ignored" or faults.no_reset else r
-        scaled = q - run.bias_of(name) if run.reset == "bias outside" else q
+        scaled = q - run.bias_of("recurrent_new") if run.reset == "bias outside" else q
         dr = 0.0 if run.reset == "ignored" else dz_n * scaled
-        dz |= {name: dz_n * rate, "reset": dr * slope("reset", r)}
-        by_new = through(dz, name)
+        dz |= {"recurrent_new": dz_n * rate, "reset": dr * slope("reset", r)}
+        by_new = through(dz, "recurrent_new")
     before = through(dz, "reset", "update") + by_new
     return dz, {"h": dh}, {"h": before + (0.0 if "keep" in faults.cut else of_h * dh)}
 
@@ -176,7 +175,8 @@ def backward_arrays(
         return np.tensordot(dz[at], fed[at], axes=([0, 1], [0, 1]))
 
     blocks = [product(slopes.dz[s], slopes.fed.get(s, h), "weight_hh") for s in run.slots_h]
-    biases = [slopes.bias.get(s, slopes.dz[s])[over("bias_hh")] for s in run.slots_h]
+    of_bias = slopes.dz | slopes.bias
+    biases = [of_bias[s][over("bias_hh")] for s in run.slots_h]
     named: dict[str, Array] = {
         "grad.x": np.where(steps.read, dz_x @ weights.weight_ih, 0.0),
         "grad.weight_ih": product(dz_x, steps.x, "weight_ih"),
@@ -191,7 +191,8 @@ def backward_arrays(
             del named[f"grad.{name}"]
     initial = slopes.initial
     if faults.initial == "total" and T:
-        initial = {n: g[order[0]] for n, g in slopes.totals.items()}
+        initial = {n: total[order[0]] for n, total in slopes.totals.items()}
     named |= {f"grad.state.{n}": g for n, g in initial.items()}
     named |= {f"grad_states.{n}": g for n, g in slopes.totals.items()}
-    return named | {f"grad_slots.{s}": g for s, g in slopes.dz.items()}
+    slots = run.call.cell.slots
+    return named | {f"grad_slots.{s}": g for s, g in slopes.dz.items() if s in slots}

@@ -110,6 +110,8 @@ class Faulty:
         self.faults = faults
         cell = call.cell
         self.slots_x, self.slots_h = cell.input_slots, cell.hidden_slots
+        if cell.name == "gru":  # q stands for itself here, wherever the reset gate acts
+            self.slots_h = (*self.slots_h[:2], "recurrent_new")
         self.H = call.weights.weight_hh.shape[1]
         plain = cell.options.get("activation", cell.options.get("nonlinearity", "tanh"))
         self.phi = dict.fromkeys(self.slots_x, "sigmoid")
@@ -201,15 +203,14 @@ class Faulty:
             h = o * self.value("state", c)
             return dict(zip(self.slots_x, (i, f, g, o), strict=True)), {"h": h, "c": c}
         r, u = (self.value(s, zx[s] + zh[s]) for s in ("reset", "update"))
-        name = self.slots_h[2]
-        q = zh[name]
+        q = zh["recurrent_new"]
         if self.reset == "before":  # q = U_n (r ∘ h) + b: what zh has for r = 1, and the rest
-            q = q + ((r - 1) * last["h"]) @ self.U[name].T
-        inside = self.bias_of(name) if self.reset == "bias outside" else 0.0
+            q = q + ((r - 1) * last["h"]) @ self.U["recurrent_new"].T
+        inside = self.bias_of("recurrent_new") if self.reset == "bias outside" else 0.0
         scaled = r * (q - inside) + inside if self.reset in ("after", "bias outside") else q
         n = self.value("new", zx["new"] + scaled)
         a, k = (u, 1 - u) if self.faults.complement else (1 - u, u)
-        return {"reset": r, "update": u, "new": n, name: q}, {"h": a * n + k * last["h"]}
+        return {"reset": r, "update": u, "new": n, "recurrent_new": q}, {"h": a * n + k * last["h"]}
 
     def bias_of(self, slot: str) -> Array:
         """The part of bias_hh for a slot, 0.0 without one."""
@@ -219,9 +220,10 @@ class Faulty:
 
     def forward_arrays(self) -> dict[str, Array]:
         """The arrays of forward, named as the reference's."""
-        steps = self.steps
+        steps, slots = self.steps, self.call.cell.slots
         named = {"output": steps.output}
         named |= {f"state.{n}": s for n, s in steps.last.items()}
-        named |= {f"gates.{n}": np.where(steps.valid, g, 0.0) for n, g in steps.gates.items()}
+        gates = {n: g for n, g in steps.gates.items() if n in slots}
+        named |= {f"gates.{n}": np.where(steps.valid, g, 0.0) for n, g in gates.items()}
         named |= {f"states.{n}": np.where(steps.valid, s, 0.0) for n, s in steps.states.items()}
         return named

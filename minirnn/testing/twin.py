@@ -217,7 +217,8 @@ class _Verification:
 
         H, I = call.weights.weight_hh.shape[1], call.x.shape[2]  # noqa: E741
         cell = call.cell
-        sizes = Sizes(1, len(t), I, H, len(cell.input_slots), len(cell.hidden_slots))
+        Gi, Gh = len(cell.input_slots), len(cell.hidden_slots)
+        sizes = Sizes(1, len(t), I, H, Gi, Gh, products=2 if cell.second_slots else 1)
         sums = magnitudes_of(cell.hidden_slots, x, entering, call.weights, wanted)
 
         def allowed(name: str) -> float:
@@ -305,11 +306,11 @@ class _Verification:
             found = getattr(self.gradients, f"weight_{way}")
             bias = getattr(self.gradients, f"bias_{way}")
             rows = np.unique(self.rng.integers(0, len(slots) * H, ROWS))
-            of_reset = np.array([_fed_by_reset(cell, slots[row // H]) for row in rows])
+            of_reset = np.array([slots[row // H] in cell.second_slots for row in rows])
             for chosen in (rows[~of_reset], rows[of_reset]):
                 if not chosen.size:
                     continue
-                by_reset = _fed_by_reset(cell, slots[chosen[0] // H])
+                by_reset = slots[chosen[0] // H] in cell.second_slots
                 taken = fed * record.gates["reset"] if by_reset else fed
                 flat = taken.reshape(T * B, taken.shape[2])
                 dz = np.stack([grad_slots[slots[r // H]][:, :, r % H] for r in chosen])
@@ -325,9 +326,3 @@ class _Verification:
                 allowed = bound(np.float64, max(1, T * B), sums)
                 part = bias[k * H : (k + 1) * H]
                 self.check(f"grad.bias_{way}", part, dz.sum(axis=(0, 1)), allowed)
-
-
-def _fed_by_reset(cell: object, slot: str) -> bool:
-    """Whether the product of that slot is with r ∘ h."""
-    options = getattr(cell, "options", {})
-    return options.get("reset") == "before" and slot not in ("reset", "update")

@@ -20,7 +20,15 @@ from minirnn.testing import ReferenceRun, reference
 from minirnn.testing.reference import named_arrays
 
 FOLDER = Path(original.__file__).parent
-CELLS = {"rnn": cells.rnn(), "gru": cells.gru(), "lstm": cells.lstm()}
+CELLS = {
+    "rnn": cells.rnn(),
+    "gru": cells.gru(),
+    "gru_before": cells.gru(reset="before"),
+    "lstm": cells.lstm(),
+}
+
+
+PARTS = ("activations", "sequence")
 
 
 class Bug(NamedTuple):
@@ -37,6 +45,7 @@ SPLIT_LSTM = "z_i, z_f, z_g, z_o = np.split(z, 4, axis=1)"
 STEP_GRU = "h_new = (1 - u) * n + u * h"
 OUTPUT = 'output = np.where(valid, states["h"], 0)'
 LAST = "states[name][order[-1]].copy() if T"
+NEW_BEFORE = "(r * h) @ W_hn.T + b_hn"
 INPUT_SUM = "sum((dz_x[t].T @ tape.x[t] for t in order)"
 HIDDEN_BLOCKS = "np.concatenate([dz_i, dz_f, dz_g, dz_o], axis=1) @ W_hh"
 
@@ -71,6 +80,9 @@ FORWARD = [
         "x_n + r * (q - b_hh[2*len(W_hh)//3:]) + b_hh[2*len(W_hh)//3:]"),
     Bug("update-complemented", "gru", "gru", STEP_GRU, "h_new = u * n + (1 - u) * h"),
     Bug("gates-permuted", "gru", "gru", "h_r, h_u, q =", "h_u, h_r, q ="),
+    Bug("reset-after", "gru_before", "gru_before", NEW_BEFORE, "r * (h @ W_hn.T + b_hn)"),
+    Bug("bias-outside-reset", "gru_before", "gru_before", NEW_BEFORE, "r * (h @ W_hn.T) + b_hn"),
+    Bug("bias-dropped", "gru_before", "gru_before", NEW_BEFORE, "(r * h) @ W_hn.T"),
 ]  # fmt: skip
 
 BACKWARD = [
@@ -93,8 +105,8 @@ BACKWARD = [
     Bug("wrong-derivative", "gru", "gru", "dz_n * q * sigmoid_derivative(r)", "dz_n * q"),
     Bug("weights-transposed", "rnn", "rnn", 'dz["new"][t] @ W_hh', 'dz["new"][t] @ W_hh.T'),
     Bug("wrong-derivative", "rnn", "rnn", "dh * phi.derivative(new)", "dh"),
-    Bug("h-after-for-h-before", "gru", "sequence", "before(tape.states",
-        "(lambda a, *_: a)(tape.states"),
+    Bug("h-after-for-h-before", "gru", "__init__", "h_before = before(tape.states[",
+        "h_before = (lambda after, *_: after)(tape.states["),
     Bug("gradient-of-some-steps", "lstm", "sequence", INPUT_SUM, INPUT_SUM[:-1] + "[1:])"),
     Bug("gradient-of-some-steps", "gru", "sequence", INPUT_SUM, INPUT_SUM[:-1] + "[-1:])"),
     Bug("gradient-doubled", "lstm", "sequence", "dz_h.sum(axis=(0, 1))", "2 * dz_h.sum((0, 1))"),
@@ -126,7 +138,8 @@ def planted(bug: Bug) -> ModuleType:
     """The reference's package, copied, with the bug."""
     package = f"planted_reference_{abs(hash(bug))}"
     modules = {}
-    for name in ("activations", "sequence", "rnn", "gru", "lstm", "__init__"):
+    cells_by_hand = sorted({p.stem for p in FOLDER.glob("*.py")} - {*PARTS, "__init__"})
+    for name in (*PARTS, *cells_by_hand, "__init__"):
         source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
         if name == bug.file:
             assert source.count(bug.old) == 1, f"{bug.old!r} is not there once"

@@ -210,7 +210,7 @@ def test_a_right_kernel_has_no_mismatch_and_noise_no_fault(cell):
 
 
 @pytest.mark.parametrize("precision", sorted(narrow_kernel.FORWARD))
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_narrow_products_are_named_as_such(cell, precision):
     given = question(KNOWN._replace(cell=cell), dtype=np.float32)
     arguments = [given[n] for n in ("cell", "x", "state", "weights", "doutput", "dstate")]

@@ -11,7 +11,7 @@ from planted import Bug, expected, question
 from minirnn.testing import TwinDisagreesError, assert_matches_reference, reference, twin
 from minirnn.testing.twin import ROWS, STEPS
 
-CELLS = ["rnn", "gru", "lstm"]
+CELLS = ["rnn", "gru", "gru_before", "lstm"]
 
 
 def asked(cell, *, seed=0, T=7, B=4, **changes):
