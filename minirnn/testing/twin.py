@@ -16,8 +16,7 @@ call finds out anew:
 
 What enters a step is the twin's own, as in `reference_step_by_step`: where every step is right, the
 whole is, as far as any float64 run can be. The bounds are those of single steps in
-`minirnn.testing.tolerances`. A GRU's product with r ∘ h has another operand than h; of that weight
-the rows are taken with it.
+`minirnn.testing.tolerances`.
 """
 
 from __future__ import annotations
@@ -306,11 +305,12 @@ class _Verification:
             found = getattr(self.gradients, f"weight_{way}")
             bias = getattr(self.gradients, f"bias_{way}")
             rows = np.unique(self.rng.integers(0, len(slots) * H, ROWS))
-            of_reset = np.array([slots[row // H] in cell.second_slots for row in rows])
+            second = cell.second_slots if way == "hh" else ()  # whose product takes r ∘ h
+            of_reset = np.array([slots[row // H] in second for row in rows])
             for chosen in (rows[~of_reset], rows[of_reset]):
                 if not chosen.size:
                     continue
-                by_reset = slots[chosen[0] // H] in cell.second_slots
+                by_reset = slots[chosen[0] // H] in second
                 taken = fed * record.gates["reset"] if by_reset else fed
                 flat = taken.reshape(T * B, taken.shape[2])
                 dz = np.stack([grad_slots[slots[r // H]][:, :, r % H] for r in chosen])
