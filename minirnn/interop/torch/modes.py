@@ -33,6 +33,7 @@ _graph_task = _private(torch._C, "_current_graph_task_id")
 _dispatch_modes = _private(torch._C, "_len_torch_dispatch_stack")
 _transforms_level = _private(torch._C, "_functorch", "maybe_current_level")
 _is_wrapped = _private(torch._C, "_functorch", "is_functorch_wrapped_tensor")
+_is_batched = _private(torch._C, "_functorch", "is_legacy_batchedtensor")
 
 
 def saves_elsewhere() -> bool:
@@ -47,7 +48,9 @@ def in_backward() -> bool:
 
 def is_batched(tensor: Tensor | None) -> bool:
     """Whether a gradient belongs to a transform, as `is_grads_batched=True` makes them."""
-    return tensor is not None and _is_wrapped is not None and bool(_is_wrapped(tensor))
+    if tensor is None:
+        return False
+    return any(known(tensor) for known in (_is_wrapped, _is_batched) if known is not None)
 
 
 def tracing() -> str | None:

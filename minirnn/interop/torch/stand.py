@@ -6,9 +6,9 @@ A module keeps its class, parameters and hooks. What changes is one attribute of
 
 from __future__ import annotations
 
-import inspect
 import warnings
 import weakref
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from minirnn.interop.torch.cells import run_cell
@@ -40,10 +40,8 @@ class Stand:
         self.swaps: list[tuple[Swap, str]] = []
         self.watches: tuple[tuple[Watch, str], ...] = ()
         self.last_states: tuple[Tensor, ...] | None = None
-        own = type(module).forward
-        self.__name__, self.__doc__ = "forward", own.__doc__
-        signature = inspect.signature(own)
-        self.__signature__ = signature.replace(parameters=[*signature.parameters.values()][1:])
+        own = type(module).forward.__get__(module)
+        self.__name__, self.__doc__, self.__signature__ = "forward", own.__doc__, signature(own)
 
     def __call__(self, input: Any, hx: Any = None) -> Any:
         """What the module's own forward gives."""
@@ -55,6 +53,13 @@ class Stand:
             if result:
                 self._warn(result)
         return type(module).forward(module, input, hx)
+
+    def __getattr__(self, name: str) -> Any:
+        # torch.export reads a forward's code: that of the module's own, which it traces.
+        if name == "_module":  # not made yet
+            raise AttributeError(name)
+        module = self._module()
+        return getattr(type(module).forward.__get__(module), name)
 
     def _warn(self, why: str) -> None:
         if why not in self._warned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -47,7 +48,6 @@ def accelerate(model: Module, *, cells: bool = False) -> Swap:
 class Swap:
     """Which modules of a model run by our kernels; `restore()`, or a with block's end, ends it.
 
-    model      the model, which is used as before
     swapped    dotted names of the modules that were swapped ("" is the model itself)
     kept       dotted name → why a recurrent module was left as it was
     """
@@ -55,7 +55,7 @@ class Swap:
     def __init__(self, model: Module, *, cells: bool, watch: Watch | None = None) -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentError("model", f"a {type(model).__name__}", "a torch.nn.Module")
-        self.model = model
+        self._model = weakref.ref(model)  # which holds this: it shall go when the user lets it go
         self.watch = watch
         self.kept: dict[str, str] = {}
         self._stands: list[Stand] = []
@@ -71,6 +71,11 @@ class Swap:
             elif why:
                 self.kept[name] = why
         self.swapped = tuple(swapped)
+
+    @property
+    def model(self) -> Module:
+        """The model; None once nobody else holds it."""
+        return self._model()
 
     def add(self, stand: Stand, name: str) -> None:
         """Take in a module, or a copy of one."""
