@@ -201,7 +201,7 @@ class Case:
             elif draw.chance(0.35):
                 self.mask = draw.rng.random((B, T)) < 0.6
         self.state = None
-        if self.kind == "layer" and draw.chance(0.3):
+        if self.kind == "layer" and draw.chance(0.3) and _takes_states(self.layer):
             self.state = [draw.rng.standard_normal((B, n)) for n in _state_sizes(self.layer)]
         self.rng = draw.rng
 
@@ -313,6 +313,12 @@ def _state_sizes(layer: Any) -> list[int]:
     if isinstance(layer, L.Bidirectional):
         return _state_sizes(layer.forward_layer) + _state_sizes(layer.backward_layer)
     return [int(n) for n in keras.tree.flatten(layer.cell.state_size)]
+
+
+def _takes_states(layer: Any) -> bool:
+    """Whether Keras takes them: it cuts those of two directions in the middle."""
+    halves = [layer.forward_layer, layer.backward_layer] if hasattr(layer, "merge_mode") else []
+    return len({len(_state_sizes(half)) for half in halves}) < 2
 
 
 def _nested(layer: Any, states: list[Any]) -> list[Any]:

@@ -187,7 +187,8 @@ def test_batch_normalization_evaluates_with_its_averages_and_trains_with_the_bat
     moved = keras_weights(layer)
     np.testing.assert_allclose(moved[2], 0.9 * mean + 0.1 * batch_mean, atol=1e-6)
     np.testing.assert_allclose(moved[3], 0.9 * variance + 0.1 * batch_variance, atol=1e-6)
-    assert [p.requires_grad for p in layer.parameters()] == [True, True, False, False]
+    assert [name for name, _ in layer.named_parameters()] == ["gamma", "beta"]
+    assert list(layer.state_dict()) == ["gamma", "beta", "moving_mean", "moving_variance"]
 
 
 def test_frozen_batch_normalization_always_evaluates():

@@ -83,8 +83,11 @@ class Build:
 
     def parameter(self, layer: Layer, array: Array) -> Tensor:
         """A parameter with these values."""
-        values = array.astype(self.dtype_of(layer, [array]))
-        return Tensor(to_device(values, self.device), requires_grad=True)
+        return Tensor(self.array(layer, array), requires_grad=True)
+
+    def array(self, layer: Layer, array: Array) -> Array:
+        """These values on the device, in the dtype of all parameters."""
+        return to_device(array.astype(self.dtype_of(layer, [array])), self.device)
 
 
 def freeze(module: Module) -> None:

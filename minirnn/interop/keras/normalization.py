@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from minirnn.interop.keras.steps import Mask
 from minirnn.kernels.contract import Array
 from minirnn.tensor import Tensor
 
+AVERAGES = ("moving_mean", "moving_variance")
 FUZZ = 1e-7  # keras.config.epsilon(), which guards a sum of no steps
 
 
@@ -29,6 +29,8 @@ class KerasNormalization(KerasModule):
     the steps that count, and updates the averages, as Keras does. A frozen one always evaluates.
     """
 
+    moving_mean: Array
+    moving_variance: Array
     gamma: Tensor | None
     beta: Tensor | None
 
@@ -43,13 +45,12 @@ class KerasNormalization(KerasModule):
         batch = self.kind == "BatchNormalization"
         count = scaled + centred + (2 if batch else 0)
         arrays = layer.weights(*[(None,)] * count)
+        self._features = arrays[0].shape[0] if arrays else None
         self.gamma = build.parameter(layer, arrays.pop(0)) if scaled else None
         self.beta = build.parameter(layer, arrays.pop(0)) if centred else None
         if batch:
-            self.moving_mean = build.parameter(layer, arrays[0])
-            self.moving_variance = build.parameter(layer, arrays[1])
-            for average in (self.moving_mean, self.moving_variance):
-                average.requires_grad = False
+            for name, array in zip(AVERAGES, arrays, strict=True):
+                self.register_buffer(name, build.array(layer, array))
         if self.frozen:
             freeze(self)
 
@@ -69,20 +70,17 @@ class KerasNormalization(KerasModule):
 
     def run(self, x: Tensor, mask: Mask | None) -> tuple[Tensor, Mask | None]:
         """x (B, ..., I), normalised."""
-        features = [p.shape[0] for p in self.parameters()]
-        if features and x.shape[-1] != features[0]:
-            raise ShapeError("x", f"shape {x.shape}", f"(B, ..., {features[0]})")
-        mean: Any
-        variance: Any
+        if self._features is not None and x.shape[-1] != self._features:
+            raise ShapeError("x", f"shape {x.shape}", f"(B, ..., {self._features})")
         if self.kind == "LayerNormalization":
             mean = functional.mean(x, axis=-1, keepdims=True)
             variance = functional.var(x, axis=-1, keepdims=True)
         elif self.training and not self.frozen:
             mean, variance = self._moments(x, mask)
             for average, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                average.data[...] = average.data * self.momentum + new.data * (1 - self.momentum)
+                average[...] = average * self.momentum + new.data * (1 - self.momentum)
         else:
-            mean, variance = self.moving_mean, self.moving_variance
+            mean, variance = Tensor(self.moving_mean), Tensor(self.moving_variance)
         y = (x - mean) / functional.sqrt(variance + self.epsilon)
         y = y if self.gamma is None else y * self.gamma
         return (y if self.beta is None else y + self.beta), mask
@@ -99,4 +97,7 @@ class KerasNormalization(KerasModule):
 
     def variables(self, read: Read, *, gradients: bool) -> list[Array]:
         """Gamma, beta, moving mean and variance: those there are."""
-        return [read(parameter) for parameter in self.parameters()]
+        averages = [array for _, array in self.named_buffers()]
+        if gradients:
+            averages = [array * 0 for array in averages]
+        return [*(read(parameter) for parameter in self.parameters()), *averages]

@@ -183,8 +183,8 @@ class KerasBidirectional(WithState):
         self, x: Tensor, mask: Mask | None, state: list[Any] | None = None
     ) -> tuple[Result, Mask | None]:
         """The result, and the mask if there is an output at every step."""
-        half = self.state_count() // 2  # Keras cuts the list in two, whatever the layers are
-        starts = (None, None) if state is None else (state[:half], state[half:])
+        first = self.forward_layer.state_count()
+        starts = (None, None) if state is None else (state[:first], state[first:])
         outputs, states = [], []
         for index, (layer, start) in enumerate(zip(self._halves(), starts, strict=True)):
             output, ends = layer.in_time(x, mask, start)
