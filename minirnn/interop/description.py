@@ -1,11 +1,11 @@
 """A model's architecture as plain values, and the model built from them.
 
-Described are the layers of this library: `RNN`, `GRU`, `LSTM`, `Recurrent`, `Linear`, `Dropout`,
-`Sequential` and `SequenceModel`. A module of one's own has its code in one's own program.
+Described are the layers of `minirnn.nn`. A module of one's own has its code in one's own program.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,13 +16,41 @@ from minirnn.interop.activations import parsed
 from minirnn.interop.cells import Reset, gru_variant, lstm_variant, rnn_variant
 from minirnn.kernels import cells
 from minirnn.kernels.cells.cell import Cell
-from minirnn.nn import GRU, LSTM, RNN, Dropout, Linear, Module, Recurrent, SequenceModel, Sequential
+from minirnn.nn import (
+    GRU,
+    LSTM,
+    RNN,
+    BatchNorm,
+    Dropout,
+    Embedding,
+    GRUCell,
+    LayerNorm,
+    Linear,
+    LSTMCell,
+    Module,
+    Recurrent,
+    RecurrentCell,
+    RNNCell,
+    SequenceModel,
+    Sequential,
+)
 from minirnn.nn.recurrent import DIRECTIONS
 
-RECURRENT = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM, "Recurrent": Recurrent}
-# Arguments that every recurrent layer has as attributes of the same names.
-SIZES = ("input_size", "hidden_size", "num_layers")
-OPTIONS = ("bias", "batch_first", "dropout", "bidirectional", "recompute")
+RECURRENT: dict[str, type[Recurrent | RecurrentCell]] = {
+    "RNN": RNN, "GRU": GRU, "LSTM": LSTM, "Recurrent": Recurrent,
+    "RNNCell": RNNCell, "GRUCell": GRUCell, "LSTMCell": LSTMCell, "RecurrentCell": RecurrentCell,
+}  # fmt: skip
+# Arguments that are attributes of the same names, of recurrent layers and of one step.
+ONE_STEP = ("input_size", "hidden_size", "bias")
+SEQUENCE = (*ONE_STEP, "num_layers", "batch_first", "dropout", "bidirectional", "recompute")
+PLAIN: dict[str, tuple[type[Module], tuple[str, ...]]] = {
+    "Linear": (Linear, ("in_features", "out_features")),
+    "Dropout": (Dropout, ("p",)),
+    "LayerNorm": (LayerNorm, ("features", "eps")),
+    "BatchNorm": (BatchNorm, ("features", "eps", "momentum")),
+    "Embedding": (Embedding, ("num_embeddings", "embedding_dim")),
+}
+RANDOM = ("Linear", "Dropout", "Embedding")  # they take `rng`
 PARTS = {"recurrent": Recurrent, "head_dropout": Dropout, "head": Linear}  # of a SequenceModel
 BUILT_IN: dict[str, Callable[..., Cell]] = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
 
@@ -30,15 +58,12 @@ BUILT_IN: dict[str, Callable[..., Cell]] = {"rnn": cells.rnn, "gru": cells.gru, 
 def describe(model: Module) -> dict[str, Any]:
     """The architecture in plain values; of a module of one's own its class's name alone."""
     kind = type(model).__name__
-    if isinstance(model, Recurrent) and type(model) is RECURRENT.get(kind):
-        if model._directions == DIRECTIONS:
+    if isinstance(model, Recurrent | RecurrentCell) and type(model) is RECURRENT.get(kind):
+        if getattr(model, "_directions", DIRECTIONS) == DIRECTIONS:
             return {"type": kind, "arguments": _arguments(model), "cell": _cell(model.cell)}
-    elif type(model) is Linear:
-        sizes = {"in_features": model.in_features, "out_features": model.out_features}
-        bias = model.bias is not None
-        return {"type": kind, "arguments": {**sizes, "bias": bias, "dtype": model.dtype.name}}
-    elif type(model) is Dropout:
-        return {"type": kind, "arguments": {"p": model.p}}
+    elif kind in PLAIN and type(model) is PLAIN[kind][0]:
+        arguments = {name: getattr(model, name) for name in PLAIN[kind][1]}
+        return {"type": kind, "arguments": arguments | _choices(model)}
     elif type(model) is Sequential:
         return {"type": kind, "modules": [describe(each) for each in model]}
     elif type(model) is SequenceModel and _has_its_parts(model._children):
@@ -47,11 +72,22 @@ def describe(model: Module) -> dict[str, Any]:
     return {"type": kind, "own": True}
 
 
-def _arguments(model: Recurrent) -> dict[str, Any]:
-    told: dict[str, Any] = {name: getattr(model, name) for name in (*SIZES, *OPTIONS)}
-    if getattr(model, "proj_size", 0):
+def _arguments(model: Recurrent | RecurrentCell) -> dict[str, Any]:
+    names = SEQUENCE if isinstance(model, Recurrent) else ONE_STEP
+    told: dict[str, Any] = {name: getattr(model, name) for name in names}
+    if isinstance(model, LSTM) and model.proj_size:
         told["proj_size"] = model.proj_size
     return told | {"dtype": model.dtype.name}
+
+
+def _choices(model: Any) -> dict[str, Any]:
+    """What a layer's parameters tell of its arguments."""
+    told: dict[str, Any] = {} if isinstance(model, Dropout) else {"dtype": model.dtype.name}
+    if isinstance(model, Linear):
+        told["bias"] = model.bias is not None
+    elif isinstance(model, LayerNorm | BatchNorm):
+        told["affine"] = model.weight is not None
+    return told
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -89,12 +125,11 @@ def _build(told: Any, room: int, cell: Cell | None, rng: np.random.Generator) ->
         raise CheckpointError("path", came, wanted, hint)
     if kind in RECURRENT:
         return _recurrent(told, room, cell, rng)
-    if kind == "Linear":
+    if kind in PLAIN:
         given = dict(told["arguments"])
-        _check_room(given["in_features"] * given["out_features"], room)
-        return Linear(**given, rng=rng)
-    if kind == "Dropout":
-        return Dropout(**told["arguments"], rng=rng)
+        sizes = [given[name] for name in PLAIN[kind][1] if isinstance(given[name], int)]
+        _check_room(math.prod(sizes), room)
+        return PLAIN[kind][0](**given, **({"rng": rng} if kind in RANDOM else {}))
     if kind == "Sequential":
         return Sequential(*[_build(each, room, cell, rng) for each in told["modules"]])
     if kind == "SequenceModel":
@@ -121,18 +156,19 @@ def _has_its_parts(parts: Mapping[str, Module]) -> bool:
 
 def _recurrent(
     told: Mapping[str, Any], room: int, cell: Cell | None, rng: np.random.Generator
-) -> Recurrent:
+) -> Recurrent | RecurrentCell:
     kind, given = told["type"], dict(told["arguments"])
     found = resolve_cell(told["cell"], cell)
     fed_back = given.get("proj_size") or given["hidden_size"]
     _check_room(given["hidden_size"] * max(given["input_size"], fed_back), room)
-    _check_room(given["num_layers"], room)
-    if kind == "Recurrent":
-        return Recurrent(found, **given, rng=rng)
+    _check_room(given.get("num_layers", 1), room)
+    if kind in ("Recurrent", "RecurrentCell"):
+        return RECURRENT[kind](found, **given, rng=rng)
     options: dict[str, Any] = dict(found.options)
-    if kind == "GRU" and options.pop("reset", "after") == "before":
+    if kind in ("GRU", "GRUCell") and options.pop("reset", "after") == "before":
         options["reset_after"] = False
-    layer: Recurrent = RECURRENT[kind](**given, **options, rng=rng)
+    make: Callable[..., Recurrent | RecurrentCell] = RECURRENT[kind]
+    layer = make(**given, **options, rng=rng)
     if layer.cell.fingerprint() != found.fingerprint():
         raise ValueError(f"a {kind} has another cell than {found.name}")
     return layer

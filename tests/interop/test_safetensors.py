@@ -9,9 +9,11 @@ import pytest
 from raw_files import bfloat16
 
 import minirnn as mr
+from minirnn import nn
 from minirnn.errors import ArgumentError, CheckpointError
 from minirnn.files import document, tensors
 from minirnn.interop.cells import gru_variant, lstm_variant
+from minirnn.interop.description import describe
 from minirnn.interop.safetensors import load_model, load_weights, save_model
 from minirnn.nn import Dropout, Linear, Sequential
 from minirnn.training import save_checkpoint
@@ -37,6 +39,19 @@ MODELS = {
     ),
     "another variant": lambda: mr.Recurrent(gru_variant("tanh", "hardsigmoid"), 3, 4, rng=1),
     "sequence model": lambda: sequence_model(readout="all", head_dropout=0.1, activation="sigmoid"),
+    "projection": lambda: mr.LSTM(3, 6, 2, proj_size=2, bidirectional=True, rng=1),
+    "reset before": lambda: mr.GRU(3, 4, reset_after=False, rng=1),
+    "lstm cell": lambda: nn.LSTMCell(3, 4, bias=False, rng=1),
+    "gru cell": lambda: nn.GRUCell(3, 4, reset_after=False, activation="sigmoid", rng=1),
+    "rnn cell": lambda: nn.RNNCell(3, 4, nonlinearity="relu", dtype="float64", rng=1),
+    "one step": lambda: nn.RecurrentCell(lstm_variant(clip=2.0), 3, 4, rng=1),
+    "words": lambda: Sequential(
+        nn.Embedding(7, 3, rng=1),
+        nn.LayerNorm(3, eps=1e-3),
+        nn.BatchNorm(3, momentum=0.5),
+        nn.LayerNorm(3, affine=False),
+        sequence_model(),
+    ),
     "chain": lambda: Sequential(
         Linear(3, 5, rng=0), Dropout(0.2), sequence_model(cell="gru", input_size=5, bias=False)
     ),
@@ -45,6 +60,7 @@ MODELS = {
 
 def assert_same(mine, theirs):
     assert repr(mine) == repr(theirs)
+    assert describe(mine) == describe(theirs)
     mine, theirs = mine.state_dict(), theirs.state_dict()
     assert list(mine) == list(theirs)
     for name, array in mine.items():
@@ -64,8 +80,8 @@ def test_a_model_is_made_anew_from_its_file(kind, tmp_path):
     assert_same(loaded, model)
     assert not loaded.training
     again = MODELS[kind]()
-    for parameter in again.parameters():
-        parameter.data[...] = 0
+    for array in (*[p.data for p in again.parameters()], *dict(again.named_buffers()).values()):
+        array[...] = 0
     load_weights(again, tmp_path / "m")
     assert_same(again, model)
 

@@ -10,6 +10,7 @@ import pytest
 
 import minirnn as mr
 from minirnn.errors import ArgumentError, CheckpointError
+from minirnn.nn import BatchNorm
 from minirnn.training import (
     Callback,
     Checkpointing,
@@ -18,6 +19,7 @@ from minirnn.training import (
     load_checkpoint,
     save_checkpoint,
 )
+from minirnn.training.scheduling import Scheduling
 
 EPOCHS = 6
 OPTIMIZERS = {
@@ -151,6 +153,49 @@ def test_callbacks_go_on_with_what_they_knew(sums, tmp_path):
     came = train(sums, other, callbacks=[Halving(), stopping, saving], resume=saving.path)
     assert everything(other, *came) == wanted
     assert stopping.best == min(came[1].validation_loss)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "rmsprop"])
+def test_schedulers_and_the_other_optimisers_go_on_too(kind, sums, tmp_path):
+    def run(epochs, seed=3, **options):
+        """A plateau in a training whose loss is far from falling, so that the rate does."""
+        model = model_of(seed=seed)
+        make = {"adamw": mr.optim.AdamW, "rmsprop": mr.optim.RMSprop}[kind]
+        optimizer = make(model.parameters(), 0.3)
+        plateau = mr.optim.schedulers.Plateau(optimizer, patience=0, factor=0.5)
+        callbacks = [*options.pop("callbacks", ()), Scheduling(plateau)]
+        history = mr.fit(
+            model, sums, loss="mse", optimizer=optimizer, epochs=epochs, progress=False,
+            callbacks=callbacks, **options,
+        )  # fmt: skip
+        return everything(model, optimizer, history), plateau.state_dict()
+
+    wanted = run(EPOCHS)
+    assert wanted[0]["history"][-1].learning_rate < 0.3
+    saving = Checkpointing(tmp_path / "run.safetensors")
+    run(3, callbacks=[saving])
+    assert run(EPOCHS, seed=9, callbacks=[saving], resume=saving.latest()) == wanted
+
+
+def test_running_means_go_on_too(sums, tmp_path):
+    class Net(mr.Module):
+        def __init__(self, seed):
+            self.norm = BatchNorm(1)
+            self.model = model_of(seed=seed)
+
+        def forward(self, x):
+            return self.model(self.norm(x))
+
+    def run(epochs, seed=3, **options):
+        net = Net(seed)
+        optimizer = mr.optim.Adam(net.parameters(), 0.01)
+        mr.fit(net, sums, loss="mse", optimizer=optimizer, epochs=epochs, progress=False, **options)
+        return {name: array.tobytes() for name, array in net.state_dict().items()}
+
+    wanted = run(4)
+    assert "norm.running_mean" in wanted
+    run(2, callbacks=[Checkpointing(tmp_path / "c")])
+    assert run(4, seed=9, resume=tmp_path / "c") == wanted
 
 
 def test_a_run_that_a_callback_ended_stays_ended(sums, tmp_path):
