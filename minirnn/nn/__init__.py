@@ -10,6 +10,7 @@ from minirnn.nn.normalization import BatchNorm, LayerNorm
 from minirnn.nn.recurrent import GRU, LSTM, RNN, Recurrent
 from minirnn.nn.sequence_model import SequenceModel
 from minirnn.nn.sequential import Sequential
+from minirnn.nn.single_step import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from minirnn.nn.stream import Stream
 
 __all__ = [
@@ -19,10 +20,14 @@ __all__ = [
     "BatchNorm",
     "Dropout",
     "Embedding",
+    "GRUCell",
+    "LSTMCell",
     "LayerNorm",
     "Linear",
     "Module",
+    "RNNCell",
     "Recurrent",
+    "RecurrentCell",
     "SequenceModel",
     "Sequential",
     "Stream",

@@ -10,24 +10,22 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from minirnn.device import check_device, to_device
+from minirnn.device import check_device
 from minirnn.errors import ArgumentError, ShapeError
-from minirnn.exchange import share
 from minirnn.functional.noise import dropout as dropout_of
 from minirnn.functional.recurrent import recurrent
 from minirnn.functional.shaping import concatenate, stack, swapaxes, unbind
-from minirnn.gpu import cupy_array
 from minirnn.inspect.recording import active
 from minirnn.inspect.source import TraceSource
 from minirnn.kernels import cells
 from minirnn.kernels.cells.cell import Cell
-from minirnn.kernels.contract import Array, Keep, Tape, Weights, check_lengths
+from minirnn.kernels.contract import Array, Keep, Tape, Weights
 from minirnn.nn import states
 from minirnn.nn.arguments import boolean, drop_probability, float_dtype, generator, positive_int
+from minirnn.nn.lengths import checked_lengths
 from minirnn.nn.linear import uniform_parameter
 from minirnn.nn.module import Module
+from minirnn.nn.projection import Ran, projected
 from minirnn.nn.stream import Stream
 from minirnn.tensor import Tensor, as_tensor
 
@@ -108,12 +106,12 @@ class Recurrent(Module):
         )
 
     def _make_parameters(self, layer: int, suffix: str, device: str) -> tuple[str, ...]:
-        H = self.hidden_size
-        inputs = self.input_size if layer == 0 else self.num_directions * H
+        H, outputs = self.hidden_size, self.output_size
+        inputs = self.input_size if layer == 0 else self.num_directions * outputs
         rows_x, rows_h = len(self.cell.input_slots) * H, len(self.cell.hidden_slots) * H
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (rows_x, inputs),
-            "weight_hh": (rows_h, H),
+            "weight_hh": (rows_h, outputs),
         }
         if self.bias:
             shapes |= {"bias_ih": (rows_x,), "bias_hh": (rows_h,)}
@@ -126,6 +124,11 @@ class Recurrent(Module):
     def device(self) -> str:
         """Where the parameters are: "cpu" or "cuda"."""
         return self.weight_ih_l0.device
+
+    @property
+    def output_size(self) -> int:
+        """Features of the output in one direction: H, unless an LSTM projects its own."""
+        return self.hidden_size
 
     def weights(self, layer: int = 0, *, reverse: bool = False) -> Weights:
         """The parameters (Tensors) of one layer in one direction."""
@@ -158,7 +161,7 @@ class Recurrent(Module):
             x = swapaxes(x, 0, 1)
         T, B, _ = x.data.shape
         if lengths is not None:
-            lengths = _checked_lengths(lengths, T, B)
+            lengths = checked_lengths(lengths, T, B)
         initial, truncated = self._initial_states(state, B, x.data)
         recordings = active()
         calls = [recording.begin_call() for recording in recordings]
@@ -169,16 +172,16 @@ class Recurrent(Module):
                 x = dropout_of(x, self.dropout, self.rng)
             outputs = []
             for reverse, names in zip(self._directions, directions, strict=False):
-                weights = self._weights(names)
-                start = initial[len(finals)]
-                output, final, tape = recurrent(
-                    self.cell, x, start, weights,
+                ran = self._run(
+                    x, initial[len(finals)], names,
                     lengths=lengths, reverse=reverse, keep=keep, recompute=self.recompute,
                 )  # fmt: skip
-                outputs.append(output)
-                finals.append(final)
-                if recordings and tape is not None:
-                    source = self._trace_source(layer, x, start, weights, lengths, tape, truncated)
+                outputs.append(ran.output)
+                finals.append(ran.last)
+                if recordings and ran.tape is not None:
+                    source = self._trace_source(
+                        layer, ran.x, ran.start, ran.weights, lengths, ran.tape, truncated
+                    )
                     for recording, call in zip(recordings, calls, strict=True):
                         recording.add(call, source)
             x = outputs[0] if len(outputs) == 1 else concatenate(outputs, axis=2)
@@ -189,6 +192,12 @@ class Recurrent(Module):
         else:
             last = tuple([stack(levels) for levels in zip(*finals, strict=True)])
         return x, last[0] if len(last) == 1 else last
+
+    def _run(self, x: Tensor, start: states.States, names: tuple[str, ...], **options: Any) -> Ran:
+        """One layer in one direction, with the parameters of those names."""
+        weights = self._weights(names)
+        output, final, tape = recurrent(self.cell, x, start, weights, **options)
+        return Ran(output, final, tape, x, start, weights)
 
     def stream(self, batch: int = 1, state: Any = None) -> Stream:
         """Run step by step as samples arrive, with the parameters of now: see `minirnn.nn.Stream`.
@@ -218,7 +227,8 @@ class Recurrent(Module):
         if state is None:
             shape = (1, B, H) if levels == 1 else (B, H)
             return [states.zero_states(len(names), shape, self.dtype, like)] * levels, False
-        given = states.given_states(state, names, (levels, B, H), self.dtype, like)
+        shape = (levels, B, H)
+        given = states.given_states(state, names, shape, self.dtype, like, self.output_size)
         truncated = any(each._truncated for each in given)
         if levels == 1:
             return [given], truncated
@@ -321,6 +331,12 @@ class LSTM(Recurrent):
 
     Call: `output, (h, c) = layer(x)`. Rows of the weights: input, forget, cell, output.
     `activation`, "tanh", "relu" or "sigmoid", stands in for both tanh's; the rest as `Recurrent`'s.
+
+    proj_size  P > 0, less than H: h is projected, h = W_hr (o ∘ tanh(c)) (Sak et al. 2014). Then
+               `weight_hr_l{k} (P, H)` stands beside `weight_hh_l{k} (4H, P)`, output is
+               (T, B, D*P), h (L*D, B, P) and c (L*D, B, H). A trace shows what the kernels run:
+               `hidden` is o ∘ tanh(c), before the projection, the recurrent weight W_hh W_hr, and
+               with an initial state x has P more features, which hold h at the first step
     """
 
     def __init__(
@@ -330,10 +346,44 @@ class LSTM(Recurrent):
         num_layers: int = 1,
         *,
         activation: str = "tanh",
+        proj_size: int = 0,
         **options: Any,
     ) -> None:
         """Make the layer; its arguments are told at the class."""
+        self.proj_size = 0 if proj_size == 0 else positive_int("proj_size", proj_size)
+        if self.proj_size >= positive_int("hidden_size", hidden_size):
+            raise ArgumentError(
+                "proj_size", repr(proj_size), f"less than hidden_size={hidden_size}"
+            )
         super().__init__(cells.lstm(activation), input_size, hidden_size, num_layers, **options)
+
+    @property
+    def output_size(self) -> int:
+        """Features of the output in one direction: P, or H without a projection."""
+        return self.proj_size or self.hidden_size
+
+    def _make_parameters(self, layer: int, suffix: str, device: str) -> tuple[str, ...]:
+        names = super()._make_parameters(layer, suffix, device)
+        if self.proj_size:
+            shape, bound = (self.proj_size, self.hidden_size), 1.0 / math.sqrt(self.hidden_size)
+            weight = uniform_parameter(self.rng, bound, shape, self.dtype, device)
+            setattr(self, f"weight_hr_l{layer}{suffix}", weight)
+        return names
+
+    def _run(self, x: Tensor, start: states.States, names: tuple[str, ...], **options: Any) -> Ran:
+        if not self.proj_size:
+            return super()._run(x, start, names, **options)
+        weight_hr = self.__dict__[names[0].replace("weight_ih", "weight_hr")]
+        return projected(self.cell, x, start, self._weights(names), weight_hr, **options)
+
+    def stream(self, batch: int = 1, state: Any = None) -> Stream:
+        """As any layer's. Raises: ArgumentError too for a layer with a projection."""
+        if self.proj_size:
+            raise ArgumentError("layer", repr(self), "an LSTM with proj_size=0")
+        return super().stream(batch, state)
+
+    def _describe(self) -> str:
+        return super()._describe() + (f", proj_size={self.proj_size}" if self.proj_size else "")
 
 
 def _cell(cell: Cell | str) -> Cell:
@@ -343,17 +393,3 @@ def _cell(cell: Cell | str) -> Cell:
         return CELLS[cell]("tanh")
     wanted = f"{', '.join(map(repr, CELLS))}, or a cell made with minirnn.cell"
     raise ArgumentError("cell", repr(cell), wanted)
-
-
-def _checked_lengths(lengths: Any, T: int, B: int) -> Array:
-    if isinstance(lengths, Tensor):
-        lengths = lengths.data
-    # On the CPU whatever the device, as PyTorch has them too: they decide what is launched, so they
-    # have to be known here, and most often are.
-    shared = lengths if cupy_array(lengths) else share(lengths, "lengths")
-    try:
-        array = np.asarray(lengths) if shared is None else to_device(shared, "cpu")
-    except ValueError:
-        raise ShapeError("lengths", "rows of several sizes", f"({B},), one per sequence") from None
-    check_lengths(array, T, B)
-    return array.astype(np.int64)

@@ -74,7 +74,7 @@ class SequenceModel(Module):
             device=device,
             rng=random,
         )
-        features = self.recurrent.num_directions * self.recurrent.hidden_size
+        features = self.recurrent.num_directions * self.recurrent.output_size
         self.head_dropout = Dropout(p, rng=random)
         self.head = Linear(features, outputs, bias=bias, dtype=dtype, device=device, rng=random)
 

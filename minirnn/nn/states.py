@@ -36,11 +36,15 @@ def _zero_states_on_cpu(count: int, shape: tuple[int, ...], dtype: np.dtype[Any]
 def given_states(
     state: Any,
     names: tuple[str, ...],
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     dtype: np.dtype[Any],
     like: Array,
+    output_size: int | None = None,
 ) -> States:
     """Check what the caller gave: a (L*D, B, H) array, or a tuple of them for several states.
+
+    `shape` is (L*D, B, H), or for a single step (B, H).
+    `output_size` is that of the first state, h, if it is not H.
 
     Raises: ArgumentError, ShapeError, DTypeError or DeviceError (it is not where `like` is) that
     names `state`.
@@ -49,21 +53,24 @@ def given_states(
         if isinstance(state, tuple):
             raise ArgumentError("state", f"a tuple of {len(state)}", f"one array {shape}")
         return (_checked(state, "state", shape, dtype, like),)
-    wanted = f"a tuple ({', '.join(names)}) of arrays {shape}"
+    shapes = [(*shape[:-1], output_size or shape[-1]), *[shape] * (len(names) - 1)]
+    kinds = f"{shape}" if shapes[0] == shape else f"{shapes[0]} and {shape}"
+    wanted = f"a tuple ({', '.join(names)}) of arrays {kinds}"
     if not isinstance(state, tuple | list):
         raise ArgumentError("state", f"one {type(state).__name__}", wanted)
     if len(state) != len(names):
         raise ArgumentError("state", f"a {type(state).__name__} of {len(state)}", wanted)
     return tuple(
-        _checked(member, f"state {name!r}", shape, dtype, like)
-        for name, member in zip(names, state, strict=True)
+        _checked(member, f"state {name!r}", size, dtype, like)
+        for name, member, size in zip(names, state, shapes, strict=True)
     )
 
 
 def _checked(
-    value: Any, argument: str, shape: tuple[int, int, int], dtype: np.dtype[Any], like: Array
+    value: Any, argument: str, shape: tuple[int, ...], dtype: np.dtype[Any], like: Array
 ) -> Tensor:
     tensor = as_tensor(value, dtype, argument, like)
     if tensor.shape != shape:
-        raise ShapeError(argument, f"shape {tensor.shape}", f"{shape}, which is (L*D, B, H)")
+        meaning = "(L*D, B, H)" if len(shape) == 3 else "(B, H)"
+        raise ShapeError(argument, f"shape {tensor.shape}", f"{shape}, which is {meaning}")
     return tensor
