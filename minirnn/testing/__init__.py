@@ -16,6 +16,8 @@ _NAMES = {
     "minirnn.testing.conformance_report": ("ConformanceError", "Report"),
     "minirnn.testing.golden": ("golden",),
     "minirnn.testing.gradcheck": ("GradcheckError", "gradcheck"),
+    "minirnn.testing.graded": ("GradedCase", "graded_cases"),
+    "minirnn.testing.healthy": ("UnhealthyError", "assert_healthy"),
     "minirnn.testing.mismatch": ("ReferenceMismatch", "assert_matches_reference"),
     "minirnn.testing.reference": ("Call", "ReferenceRun", "reference"),
     "minirnn.testing.step_by_step": ("reference_step_by_step",),
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from minirnn.testing.conformance_report import ConformanceError, Report
     from minirnn.testing.golden import golden
     from minirnn.testing.gradcheck import GradcheckError, gradcheck
+    from minirnn.testing.graded import GradedCase, graded_cases
+    from minirnn.testing.healthy import UnhealthyError, assert_healthy
     from minirnn.testing.mismatch import ReferenceMismatch, assert_matches_reference
     from minirnn.testing.reference import Call, ReferenceRun, reference
     from minirnn.testing.step_by_step import reference_step_by_step
@@ -69,15 +73,19 @@ __all__ = [
     "Call",
     "ConformanceError",
     "GradcheckError",
+    "GradedCase",
     "ReferenceMismatch",
     "ReferenceRun",
     "Report",
     "TwinDisagreesError",
+    "UnhealthyError",
     "adapters",
+    "assert_healthy",
     "assert_matches_reference",
     "check_cell",
     "golden",
     "gradcheck",
+    "graded_cases",
     "reference",
     "reference_step_by_step",
 ]
