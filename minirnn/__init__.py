@@ -58,6 +58,8 @@ _NAMES = {
     ),
     "minirnn.inspect": ("Trace", "record"),
     "minirnn.training": ("History", "generate"),
+    "minirnn.training.checkpoint": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
+    "minirnn.training.checkpointing": ("Checkpointing",),
     "minirnn.training.fit": ("fit",),
     "minirnn.diagnosis": ("Diagnosis", "Finding", "Recipe"),
     "minirnn.diagnosis.diagnose": ("diagnose",),
@@ -155,6 +157,8 @@ if TYPE_CHECKING:
     from minirnn.profiling import Profile, profile
     from minirnn.tensor import Tensor, is_grad_enabled, no_grad
     from minirnn.training import History, generate
+    from minirnn.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from minirnn.training.checkpointing import Checkpointing
     from minirnn.training.fit import fit
 
 __all__ = [
@@ -163,7 +167,9 @@ __all__ = [
     "RNN",
     "ArgumentError",
     "BatchNorm",
+    "Checkpoint",
     "CheckpointError",
+    "Checkpointing",
     "DTypeError",
     "DataError",
     "DeviceError",
@@ -209,12 +215,14 @@ __all__ = [
     "is_grad_enabled",
     "kernels",
     "l1_loss",
+    "load_checkpoint",
     "mse_loss",
     "no_grad",
     "optim",
     "profile",
     "profiling",
     "record",
+    "save_checkpoint",
     "set_matmul_precision",
     "set_num_threads",
     "testing",

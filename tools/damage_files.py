@@ -1,0 +1,105 @@
+"""Damage files of every kind in every way, and see that none of them is taken for whole.
+
+    python tools/damage_files.py                # some 20 minutes
+    python tools/damage_files.py --kinds model  # trace, checkpoint or model
+
+Each file is cut at every length; every byte of its header is set to each of the other 255 values;
+of every byte of its tensors each single bit is flipped. Every time, reading it must raise
+CheckpointError, and take no more memory than the limit that tests/files/test_tensors.py states.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import minirnn as mr
+from minirnn.interop.safetensors import load_model, save_model
+from minirnn.training import Epoch, History, load_checkpoint, save_checkpoint
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "files"))
+
+from damage import accepted, accepted_when_truncated, header_bytes
+
+ALL = range(1, 256)  # masks: every other value of a byte
+BITS = [1 << bit for bit in range(8)]
+MOST = 48 * 2**20
+
+
+def a_trace(path: Path) -> None:
+    """One sequence of two steps through an RNN of one unit."""
+    with mr.record() as recording:
+        output, _ = mr.RNN(1, 1, rng=0)(np.ones((2, 1, 1), np.float32))
+        output.sum().backward()
+    recording.traces[0].save(path)
+
+
+def a_checkpoint(path: Path) -> None:
+    """A linear map, its optimiser, an epoch."""
+    model = mr.Linear(1, 1, rng=0)
+    save_checkpoint(
+        path,
+        model=model,
+        optimizer=mr.optim.SGD(model.parameters(), 0.1),
+        history=History([Epoch(1, 1, 0.5, 1.0, 1.0, 0.1, 0.0)]),
+    )
+
+
+def a_model(path: Path) -> None:
+    """A GRU of two units and a head."""
+    model = mr.SequenceModel("gru", input_size=1, hidden_size=2, output_size=1, rng=0)
+    save_model(model, path)
+
+
+KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
+    "trace": (a_trace, mr.Trace.load),
+    "checkpoint": (a_checkpoint, load_checkpoint),
+    "model": (a_model, load_model),
+}
+
+
+def damage(kind: str, path: Path) -> list[str]:
+    """Every damage that was taken for a whole file, in words; figures are printed."""
+    save, load = KINDS[kind]
+    save(path)
+    size, header = path.stat().st_size, header_bytes(path.read_bytes())
+    started = time.perf_counter()
+    cuts = accepted_when_truncated(path, load, mr.CheckpointError)
+    values = accepted(path, load, mr.CheckpointError, ALL, range(header))
+    flips = accepted(path, load, mr.CheckpointError, BITS, range(header, size))
+    tracemalloc.start()
+    passed = accepted(path, load, mr.CheckpointError, [1, 128], range(0, header, 3))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    print(
+        f"{kind}: {size} bytes, {header} of them header; {size} lengths, {255 * header} bytes of "
+        f"the header, {8 * (size - header)} bits (and two bytes each) of the tensors, in "
+        f"{time.perf_counter() - started:.0f} s; at most {peak / 2**20:.1f} MiB at a time"
+    )
+    if peak > MOST:
+        passed.append((-1, peak))
+    return [f"{kind}: {each}" for each in (*cuts, *values, *flips, *passed)]
+
+
+def main() -> int:
+    """Damage, and say what passed; the exit status is 1 if anything did."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
+    arguments = parser.parse_args()
+    passed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in arguments.kinds:
+            passed += damage(kind, Path(folder) / kind)
+    print("\n".join(["taken for whole:", *passed] if passed else ["all refused"]))
+    return 1 if passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
