@@ -154,7 +154,7 @@ class Tally:
 
     def report(self) -> None:
         """Print it."""
-        print(f"{self.name}: {self.right} within bounds (worst {self.worst:.2f} of the bound), "
+        print(f"{self.name}: {self.right} within bounds (worst {self.worst:.2g} of the bound), "
               f"{self.wrong.total()} outside, {self.refused.total()} refused")  # fmt: skip
         for found, word in ((self.wrong, "outside"), (self.refused, "refused")):
             for message, count in found.most_common():
@@ -191,7 +191,7 @@ def main() -> int:
             model.SerializeToString(), providers=["CPUExecutionProvider"]
         )
         got = session.run(None, feeds_of(call, "float32"))
-        judge(tallies["onnxruntime float32"], call, got, float32_bounds)
+        judge(tallies["onnxruntime float32"], replace(call, textbook=True), got, float32_bounds)
         tally = tallies["ReferenceEvaluator float64"]
         model = model_of(call, "float64", layout=layout, opset=opset)
         try:

@@ -57,10 +57,14 @@ class Rounded:
         error = size @ self.error + self.value.size * self.u * (size @ np.abs(self.value))
         return Rounded(matrix @ self.value, error, self.u)
 
-    def through(self, f: Callable[[Any], Any], slope: float) -> Rounded:
-        """f of the numbers, for an f whose slope is nowhere steeper."""
+    def through(self, f: Callable[[Any], Any], slope: float, size: float = 0.0) -> Rounded:
+        """f of the numbers, for an f whose slope is nowhere steeper.
+
+        size: of what is subtracted to compute f, where its formula cancels near 0.
+        """
         value = f(self.value)
-        error = slope * self.error + ULPS * self.u * (np.abs(value) + np.abs(self.value) * slope)
+        scale = np.abs(value) + np.abs(self.value) * slope + size
+        error = slope * self.error + ULPS * self.u * scale
         return Rounded(value, error, self.u)
 
 
@@ -93,8 +97,8 @@ def clipped(x: Any, low: float, high: float) -> Any:
     return np.where(real(x) < low, low, np.where(real(x) > high, high, x))
 
 
-def apply(x: Any, f: Callable[[Any], Any], slope: float) -> Any:
-    return x.through(f, slope) if isinstance(x, Rounded) else f(x)
+def apply(x: Any, f: Callable[[Any], Any], slope: float, size: float = 0.0) -> Any:
+    return x.through(f, slope, size) if isinstance(x, Rounded) else f(x)
 
 
 @dataclass
@@ -111,6 +115,7 @@ class Call:
     initial_c: Any = None
     P: Any = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    textbook: bool = False  # bounds for who evaluates Elu and ScaledTanh by the textbook's formulas
     clip_cell: bool = True  # False: what onnxruntime does, whose LSTM clips gates, but not c for h
 
     @property
@@ -169,12 +174,14 @@ def functions(call: Call, d: int) -> list[Callable[[Any], Any]]:
     for name in names:
         alpha = next(alphas, None) if name in needs_alpha else None
         beta = next(betas, None) if name in needs_beta else None
-        made.append(function(name, alpha, beta))
+        # exp(x) - 1, and 1 - 2 / (exp(2x) + 1) for tanh, cancel near 0, to what rounding left.
+        cancels = call.textbook and name in ("Elu", "ScaledTanh")
+        made.append((*function(name, alpha, beta), abs(alpha or 1.0) if cancels else 0.0))
 
-    def with_clip(f: Any, slope: float, bound: float | None) -> Callable[[Any], Any]:
+    def with_clip(f: Any, slope: float, size: float, bound: float | None) -> Any:
         if bound is None:
-            return lambda x: apply(x, f, slope)
-        return lambda x: apply(apply(x, lambda v: clipped(v, -bound, bound), 1.0), f, slope)
+            return lambda x: apply(x, f, slope, size)
+        return lambda x: apply(apply(x, lambda v: clipped(v, -bound, bound), 1.0), f, slope, size)
 
     count = len(DEFAULTS[call.op])
     bounds = [at.get("clip")] * count

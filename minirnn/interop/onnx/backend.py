@@ -10,7 +10,7 @@ import onnx
 from onnx import ModelProto, NodeProto, helper
 from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupledict
 
-from minirnn.device import check_device
+from minirnn.device import FLOATS, check_device, to_device
 from minirnn.errors import DeviceError, MinirnnError
 from minirnn.interop.onnx.model import OnnxModel, from_onnx
 from minirnn.tensor import Tensor, no_grad
@@ -92,6 +92,11 @@ class Prepared(BackendRep):
             feeds = dict(zip(self.model.inputs, inputs, strict=True))
         else:
             feeds = {self.model.inputs[0]: inputs}
+        device = self.model.device  # the caller's arrays are NumPy's, wherever the model is
+        feeds = {
+            name: to_device(array, device) if array.dtype in FLOATS else array
+            for name, array in ((name, np.asarray(value)) for name, value in feeds.items())
+        }
         with no_grad():
             results = self.model.run(feeds)
         arrays = [v.numpy() if isinstance(v, Tensor) else v for v in results.values()]

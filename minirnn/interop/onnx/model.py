@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from onnx import ModelProto, ValueInfoProto, helper
@@ -65,6 +65,7 @@ class OnnxModel(Module):
         Raises: ArgumentError that names the operators, attributes or types that are not here.
         """
         graph = proto.graph
+        self._where = "cpu"
         nodes = read_nodes(proto)
         _check_operators(nodes)
         arrays = {tensor.name: array_of(tensor) for tensor in graph.initializer}
@@ -101,8 +102,14 @@ class OnnxModel(Module):
 
     @property
     def device(self) -> str:
-        """Where the parameters are: "cpu" or "cuda"."""
-        return device_of_module(self)
+        """Where the graph runs, and the parameters are: "cpu" or "cuda"."""
+        return device_of_module(self, self._where)
+
+    def to(self, device: str) -> Self:
+        """Move to `device`: see `Module.to`. A graph without parameters moves as well."""
+        super().to(device)
+        self._where = device
+        return self
 
     def forward(self, *inputs: Any, lengths: Any = None, **named: Any) -> Any:
         """Run the graph.
@@ -254,7 +261,7 @@ def _value(value: Value | Array, device: str) -> Value:
     return constant(to_device(array, device)) if array.dtype in FLOATS else array
 
 
-def _stripped(proto: ModelProto, weights: frozenset[str]) -> ModelProto:
+def _stripped(proto: ModelProto, weights: tuple[str, ...]) -> ModelProto:
     """The model without the numbers of its parameters, which are kept once."""
     lean = ModelProto()
     lean.CopyFrom(proto)

@@ -29,7 +29,9 @@ ARRANGING = (
 RECURRENT = ("RNN", "GRU", "LSTM")
 
 
-def weights_among(nodes: Iterable[Node], arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+def weights_among(
+    nodes: Iterable[Node], arrays: Mapping[str, np.ndarray[Any, Any]]
+) -> tuple[str, ...]:
     """The names of the arrays that are parameters: floating-point, with an axis, used as weights.
 
     Scalars are constants: exporters write factors and epsilons so.
@@ -40,7 +42,7 @@ def weights_among(nodes: Iterable[Node], arrays: Mapping[str, np.ndarray[Any, An
             wanted.update(node.inputs[place : place + 1])
         if node.op in ARRANGING and wanted.intersection(node.outputs):
             wanted.update(node.inputs if node.op == "Concat" else node.inputs[:1])
-    return frozenset(
+    return tuple(
         name
         for name, array in arrays.items()
         if name in wanted and array.dtype in FLOATS and array.ndim > 0
