@@ -113,6 +113,17 @@ SICK: dict[str, str] = {
         ("batch_size=48", "batch_size=64"),
         ("model(x[512:])", "model.eval()(x[512:])"),
     ),
+    "carried-state with its graph": changed(
+        PLAIN,
+        (
+            "out, _ = self.lstm(x)",
+            "out, self.state = self.lstm(x, self.state)",
+        ),
+        ("self.head = nn.Linear(24, 1)", "self.head = nn.Linear(24, 1)\n        self.state = None"),
+        ("batch_size=48", "batch_size=64"),
+        ("model(x[512:])", "model(x[512:576])"),
+        ("y[512:].reshape", "y[512:576].reshape"),
+    ),
     "no-recurrence": changed(
         PLAIN,
         ("nn.LSTM(1, 24", "nn.LSTM(8, 24"),
