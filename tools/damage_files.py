@@ -30,7 +30,7 @@ from damage import accepted, accepted_when_truncated, header_bytes
 
 ALL = range(1, 256)  # masks: every other value of a byte
 BITS = [1 << bit for bit in range(8)]
-MOST = 48 * 2**20
+MOST = 64 * 2**20
 
 
 def a_trace(path: Path) -> None:

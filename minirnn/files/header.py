@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from reprlib import repr as brief  # what a file says may be megabytes long
 from typing import Any
 
 from minirnn.files import strict_json
@@ -19,6 +20,7 @@ WIDTHS = {
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
 }  # fmt: skip
 METADATA = "__metadata__"
+LONGEST_NAME = 1024  # characters
 MOST_AXES = 32
 LARGEST = 2**53  # elements of a shape, counting an axis of 0 as 1: NumPy's own limit is near
 NESTED = 3  # a header, in it a tensor, in it its shape
@@ -106,7 +108,7 @@ def parse(text: bytes, payload: int, limits: Limits) -> Header:
     if len(told) > limits.tensors:
         raise ValueError(f"it has {len(told):,} tensors, more than {limits.tensors:,}")
     for name in (*told, *metadata):
-        _check_text(name)
+        _check_name(name)
     places = {name: _place(name, entry, payload) for name, entry in told.items()}
     places = dict(sorted(places.items(), key=lambda item: (item[1].start, item[1].end)))
     _check_cover(places, payload)
@@ -114,28 +116,29 @@ def parse(text: bytes, payload: int, limits: Limits) -> Header:
 
 
 def _place(name: str, entry: Any, payload: int) -> Place:
+    shown = brief(name)
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"{name!r} is told by something else than dtype, shape and data_offsets")
+        raise ValueError(f"{shown} is told by something else than dtype, shape and data_offsets")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(code, str) or code not in WIDTHS:
-        raise ValueError(f"{name!r} has the dtype {code!r}, which NumPy lacks")
+        raise ValueError(f"{shown} has the dtype {brief(code)}, which NumPy lacks")
     for what, numbers in (("shape", shape), ("data_offsets", offsets)):
         if not isinstance(numbers, list) or any(type(n) is not int or n < 0 for n in numbers):
-            raise ValueError(f"{name!r}: {what} is no list of whole numbers of at least 0")
+            raise ValueError(f"{shown}: {what} is no list of whole numbers of at least 0")
     if len(offsets) != 2 or not offsets[0] <= offsets[1] <= payload:
-        raise ValueError(f"{name!r} lies at {offsets}, and the file has {payload:,} bytes for it")
+        raise ValueError(
+            f"{shown} lies at {brief(offsets)}, and the file has {payload:,} bytes for it"
+        )
     if len(shape) > MOST_AXES:
-        raise ValueError(f"{name!r} has {len(shape)} axes, more than {MOST_AXES}")
+        raise ValueError(f"{shown} has {len(shape)} axes, more than {MOST_AXES}")
     elements = empty_as_one = 1
     for length in shape:
         elements, empty_as_one = elements * length, empty_as_one * max(length, 1)
         if empty_as_one > LARGEST:
-            raise ValueError(f"{name!r} has a shape of more than 2^53 elements: {shape}")
+            raise ValueError(f"{shown} has a shape of more than 2^53 elements: {brief(shape)}")
     needed, given = elements * WIDTHS[code], offsets[1] - offsets[0]
     if needed != given:
-        raise ValueError(
-            f"{name!r}, {code} of shape {shape}, needs {needed:,} bytes: has {given:,}"
-        )
+        raise ValueError(f"{shown}, {code} of shape {shape}, needs {needed:,} bytes: has {given:,}")
     return Place(code, tuple(shape), offsets[0], offsets[1])
 
 
@@ -145,14 +148,16 @@ def _check_cover(places: Mapping[str, Place], payload: int) -> None:
     for name, place in places.items():
         if place.start != reached:
             fault = "leaves a hole" if place.start > reached else "overlaps another tensor"
-            raise ValueError(f"{name!r} {fault}: it begins at {place.start}, not {reached}")
+            raise ValueError(f"{brief(name)} {fault}: it begins at {place.start}, not {reached}")
         reached = place.end
     if reached != payload:
         raise ValueError(f"its tensors have {reached:,} bytes, and the file {payload:,} for them")
 
 
-def _check_text(text: str) -> None:
+def _check_name(name: str) -> None:
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"it has a name of {len(name):,} characters, more than {LONGEST_NAME:,}")
     try:
-        text.encode("utf-8")
+        name.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"it has the name {text!r}, which is no Unicode text") from None
+        raise ValueError(f"it has the name {brief(name)}, which is no Unicode text") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from reprlib import repr as brief
 from typing import Any, NoReturn
 
 # Possessive (never tried again), so that a long string costs no memory.
@@ -76,7 +77,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise ValueError(f"it has the key {name!r} twice")
+                raise ValueError(f"it has the key {brief(name)} twice")
             seen.add(name)
     return found
 

@@ -8,8 +8,9 @@ import numpy as np
 
 
 def raw(header, payload=b"", length=None):
-    """The bytes of a file: `header` as JSON (or as the bytes that it is), `length` if it lies."""
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    """The bytes of a file: `header` as JSON (or as the text that it is), `length` if it lies."""
+    text = header if isinstance(header, bytes | str) else json.dumps(header, ensure_ascii=False)
+    text = text.encode() if isinstance(text, str) else text
     return (len(text) if length is None else length).to_bytes(8, "little") + text + payload
 
 
