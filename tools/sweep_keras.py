@@ -16,6 +16,8 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -23,6 +25,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 import numpy as np
 import torch
+from torch.nn import functional
 
 import minirnn as mr
 from minirnn.interop.keras import from_keras, keras_weights
@@ -37,7 +40,8 @@ GATES = ("sigmoid", "hard_sigmoid", "tanh")
 BUILT_IN = (("tanh", "sigmoid"), ("relu", "sigmoid"), ("sigmoid", "sigmoid"))
 
 
-def exact_float64() -> None:
+@contextmanager
+def exact_float64() -> Iterator[None]:
     """Have Keras on PyTorch compute in float64, where both round to float32 in places.
 
     Keras's type promotion (`keras.backend.result_type`) has float32 for float64 on all backends but
@@ -46,9 +50,18 @@ def exact_float64() -> None:
     """
     from keras.src.backend.common import dtypes
 
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    before = dtypes.BIT64_TO_BIT32_DTYPE["float64"], functional.hardsigmoid
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
-    torch.nn.functional.hardsigmoid = lambda x: torch.clamp(x / 6.0 + 0.5, 0.0, 1.0)
+    functional.hardsigmoid = lambda x: torch.clamp(x / 6.0 + 0.5, 0.0, 1.0)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+        dtypes.BIT64_TO_BIT32_DTYPE["float64"], functional.hardsigmoid = before
 
 
 class Draw:
@@ -105,8 +118,7 @@ class Draw:
         for _ in range(self.of(1, 2, 3)):
             kind = self.of("SimpleRNN", "GRU", "LSTM")
             cells.append(getattr(L, kind + "Cell")(self.size(), **self.cell_options(kind)))
-        stacked = len(cells) > 1 or self.chance(0.3)
-        return L.RNN(L.StackedRNNCells(cells) if stacked else cells[0], **sequences)
+        return L.RNN(L.StackedRNNCells(cells) if len(cells) > 1 else cells[0], **sequences)
 
     def bidirectional(self, **fixed: Any) -> Any:
         """Two directions, at times with a backward layer of its own."""
@@ -341,12 +353,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="the number of one configuration")
     arguments = parser.parse_args()
-    exact_float64()
     numbers = range(arguments.count) if arguments.only is None else [arguments.only]
+    with exact_float64():
+        return sweep(numbers, 1_000_003 * arguments.seed, verbose=arguments.only is not None)
+
+
+def sweep(numbers: Sequence[int], first: int, *, verbose: bool) -> int:
+    """Compare the configurations `first + number`; the exit status."""
     worst: Counter[str] = Counter()
     failed, begun = [], time.perf_counter()
     for number in numbers:
-        case = Case(1_000_003 * arguments.seed + number)
+        case = Case(first + number)
         try:
             found = case.compare()
         except Exception as error:  # noqa: BLE001 - told with its number; the sweep goes on
@@ -357,7 +374,7 @@ def main() -> int:
             group = name.rsplit(" ", 1)[0]
             worst[group] = max(worst[group], value)
         over = {name: value for name, value in found.items() if not value <= BOUND}
-        if over or arguments.only is not None:
+        if over or verbose:
             print(f"{number}: {case.told()}\n    {over or found}")
         if over:
             failed.append(number)

@@ -174,7 +174,9 @@ class LiveStore:
 
         held: dict[str, Any] = {}
         self._thing.save_own_variables(held)
-        return [np.array(ops.convert_to_numpy(held[str(index)])) for index in range(len(held))]
+        variables = [held[str(index)] for index in range(len(held))]
+        values = [getattr(each, "value", each) for each in variables]
+        return [np.array(ops.convert_to_numpy(value)) for value in values]
 
     def child(self, name: str) -> LiveStore:
         """Of the layer that is the attribute `name`."""
