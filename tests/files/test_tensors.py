@@ -211,7 +211,7 @@ BOMBS = {
     "nested objects": raw(b'{"a":' * 500_000),
     "many lists": raw(b'{"a":[' + b"[]," * 1_300_000 + b"[]]}"),
     "many numbers": raw(b'{"a":[' + b"0," * 2_000_000 + b"0]}"),
-    "many names": raw(b"{" + b",".join(b'"%d":0' % k for k in range(LIMITS.values // 2 + 1)) + b"}"),
+    "many names": raw("{" + ",".join(f'"{k}":0' for k in range(LIMITS.values // 2 + 1)) + "}"),
     "as many names as are parsed": raw(
         "{" + ",".join(f'"é🎵{k:020}":0' for k in range(LIMITS.values // 2 - 1)) + "}"
     ),
