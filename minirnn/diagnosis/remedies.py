@@ -14,6 +14,16 @@ from minirnn.errors import RecipeError
 
 LARGE = 10.0  # root mean square of inputs from which on they saturate gates (`unscaled_input`)
 
+# Mistakes of a training loop, which a recipe cannot make: `interop.torch` edits the loop.
+OF_A_LOOP = (
+    "shape-broadcast",
+    "accumulated-gradients",
+    "batch-time-swap",
+    "carried-state",
+    "no-recurrence",
+    "reads-padding",
+)
+
 Offer = Callable[[Recipe, Finding], list[Remedy]]
 
 CLIPPING = Advice(
@@ -359,11 +369,5 @@ OFFERS: dict[str, Offer] = {
     "oscillating-loss": _slower,
     "slow-learning": _faster,
     "stalled-loss": _faster,
-    # Mistakes of a training loop, which a recipe cannot make: `interop.torch` edits the loop.
-    "shape-broadcast": lambda r, f: [],
-    "accumulated-gradients": lambda r, f: [],
-    "batch-time-swap": lambda r, f: [],
-    "carried-state": lambda r, f: [],
-    "no-recurrence": lambda r, f: [],
-    "reads-padding": lambda r, f: [],
+    **dict.fromkeys(OF_A_LOOP, lambda r, f: []),
 }

@@ -11,7 +11,7 @@ from minirnn.diagnosis import Advice, Diagnosis, Finding, Recipe, Remedy
 from minirnn.diagnosis.causes import BRINGS, follows_from, in_order_of_cause
 from minirnn.diagnosis.detectors import DETECTORS
 from minirnn.diagnosis.finding import edit_text
-from minirnn.diagnosis.remedies import OFFERS, WOULD_NOT_HELP, with_remedies
+from minirnn.diagnosis.remedies import OF_A_LOOP, OFFERS, WOULD_NOT_HELP, with_remedies
 from minirnn.errors import ArgumentError
 
 
@@ -136,7 +136,7 @@ def test_as_text_the_root_and_its_first_remedy_are_told() -> None:
     assert edit_text({"training.clip_norm": 1.0}) == "training.clip_norm = 1.0"
 
 
-@pytest.mark.parametrize("symptom", list(BRINGS))
+@pytest.mark.parametrize("symptom", [each for each in BRINGS if each not in OF_A_LOOP])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_every_remedy_is_an_edit_that_can_be_made_and_changes_something(
     symptom: str, cell: str

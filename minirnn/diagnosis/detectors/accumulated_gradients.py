@@ -50,7 +50,7 @@ def detect(evidence: Evidence) -> Finding | None:
         explanation=(
             f"In {share(seen.stale / seen.first_backwards)} of "
             f"{counted(seen.first_backwards, 'iteration')} the gradients of before were still "
-            "there, and the optimiser used them once more: each step is the sum of all gradients since "
-            f"training began. Their norm rose from {number(early)} to {number(largest)}."
+            "there, and the optimiser used them once more: each step is the sum of all gradients "
+            f"since training began. Their norm rose from {number(early)} to {number(largest)}."
         ),
     )

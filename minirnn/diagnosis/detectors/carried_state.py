@@ -8,8 +8,8 @@ Threshold  moved >= 0.5 of at least 8 again; or jump > 5 where neighbours in tim
            (roughness < 0.4), from 8 carried calls on. An illness where the network fails, else a
            warning. Chunks of one long series, handed on in order, come behind the same chunk in
            every epoch, and begin where that one ended.
-           A state that is carried with its graph is another thing, and found as well (from 2 calls
-           on): backward then runs through all batches before, or raises an error
+           A state that is carried with its graph, past a backward pass, is another thing, and found
+           at once: the next one runs into the batch before, or raises an error
 Source     PyTorch's tutorials detach it ("repackage_hidden"); thresholds are the project's own:
            moved 0.9 to 1.0 with a shuffling loader, 0 in order; jump 0.9 to 1.3 in order
 Cost       one comparison of states and a digest of up to 16 sequences a call
@@ -26,7 +26,7 @@ SYMPTOM = "carried-state"
 LEAST_CALLS = 8
 LEAST_AGAIN, MOVED = 8, 0.5
 JUMP, ALIKE = 5.0, 0.4
-LEAST_ATTACHED = 2
+LEAST_ATTACHED = 1
 
 
 def detect(evidence: Evidence) -> Finding | None:

@@ -4,7 +4,8 @@ Formula    spread = std of the answers / std of the targets, over the probe's se
            over the outputs (of classes: probabilities against indicators)
 Threshold  spread < 0.05. Spread alone: R2 can be -617 where the level is missed. An illness; a
            note where a ridge regression (see `dependence`) explains nothing of the targets
-           either: then one answer may be the best there is
+           either: then one answer may be the best there is; and of a watched loop before its 40th
+           step, when an untrained network answers like that
 Source     the project's measurements: sick networks 0 to 0.01, healthy ones above 0.3
 Cost       none beyond the probe's answers
 """
@@ -18,6 +19,7 @@ from minirnn.inspect.host import fetch
 
 SYMPTOM = "constant-output"
 THRESHOLD = 0.05
+LEAST_STEPS = 40
 
 
 def detect(evidence: Evidence) -> Finding | None:
@@ -29,9 +31,10 @@ def detect(evidence: Evidence) -> Finding | None:
     dependence = evidence.dependence
     predictable = dependence.best if dependence is not None and dependence.telling else None
     hopeless = dependence is not None and not dependence.telling
+    early = evidence.loop is not None and evidence.loop.iterations < LEAST_STEPS
     return Finding(
         symptom=SYMPTOM,
-        severity="note" if hopeless else "illness",
+        severity="note" if hopeless or early else "illness",
         where="the network's answers",
         evidence={
             "spread": answers.spread,

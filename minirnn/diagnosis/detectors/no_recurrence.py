@@ -37,8 +37,8 @@ def detect(evidence: Evidence) -> Finding | None:
                 f"{layer.name} takes one step from nothing and stops: its recurrent weights "
                 "are multiplied with zeros, and nothing is ever remembered. "
                 + (
-                    f"If the {features} features of that step are a window of a series, they should "
-                    "be its time steps."
+                    f"If the {features} features of that step are a window of a series, they "
+                    "should be its time steps."
                     if features > 1
                     else "Feed it a window of steps."
                 )

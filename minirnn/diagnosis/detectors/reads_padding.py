@@ -65,7 +65,7 @@ def detect(evidence: Evidence) -> Finding | None:
         ),
         explanation=(
             f"The answer is taken at step {T - 1}, {number(float(behind.mean()))} steps of "
-            f"padding after the sequence ended (up to {int(behind.max())}). By then the state tells more of "
-            "the padding than of the sequence."
+            f"padding after the sequence ended (up to {int(behind.max())}). By then the state "
+            "tells more of the padding than of the sequence."
         ),
     )

@@ -4,8 +4,9 @@ Formula    update = median |change of the parameters| / |parameters| of a step (
            way = update times the number of steps: how far the weights can have gone, relative to
            their size, if all steps went one way
 Threshold  way < 0.3, where the loss ended above 0.5 of the best constant answer's (of the first
-           loss, where that is not known) and the network fails: an illness. Not where no gradient
-           arrives at all (`stalled-loss`)
+           loss, where that is not known) and the network fails: an illness; a note where the loss
+           of the last quarter is below 0.85 of the first one's, for it may go on. Not where no gradient arrives at all
+           (`stalled-loss`)
 Source     Karpathy, CS231n ("Parameter updates": about 1e-3 of the weights is usual, far less says
            that the rate is too low); AUTOTRAINER (Zhang et al. 2021, ICSE) for the symptom, by
            accuracy. Measured with Adam and SGD on LSTM and RNN over 110 steps: R2 is 0.04 to 0.38
@@ -26,6 +27,7 @@ from minirnn.diagnosis.wording import counted, number
 
 SYMPTOM = "slow-learning"
 WAY = 0.3
+FALL = 0.15
 LEAST_STEPS = 40
 
 
@@ -38,10 +40,10 @@ def detect(evidence: Evidence) -> Finding | None:
     way = update * loop.iterations
     if not 0.0 < way < WAY or learned(loop) or not evidence.fails:
         return None
-    stretches = loop.blocks(STRETCHES)
+    stretches, quarters = loop.blocks(STRETCHES), loop.blocks(4)
     return Finding(
         symptom=SYMPTOM,
-        severity="illness",
+        severity="illness" if quarters[-1] > (1.0 - FALL) * quarters[0] else "note",
         where=f"the optimiser, {loop.at('step', 'in the training loop')}",
         evidence={
             "update": update,

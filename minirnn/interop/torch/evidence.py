@@ -29,14 +29,15 @@ def evidence_of(watch: Any) -> Evidence | None:
     The inputs are those of the model's first recurrent layer, of its last batches of equal length.
     """
     observer: LoopObserver = watch.observer
-    batches = alike(observer.batches)
-    if not batches:
+    if not observer.optimiser.backwards:
         return None
     traces = last_traces(watch)
     device = traces[0].device if traces else "cpu"
+    batches = alike(observer.batches) or of_trace(observer, traces)
     inputs, lengths = _inputs(batches)
     answers, targets = compared(batches)
-    loop = seen(observer, batches[-1], traces, answers)
+    naive = None if answers is None else naive_loss(batches, answers)
+    loop = seen(observer, batches[-1] if batches else None, traces, naive)
     parameters = {name: numpy(p) for name, p in watch.model.named_parameters()}
     there = to_device(inputs, device)
     probe = None
@@ -82,8 +83,23 @@ def alike(batches: Iterable[Batch]) -> list[Batch]:
     return [batch for batch in kept if form(batch) == form(last)] or [last]
 
 
+def of_trace(observer: LoopObserver, traces: Sequence[Trace]) -> list[Batch]:
+    """The last batch of a model whose cells are stepped in a loop: what its trace was fed.
+
+    Empty where there is no trace either: then the model has nothing recurrent that could be seen.
+    """
+    if not traces:
+        return []
+    x = torch.from_numpy(on_host(traces[0].inputs).copy())
+    name = traces[0].class_name
+    value = torch.tensor(observer.values.numbers()[-1:]).sum()
+    return [Batch(x, None, observer.loss, name, value, root=False)]
+
+
 def _inputs(batches: Sequence[Batch]) -> tuple[Array, Array | None]:
     """(T, B, I) of all batches side by side, and their lengths."""
+    if not batches:
+        return np.zeros((0, 0, 0)), None
     x = np.concatenate([numpy(batch.x) for batch in batches], axis=1)
     if batches[0].lengths is None:
         return x, None
@@ -97,6 +113,8 @@ def compared(batches: Sequence[Batch]) -> tuple[Answers | None, Array]:
     The targets are (B, O) or labels (B,) where the loss has one row a sequence, (T, B, O) or (T, B)
     where it has one a step; (B, 0) where it is neither: what is not known tells nothing.
     """
+    if not batches:
+        return None, np.zeros((0, 0))
     x = batches[-1].x
     sequences = sum(batch.x.shape[1] for batch in batches)
     nothing = np.zeros((sequences, 0))
@@ -199,7 +217,7 @@ def gradient_sizes(watch: Any) -> dict[str, float]:
 
 
 def seen(
-    observer: LoopObserver, batch: Batch, traces: Sequence[Trace], answers: Answers | None
+    observer: LoopObserver, batch: Batch | None, traces: Sequence[Trace], naive: float | None
 ) -> LoopSeen:
     """The detectors' view of the loop."""
     loss = observer.loss
@@ -211,12 +229,12 @@ def seen(
         gradient_norms=observer.optimiser.norms.numbers(),
         rates=observer.optimiser.rates.numbers(),
         update_ratios=observer.optimiser.ratios.numbers(),
-        naive=None if loss is None or answers is None else naive_loss(loss.kind, answers),
+        naive=naive,
         loss=None if loss is None else loss.seen(observer.loss_calls, observer.grown),
         optimisation=observer.optimiser.seen(),
         layers=tuple(tally.fed() for tally in observer.layers.values() if tally.calls),
         order=observer.order.seen(),
-        padding=padding_of(numpy(batch.x), top) if batch.lengths is None else None,
+        padding=padding_of(batch, top),
         single_sequence=last_row(top),
         clipped=observer.clipped,
         places={what: tuple(places) for what, places in observer.places.found.items()},
@@ -249,9 +267,12 @@ def last_row(traces: Sequence[Trace]) -> float | None:
     return float(squares[:, -1].sum() / squares.sum())
 
 
-def padding_of(x: Array, traces: Sequence[Trace]) -> Padding | None:
-    """Constant ends of the sequences x (T, B, I), all of the same value; None without gradient."""
+def padding_of(batch: Batch | None, traces: Sequence[Trace]) -> Padding | None:
+    """Constant ends of a batch's sequences, all of the same value; None without gradient."""
     squares = entering(traces)
+    if batch is None or batch.lengths is not None:
+        return None
+    x = numpy(batch.x)
     if squares is None or squares.shape != x.shape[:2]:
         return None
     equal = (x == x[-1:]).all(axis=2)  # (T, B): equal to the sequence's last step
@@ -268,17 +289,37 @@ def padding_of(x: Array, traces: Sequence[Trace]) -> Padding | None:
     return Padding(float(value[0]), ends.astype(np.int64), shares)
 
 
-def naive_loss(kind: str, answers: Answers) -> float | None:
-    """The loss of the best constant answer to the targets at hand; None where it is not known."""
-    wanted = answers.wanted
+def naive_loss(batches: Sequence[Batch], answers: Answers) -> float | None:
+    """The loss of the best constant answer to the targets at hand, as the user's loop counts it.
+
+    A sum, a part (of accumulated gradients), a weight or a root is told by what the loop's loss was
+    for the answers at hand. None where the kind of loss, or its best constant, is not known.
+    """
+    last = batches[-1]
+    if last.loss is None:
+        return None
+    kind, wanted = last.loss.kind, answers.wanted
+    best = np.median(wanted, axis=0) if kind == "l1" else wanted.mean(axis=0)
+    naive = mean_loss(kind, np.broadcast_to(best, wanted.shape), wanted)
+    here = mean_loss(kind, answers.given, wanted)
+    value = float(np.mean([float(batch.value.float().mean()) for batch in batches]))
+    if naive is None or here is None or not here > 0.0 or not np.isfinite([value, here]).all():
+        return naive
+    if last.root:
+        naive, here = naive**0.5, here**0.5
+    return naive * value / here
+
+
+def mean_loss(kind: str, given: Array, wanted: Array) -> float | None:
+    """The mean loss of answers as `in_rows` gives them; None of a kind that is not known."""
     if kind in ("mse", "by hand"):
-        return float(wanted.var(axis=0).mean())
+        return float(((given - wanted) ** 2).mean())
     if kind == "l1":
-        return float(np.abs(wanted - np.median(wanted, axis=0)).mean())
-    part = wanted.mean(axis=0)
+        return float(np.abs(given - wanted).mean())
+    chances = np.clip(given, 1e-12, 1.0)
     if kind in CLASSES:
-        return float(-(part[part > 0] * np.log(part[part > 0])).sum())
+        return float(-(wanted * np.log(chances)).sum(axis=1).mean())
     if kind in ("bce", "binary_cross_entropy"):
-        inner = np.clip(part, 1e-12, 1 - 1e-12)
-        return float(-(inner * np.log(inner) + (1 - inner) * np.log(1 - inner)).mean())
+        against = np.log(np.clip(1.0 - given, 1e-12, 1.0))
+        return float(-(wanted * np.log(chances) + (1.0 - wanted) * against).mean())
     return None

@@ -39,13 +39,16 @@ MOST_BATCHES = 64
 class Batch:
     """Copies of one training batch: what the first recurrent layer was fed, and what was compared.
 
-    x (T, B, I) time-major; lengths (B,) or None; loss as it was called
+    x (T, B, I) time-major; lengths (B,) or None; loss as it was called; value of the loss, and
+    whether it is the root of what was called
     """
 
     x: torch.Tensor
     lengths: torch.Tensor | None
     loss: losses.LossCall | None
     layer: str
+    value: torch.Tensor
+    root: bool
 
 
 class LoopObserver:
@@ -232,14 +235,14 @@ class LoopObserver:
         call = self._calls[0] if self._calls else None
         if call is not None:
             self.loss = call
-        self._keep(call)
+        self._keep(call, loss)
         self._calls.clear()
         if loss.numel() == 1:
             self._step_losses.append(loss.detach())
         self.optimiser.before_backward()
         return True
 
-    def _keep(self, call: losses.LossCall | None) -> None:
+    def _keep(self, call: losses.LossCall | None, loss: torch.Tensor) -> None:
         """Copy the batch, or as much of it as may be kept."""
         if self._fed is None:
             return
@@ -258,6 +261,8 @@ class LoopObserver:
                 None if lengths is None else lengths[:most].clone(),
                 kept if whole else None,
                 name,
+                loss.detach(),
+                losses.is_root(loss),
             )
         )
         self._fed = None

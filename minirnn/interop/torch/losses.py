@@ -125,6 +125,15 @@ def _difference(node: Any, difference: Any, output: torch.Tensor) -> LossCall | 
     return LossCall("by hand", prediction, target)
 
 
+def is_root(loss: torch.Tensor) -> bool:
+    """Whether the last thing done to a loss was to take its square root."""
+    node = loss.grad_fn
+    if node is None:
+        return False
+    power = getattr(node, "_saved_exponent", None) if node.name().startswith("Pow") else None
+    return node.name().startswith("Sqrt") or power == 0.5
+
+
 def sides_index(node: Any, at: int) -> int:
     """Which output of the node before it this side is."""
     return int(node.next_functions[at][1])

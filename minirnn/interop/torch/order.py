@@ -21,7 +21,8 @@ FEATURES = 8  # that roughness is measured on
 MOST_NUMBERS = 4096  # of a slice that its digest is taken of
 MOST_CALLS = 5000  # looked at for slices that come again
 DIGITS = 9  # to which digests must agree; those of equal slices differ by rounding in float64
-DISCRETE = 8  # values in a corner, up to which data are taken for symbols: they repeat by chance
+DISCRETE = 8  # values in a corner, up to which data are taken for symbols
+LEAST_SYMBOLS = 24  # steps of symbols from which on equal sequences are no chance
 
 
 class _Axis:
@@ -62,7 +63,8 @@ class OrderWatch:
         T, B = x.shape[:2]
         corner = np.asarray(x[:CORNER, :CORNER, :FEATURES], dtype=np.float64)
         discrete = x.dtype.kind in "iu" or len(np.unique(corner)) <= DISCRETE
-        rows = self._digests(np.moveaxis(x[:, :CORNER], 1, 0))
+        by_chance = discrete and T < LEAST_SYMBOLS
+        rows = [] if by_chance else self._digests(np.moveaxis(x[:, :CORNER], 1, 0))
         steps = self._digests(x[:CORNER]) if T > 1 and B > 1 and not discrete else []
         if carried and self._last is not None:
             tail, before = self._last

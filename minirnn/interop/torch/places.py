@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import linecache
+import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -46,10 +47,18 @@ class Places:
         self._known[key] = None
         place = place_of(frame)
         if place.file not in self.sources:
-            lines = linecache.getlines(place.file, frame.f_globals)
+            lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
             self.sources[place.file] = "".join(lines)
         if place not in self.found.setdefault(what, []):
             self.found[what].append(place)
+
+
+def shown(file: str) -> str:
+    """A file's name as a user in the working folder has it; a notebook's cell as Python has it."""
+    if not os.path.isabs(file):
+        return file
+    near = os.path.relpath(file)
+    return file if near.startswith(os.pardir) else near
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
@@ -84,7 +93,7 @@ def place_of(frame: FrameType) -> Place:
         column = len(there[0].encode()[:column].decode())
         last_column = len(there[-1].encode()[:last_column].decode())
     return Place(
-        file=code.co_filename,
+        file=shown(code.co_filename),
         line=line,
         function=code.co_name,
         last_line=last,
