@@ -58,34 +58,44 @@ def two_steps(cell: Cell) -> TwoSteps:
     assert cell.operand is not None
     late = {leaf("z", s) for s in cell.second_slots}
     waits = {name: depends_on(e, late) for name, e in cell.new_states.items()}
-    second = {name: e for name, e in cell.new_states.items() if waits[name]}
-    roots = [*second.values(), *(cell.stored[s] for s in cell.second_slots)]
     # What other states hold anyway: as it was while they wait, and their new value if they do not.
-    known = {
+    there = {
         leaf("last", s) if waits[s] else e: leaf("last", s)
         for s, e in cell.new_states.items()
         if s != "h" and e.operation != "constant"
     }
-    held = _held(roots, late, known)
+    roots = [e for name, e in cell.new_states.items() if waits[name]]
+    held = _held([*roots, *(cell.stored[s] for s in cell.second_slots)], late, there)
     stage, *names = _new_names(cell, 1 + len(held))
     first = constant(0.5) > leaf("last", stage)
-    known |= {e: leaf("last", name) for e, name in zip(held, names, strict=True)}
+
+    in_first = {
+        leaf("z", s): select(first, leaf("z", s), 0.0)
+        for s in cell.slots
+        if s not in cell.second_slots
+    }
+    in_second = there | {z: select(first, 0.0, z) for z in late}
+    in_second |= {e: leaf("last", name) for e, name in zip(held, names, strict=True)}
 
     def of_first(e: Expression) -> Expression:
-        own = [leaf("z", s) for s in cell.slots if s not in cell.second_slots]
-        return replaced([e], {z: select(first, z, 0.0) for z in own})[0]
+        return replaced([e], in_first)[0]
 
     def of_second(e: Expression) -> Expression:
-        return replaced([e], known | {z: select(first, 0.0, z) for z in late})[0]
+        return replaced([e], in_second)[0]
 
+    # Where a state enters the rest of its half, it does so as the expression that becomes the new
+    # state: so its total gradient has all of them.
     states = {}
-    for name, e in cell.new_states.items():
+    by_depth = {e: k for k, e in enumerate(in_order(cell.new_states.values()))}
+    for name, e in sorted(cell.new_states.items(), key=lambda item: by_depth[item[1]]):
+        last = leaf("last", name)
         if name == "h":
-            states[name] = select(first, of_first(cell.operand), of_second(e))
+            in_second[e] = states[name] = select(first, of_first(cell.operand), of_second(e))
         elif waits[name]:
-            states[name] = select(first, leaf("last", name), of_second(e))
+            in_second[e] = states[name] = select(first, last, of_second(e))
         else:
-            states[name] = select(first, of_first(e), leaf("last", name))
+            in_first[e] = states[name] = select(first, of_first(e), last)
+    states = {name: states[name] for name in cell.states}  # h is first
     states[stage] = select(first, 1.0, 0.0)
     for name, e in zip(names, held, strict=True):
         states[name] = select(first, of_first(e), 0.0)
@@ -101,14 +111,14 @@ def two_steps(cell: Cell) -> TwoSteps:
 
 
 def _held(
-    roots: list[Expression], late: Collection[Expression], known: Collection[Expression]
+    roots: list[Expression], late: Collection[Expression], there: Collection[Expression]
 ) -> list[Expression]:
     """What the second half needs of the first: the largest expressions without its own slots."""
     held: dict[Expression, None] = {}
     waits = {e: depends_on(e, late) for e in in_order(roots)}
 
     def take(e: Expression) -> None:
-        if waits[e] or e in known or e.operation == "constant":
+        if waits[e] or e in there or e.operation == "constant":
             return
         if is_comparison(e):  # has no value to be held, but what is compared has
             for argument in e.arguments:
