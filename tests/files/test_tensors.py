@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tracemalloc
 
 import numpy as np
@@ -352,3 +353,29 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch):
         monkeypatch.setattr(pickle, name, lambda *_, **__: pytest.fail("unpickled"))
     tensors.save(tmp_path / "t", {"a": np.zeros(3)}, {})
     assert tensors.load(tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("hole at the beginning", "'a' leaves a hole: it begins at 8, not 0"),
+        ("hole between", "'b' leaves a hole: it begins at 12, not 8"),
+        ("hole at the end", "its tensors have 8 bytes, and the file 9 for them"),
+        ("overlap", "'b' overlaps another tensor: it begins at 4, not 8"),
+        ("the same bytes twice", "'b' overlaps another tensor: it begins at 0, not 8"),
+        (
+            "length bomb",
+            "its header would be 9,223,372,036,854,775,808 bytes long, in a file of 10",
+        ),
+        ("shape bomb", "'a' has a shape of more than 2^53 elements: [4611686018427387904]"),
+        ("wrong dtype", "'a', F64 of shape [2], has 8 bytes, not 16"),
+        ("duplicate tensor", "it has the key 'a' twice"),
+        ("not UTF-8", "it is no UTF-8"),
+        ("NaN", "it has NaN, which is no JSON"),
+        ("nested lists", "it is nested more than 3 deep"),
+    ],
+)
+def test_what_is_wrong_is_told(kind, told, tmp_path):
+    (tmp_path / "t").write_bytes(BOMBS[kind])
+    with pytest.raises(CheckpointError, match=re.escape(told)):
+        tensors.load(tmp_path / "t")
