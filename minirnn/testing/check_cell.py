@@ -25,7 +25,7 @@ import numpy as np
 
 from minirnn.errors import ArgumentError
 from minirnn.kernels.contract import Array
-from minirnn.testing.cases import Case, Problem, cases, not_applicable, problem_of
+from minirnn.testing.cases import GRADES, Case, Problem, cases, not_applicable, problem_of
 from minirnn.testing.conformance_report import Failure, Report, Result
 from minirnn.testing.conventions import Conventions, gate_order_of
 from minirnn.testing.handling import Observed, observe
@@ -48,6 +48,7 @@ def check_cell(
     backward: Callable[..., Any] | bool | None = None,
     gate_order: str | Sequence[str] | None = None,
     level: str = "quick",
+    grades: Sequence[int] | None = None,
     stop: bool = False,
     seconds: float = 10.0,
     **conventions: Any,
@@ -67,6 +68,7 @@ def check_cell(
     gate_order      of the blocks of weights and biases: "pytorch", "keras", "onnx", letters
                     ("ifgo", "iofc", "zrn"), or names. PyTorch's by default
     level           "quick" (some 60 cases, seconds) or "full" (some 110, larger ones)
+    grades          those to run, of 1 to 6; all by default
     stop            leave out the grades above the lowest one that has a failure
     seconds         how long causes may be looked for, in all
 
@@ -109,6 +111,8 @@ def check_cell(
         raise ArgumentError("cell", None, '"rnn", "gru", "lstm" or a built-in cell')
     if level not in ("quick", "full"):
         raise ArgumentError("level", repr(level), '"quick" or "full"')
+    if grades is not None and not set(grades) <= set(GRADES):
+        raise ArgumentError("grades", repr(grades), f"some of {', '.join(map(str, GRADES))}")
     cell = built_in(cell)
     own_order = given.pop("gate_order", None)
     forward = getattr(implementation, "forward", implementation)
@@ -128,6 +132,8 @@ def check_cell(
     pending: list[Pending] = []
     results: list[Result] = []
     for case in cases(level):
+        if grades is not None and case.grade not in grades:
+            continue
         if stop and any(r.outcome == "failed" and r.case.grade < case.grade for r in results):
             results.append(Result(case, "not applicable", reason="a case of a lower grade failed"))
         else:

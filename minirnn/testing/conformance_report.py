@@ -161,8 +161,8 @@ class Report:
         for grade, title in GRADES.items():
             mine = [result for result in self.results if result.case.grade == grade]
             count = Counter(result.outcome for result in mine)
-            if mine:
-                ran = count["passed"] + count["failed"]
+            ran = count["passed"] + count["failed"]
+            if ran:
                 yield f"  grade {grade}  {title:14} {count['passed']:3} of {ran} passed"
         reasons = Counter(r.reason for r in self.results if r.outcome == "not applicable")
         for reason, n in reasons.items():

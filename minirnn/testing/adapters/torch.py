@@ -158,8 +158,15 @@ def _backward(torch: Any, storage: str, device: str) -> Callable[..., Any]:
     def backward(doutput: Array, dstate: tuple[Array, ...] | None, saved: Any) -> Any:
         inputs, states, results = saved
         given = [_tensor(torch, d, storage, device) for d in (doutput, *(dstate or ()))]
+        # A result that depends on nothing, as the output of no step, has no gradient to give.
+        pairs = zip(results, given, strict=False)
+        live = [(r, d) for r, d in pairs if r.requires_grad]
         gradients = torch.autograd.grad(
-            results[: len(given)], inputs, given, allow_unused=True, retain_graph=True
+            [r for r, _ in live],
+            inputs,
+            [d for _, d in live],
+            allow_unused=True,
+            retain_graph=True,
         )
         filled = [
             torch.zeros_like(i) if g is None else g for g, i in zip(gradients, inputs, strict=True)
