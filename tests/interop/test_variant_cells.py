@@ -16,7 +16,7 @@ from minirnn.interop.cells import gru_variant, lstm_variant, rnn_variant
 from minirnn.interop.peepholes import PeepholeLSTM
 from minirnn.kernels.cells import Cell, vocabulary
 
-H, I, BATCH = 4, 3, 6
+H, I, BATCH = 4, 3, 6  # noqa: E741
 LEAKY, SCALED, HARD = ("LeakyRelu", 0.125), ("ScaledTanh", 1.5, 0.5), ("HardSigmoid", 0.25, 0.375)
 AFFINE, THRESHOLD = ("Affine", 0.75, 0.125), ("ThresholdedRelu", 0.25)
 SPECS = ["Tanh", "Sigmoid", "Relu", AFFINE, LEAKY, THRESHOLD, SCALED, HARD]

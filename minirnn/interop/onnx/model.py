@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from onnx import ModelProto, ValueInfoProto, helper
+from onnx import ModelProto, ValueInfoProto
 
 from minirnn.device import FLOATS, check_device, to_device
 from minirnn.errors import ArgumentError, DTypeError, MinirnnError, ShapeError
 from minirnn.inspect.recording import active
 from minirnn.interop.onnx import operators, shape_operators
-from minirnn.interop.onnx.node import Array, Node, Value
+from minirnn.interop.onnx.node import Array, Node, Value, element_type
 from minirnn.interop.onnx.parameters import batch_first, source_of_lengths, weights_among
 from minirnn.interop.onnx.read import MAX_BYTES, array_of, read_model, read_nodes
 from minirnn.interop.onnx.recurrent_node import Calls, RecurrentNode
@@ -68,9 +68,10 @@ class OnnxModel(Module):
         self._where = "cpu"
         nodes = read_nodes(proto)
         _check_operators(nodes)
-        arrays = {tensor.name: array_of(tensor) for tensor in graph.initializer}
-        for name, array in arrays.items():
-            _check_dtype(f"initialiser {name!r}", array.dtype)
+        arrays = {}
+        for tensor in graph.initializer:
+            element_type(tensor.data_type, f"initialiser {tensor.name!r}")
+            arrays[tensor.name] = array_of(tensor)
         # Some exporters write weights as nodes.
         for node in nodes:
             if node.op == "Constant":
@@ -91,6 +92,13 @@ class OnnxModel(Module):
         self.lengths_input = source_of_lengths(self._nodes, self.inputs)
         self.batch_first = batch_first(self._nodes, self.inputs)
         self._without_weights = _stripped(proto, weights).SerializeToString()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; beside it, an initialiser of the same name goes on as a parameter."""
+        if name in self._parameters and not isinstance(value, Tensor):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def _add_recurrent_nodes(self) -> None:
         recurrent = [node for node in self._nodes if node.op in GATES]
@@ -224,17 +232,11 @@ def _spec(info: ValueInfoProto) -> _Spec:
     if not info.type.HasField("tensor_type"):
         raise ArgumentError("model", f"an input {info.name!r} that is no tensor", "tensors")
     kind = info.type.tensor_type
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
-    _check_dtype(f"input {info.name!r}", dtype)
+    dtype = element_type(kind.elem_type, f"input {info.name!r}")
     if not kind.HasField("shape"):
         return _Spec(info.name, dtype, None)
     sizes = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
     return _Spec(info.name, dtype, sizes)
-
-
-def _check_dtype(what: str, dtype: np.dtype[Any]) -> None:
-    if dtype not in FLOATS and dtype.kind not in "iub":
-        raise DTypeError(what, dtype.name, "float32, float64, integers or booleans")
 
 
 def _check_operators(nodes: list[Node]) -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from onnx import helper
 
+from minirnn.device import FLOATS
 from minirnn.errors import ArgumentError, DTypeError
 from minirnn.tensor import Tensor
 
@@ -16,6 +18,21 @@ Array = Any
 # booleans, which are shapes, indexes, lengths and conditions, as NumPy arrays on the CPU.
 Value = Tensor | np.ndarray[Any, Any]
 Operator = Callable[..., Any]
+
+
+def element_type(number: int, what: str) -> np.dtype[Any]:
+    """NumPy's dtype for ONNX's number of an element type that may flow through a graph.
+
+    Raises: DTypeError that names `what`, for an unknown type and for one that is not here.
+    """
+    try:
+        dtype: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(number))
+    except (KeyError, TypeError):
+        dtype = np.dtype(object)
+    if dtype not in FLOATS and dtype.kind not in "iub":
+        came = f"element type {number}" if dtype.kind == "O" else dtype.name
+        raise DTypeError(what, came, "float32, float64, integers or booleans")
+    return dtype
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from onnx import helper
 
 from minirnn import functional
 from minirnn.device import FLOATS, to_device
 from minirnn.errors import DTypeError
-from minirnn.interop.onnx.node import Node, Operator, Value, registrar
+from minirnn.interop.onnx.node import Node, Operator, Value, element_type, registrar
 from minirnn.tensor import Tensor
 
 OPERATORS: dict[str, Operator] = {}
@@ -216,10 +215,7 @@ def _argmax(node: Node, x: Value) -> Value:
 
 @register("Cast")
 def _cast(node: Node, x: Value) -> Value:
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(node.get("to")))
-    if dtype not in FLOATS and dtype.kind not in "iub":
-        wanted = "float32, float64, integers or bool"
-        raise DTypeError(f"to of {node.name!r}", dtype.name, wanted)
+    dtype = element_type(node.get("to", 0), f"to of {node.name!r}")
     return _cast_to(x, dtype)
 
 

@@ -1,0 +1,177 @@
+"""ONNX files that are damaged, malicious or beyond what is here: a typed error, nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+import minirnn as mr
+from minirnn.interop.onnx import from_onnx, to_onnx
+
+X = np.ones((2, 1, 1), np.float32)
+
+
+def tiny() -> bytes:
+    model = to_onnx(mr.RNN(1, 1, rng=0))
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def test_a_file_cut_off_anywhere_is_a_typed_error() -> None:
+    content = tiny()
+    for length in range(len(content)):
+        with pytest.raises(mr.MinirnnError):
+            from_onnx(content[:length])
+
+
+def test_a_byte_changed_anywhere_is_a_typed_error_or_another_model() -> None:
+    content = tiny()
+    refused = 0
+    for at in range(len(content)):
+        for bit in (0x01, 0x80):
+            damaged = bytearray(content)
+            damaged[at] ^= bit
+            try:
+                from_onnx(damaged)(X)
+            except mr.MinirnnError:
+                refused += 1
+    assert refused > len(content)  # of twice as many
+
+
+def with_external(folder: Path) -> Path:
+    """A model whose weights lie in a file beside it."""
+    path = folder / "model.onnx"
+    onnx.save_model(
+        to_onnx(mr.GRU(2, 3, rng=0)), path, save_as_external_data=True, location="weights.bin",
+        size_threshold=0,
+    )  # fmt: skip
+    return path
+
+
+def external(path: Path, **changed: str) -> Path:
+    """The model again, with other places for the data of its first tensor."""
+    model = onnx.load(path, load_external_data=False)
+    tensor = next(t for t in model.graph.initializer if t.external_data)
+    for entry in tensor.external_data:
+        entry.value = changed.get(entry.key, entry.value)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_weights_in_a_file_beside_the_model_are_read(tmp_path: Path) -> None:
+    path = with_external(tmp_path)
+    model = mr.GRU(2, 3, rng=0)
+    x = np.ones((4, 2, 2), np.float32)
+    assert np.array_equal(from_onnx(path)(x)[0].data, model(x)[0].data)
+    with pytest.raises(mr.CheckpointError, match="whose data lies in another file"):
+        from_onnx(path.read_bytes())
+
+
+def test_weights_outside_the_model_s_folder_are_not_read(tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    path = with_external(inside)
+    secret = tmp_path / "secret"
+    secret.write_bytes((inside / "weights.bin").read_bytes())
+    (inside / "link").symlink_to(secret)
+    for location in ("../secret", str(secret), "link", ""):
+        with pytest.raises(mr.CheckpointError, match="which is not in the model's folder"):
+            from_onnx(external(path, location=location))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"length": "8"}, {"length": "many"}, {"offset": "1000000"}, {"offset": "-4"},
+     {"location": "missing.bin"}],
+)  # fmt: skip
+def test_weights_that_are_not_where_they_should_be_are_a_typed_error(
+    tmp_path: Path, changed: dict[str, str]
+) -> None:
+    path = external(with_external(tmp_path), **changed)
+    with pytest.raises(mr.CheckpointError, match="model: got a tensor"):
+        from_onnx(path)
+
+
+def test_a_shape_that_would_need_more_memory_than_allowed_allocates_nothing() -> None:
+    model = onnx.load_from_string(tiny())
+    tensor = model.graph.initializer[0]
+    tensor.dims[:] = [2**40, 2**20]
+    with pytest.raises(mr.CheckpointError, match="at most 2147483648 bytes"):
+        from_onnx(model)
+    tensor.dims[:] = [1, 2**28]  # within the limit, without the numbers
+    with pytest.raises(mr.CheckpointError):
+        from_onnx(model)
+
+
+def test_limits_are_the_caller_s(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    size = len(to_onnx(mr.GRU(2, 3, rng=0), path).SerializeToString())
+    from_onnx(path, max_bytes=size)
+    with pytest.raises(mr.CheckpointError, match=f"a file of {size} bytes; wanted at most"):
+        from_onnx(path, max_bytes=size - 1)
+    with pytest.raises(mr.CheckpointError, match="a tensor 'R_l0' of 108 bytes"):
+        from_onnx(path.read_bytes(), max_bytes=100)
+
+
+@pytest.mark.parametrize("source", ["missing.onnx", "", 3, None])
+def test_what_is_no_model_is_named(source: Any, tmp_path: Path) -> None:
+    with pytest.raises(mr.ArgumentError, match="model: got"):
+        from_onnx(tmp_path / source if isinstance(source, str) else source)
+
+
+def model_with(x: int, opset: int = 17) -> Any:
+    """One Identity of that element type."""
+    info = [helper.make_tensor_value_info(name, x, [1]) for name in ("x", "y")]
+    node = helper.make_node("Identity", ["x"], ["y"])
+    graph = helper.make_graph([node], "g", info[:1], info[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def test_element_types_that_are_not_here_are_named() -> None:
+    with pytest.raises(mr.DTypeError, match="input 'x': got float16"):
+        from_onnx(model_with(TensorProto.FLOAT16))
+
+
+def test_operator_sets_before_7_are_refused_with_the_way_out() -> None:
+    with pytest.raises(mr.ArgumentError, match=r"opset 6; wanted opset 7.*version_converter"):
+        from_onnx(model_with(TensorProto.FLOAT, opset=6))
+
+
+def test_functions_of_a_model_are_written_out() -> None:
+    model = model_with(TensorProto.FLOAT)
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    model.functions.append(
+        helper.make_function(
+            "local", "twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])],
+            [helper.make_opsetid("", 17)],
+        )
+    )  # fmt: skip
+    model.graph.node[0].op_type, model.graph.node[0].domain = "twice", "local"
+    x = np.asarray([3.0], np.float32)
+    assert from_onnx(model)(x).item() == 6.0
+
+
+def test_a_tensor_whose_numbers_do_not_fill_its_shape_is_a_typed_error() -> None:
+    model = onnx.load_from_string(tiny())
+    model.graph.initializer[0].raw_data = b"\0" * 3
+    with pytest.raises(mr.CheckpointError, match="model: got"):
+        from_onnx(model)
+
+
+def test_a_node_s_failure_says_which_node() -> None:
+    info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", "M"]) for n in ("x", "y")]
+    shape = numpy_helper.from_array(np.asarray([5, 5]), "shape")
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"], name="impossible")
+    graph = helper.make_graph([node], "g", info[:1], info[1:], [shape])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(mr.ShapeError) as caught:
+        from_onnx(model)(np.ones((2, 3), np.float32))
+    assert caught.value.__notes__ == ["in the Reshape node 'impossible'"]
