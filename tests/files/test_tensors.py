@@ -368,11 +368,11 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch):
             "its header would be 9,223,372,036,854,775,808 bytes long, in a file of 10",
         ),
         ("shape bomb", "'a' has a shape of more than 2^53 elements: [4611686018427387904]"),
-        ("wrong dtype", "'a', F64 of shape [2], has 8 bytes, not 16"),
+        ("wrong dtype", "'a', F64 of shape [2], needs 16 bytes: has 8"),
         ("duplicate tensor", "it has the key 'a' twice"),
         ("not UTF-8", "it is no UTF-8"),
         ("NaN", "it has NaN, which is no JSON"),
-        ("nested lists", "it is nested more than 3 deep"),
+        ("nested and closed", "it is nested more than 3 deep"),
     ],
 )
 def test_what_is_wrong_is_told(kind, told, tmp_path):
