@@ -48,6 +48,7 @@ def kernels_on(tensor: Any) -> AbstractContextManager[object]:
     number = tensor.device.index
     stack = ExitStack()
     stack.enter_context(library.cuda.Device(number))
-    stream = torch.cuda.current_stream(number).cuda_stream
-    stack.enter_context(library.cuda.ExternalStream(stream, number))
+    pointer = torch.cuda.current_stream(number).cuda_stream
+    streams = library.cuda
+    stack.enter_context(streams.ExternalStream(pointer, number) if pointer else streams.Stream.null)
     return stack

@@ -92,7 +92,7 @@ def why_theirs(tensors: Sequence[Tensor]) -> str | None:
         return _why_not_cuda()
     if device.type != "cpu":
         return f"our kernels run on 'cpu' and 'cuda', not {device.type!r}"
-    return tracing()
+    return None
 
 
 def _autocast(device: Any) -> str | None:
@@ -106,7 +106,7 @@ def _why_not_cuda() -> str | None:
         return "on a GPU our kernels need CuPy: pip install 'minirnn[cuda13]'"
     if torch.cuda.is_current_stream_capturing():
         return "a CUDA graph is being captured"
-    return tracing()
+    return None
 
 
 @cache

@@ -6,11 +6,13 @@ A module keeps its class, parameters and hooks. What changes is one attribute of
 
 from __future__ import annotations
 
+import sys
 import warnings
 import weakref
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from minirnn.interop.torch import modes
 from minirnn.interop.torch.cells import run_cell
 from minirnn.interop.torch.equations import CELLS
 from minirnn.interop.torch.layers import run_layers
@@ -22,6 +24,19 @@ if TYPE_CHECKING:
 
 Module = Any
 Tensor = Any
+
+
+_NOT_THE_USERS = ("torch", "minirnn")
+
+
+def _level_of_the_user() -> int:
+    """How far above the caller the nearest line is that is neither PyTorch's nor ours."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _NOT_THE_USERS:
+            break
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 class Stand:
@@ -47,7 +62,8 @@ class Stand:
         """What the module's own forward gives."""
         module: Any = self._module()
         if self.swaps:
-            result = self._run(module, input, hx, Call(self))
+            # First of all, for a tracer would follow the checks of the arguments too.
+            result = modes.tracing() or self._run(module, input, hx, Call(self))
             if not isinstance(result, str):
                 return result
             if result:
@@ -58,7 +74,7 @@ class Stand:
         # torch.export reads a forward's code: that of the module's own, which it traces.
         if name == "_module":  # not made yet
             raise AttributeError(name)
-        module = self._module()
+        module: Any = self._module()
         return getattr(type(module).forward.__get__(module), name)
 
     def _warn(self, why: str) -> None:
@@ -66,8 +82,7 @@ class Stand:
             self._warned.add(why)
             name = self.swaps[0][1] or self.class_name
             text = f"{name} runs PyTorch's own forward, which nothing speeds up or records: {why}"
-            # The user's line is below __call__ and two functions of nn.Module.
-            warnings.warn(text, UserWarning, stacklevel=5)
+            warnings.warn(text, UserWarning, stacklevel=_level_of_the_user())
 
     def join(self, swap: Swap, name: str) -> None:
         """Stand for one more, who calls the module `name`."""
