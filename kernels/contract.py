@@ -7,7 +7,7 @@ A kernel set is a module with two functions,
     backward(cell, doutput, dstate, tape, *, needs)
         -> Gradients
 
-and, if layers run on it (the reference has none), for steps one at a time, a class
+and, if layers run on it (the reference has none), what makes streams, for steps one at a time,
 
     Stream(cell, state, weights)    .step(x (B, I)) -> h (B, H)   .state   .pack(weights)
 
@@ -16,7 +16,8 @@ Dimensions: T time steps, B batch (>= 1), I input size, H hidden size, S slots o
 x        (T, B, I)   C-contiguous or not; float32 or float64, one dtype for every array
 state    one (B, H) array per entry of `cell.states`, in that order
 weights  `Weights`; weight_ih (Gi*H, I), weight_hh (Gh*H, H), biases (Gi*H,), (Gh*H,) or None, where
-         Gi and Gh count the cell's slots fed by x and by h
+         Gi and Gh count the cell's slots fed by x and by h. The rows of `cell.second_slots` are
+         multiplied with the cell's operand where the others are with h
 lengths  (B,) int64, 0 <= lengths <= T, or None. A step at or past a sequence's length changes no
          state, gives zero output and takes no gradient, in either direction
 keep     "nothing": tape is None. "tape": what BPTT needs, in the kernel set's own layout; backward

@@ -127,6 +127,8 @@ def _float64_twin(layer: Recurrent) -> Recurrent:
     if not isinstance(layer, Recurrent) or layer.num_layers * layer.num_directions != 1:
         wanted = "a recurrent layer of one level and one direction"
         raise ArgumentError("layer", repr(layer), wanted, "Take one level's weights into its own")
+    if layer.output_size != layer.hidden_size:
+        raise ArgumentError("layer", repr(layer), "a layer without a projection")
     twin = Recurrent(
         layer.cell, layer.input_size, layer.hidden_size, bias=layer.bias, dtype="float64", rng=0
     )

@@ -48,6 +48,8 @@ def obstacle(subject: Subject) -> str:
         return f"it has no {type(model).__name__}"
     if layer.cell not in TWINS:
         return f"it has no {layer.cell!r}"
+    if layer.output_size != layer.hidden_size:
+        return "a projection is another number of operations there"
     if layer.dropout > 0.0 or (isinstance(model, SequenceModel) and model.head_dropout.p > 0.0):
         return "with dropout, each would drop something else"
     if subject.lengths is not None:

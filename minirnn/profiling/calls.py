@@ -22,7 +22,8 @@ _lock = threading.Lock()
 class Call:
     """One call of the kernels: one layer in one direction.
 
-    steps     the sequences' own steps in all: T * B where all are full
+    steps     the sequences' own steps in all: T * B where all are full; twice as many for a cell of
+              two products, of which the kernels take two for each
     weights   elements of both weights and both biases
     kept      bytes of the tape that forward left; 0 where nothing was kept
     rebuilds  whether that tape has no gates, so that backward computes them once more
@@ -61,9 +62,10 @@ def noted(kernels: ModuleType) -> Iterator[list[Call]]:
         if threading.get_ident() == me:
             T, B, I = x.shape  # noqa: E741
             lengths, tape = options.get("lengths"), result[2]
+            halves = 1 if cell.operand is None else 2
             call = Call(
                 cell, T, B, I, weights[1].shape[1],
-                steps=T * B if lengths is None else int(lengths.sum()),
+                steps=halves * (T * B if lengths is None else int(lengths.sum())),
                 itemsize=x.dtype.itemsize,
                 weights=sum(w.size for w in weights if w is not None),
                 kept=0 if tape is None else int(tape.nbytes),

@@ -195,7 +195,10 @@ def _with_units(model: Module, H: int) -> Module | None:
     """A network like this one with H hidden units, or None if we do not know how."""
     device = device_of_module(model)
     if type(model) in PLAIN_LAYERS:
-        return _layer_with_units(cast(Recurrent, model), H).to(device)
+        layer = cast(Recurrent, model)
+        if layer.output_size != layer.hidden_size:  # a projection, of which size?
+            return None
+        return _layer_with_units(layer, H).to(device)
     if type(model) is not SequenceModel:
         return None
     other, head = copy.deepcopy(model), model.head
