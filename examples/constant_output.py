@@ -23,12 +23,15 @@ loader = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True)
 
 
 class Barometer(nn.Module):
+    """An LSTM, and the change it tells from the last hour of a window."""
+
     def __init__(self, units):
         super().__init__()
         self.lstm = nn.LSTM(1, units, batch_first=True)
         self.head = nn.Linear(units, 1)
 
     def forward(self, x):
+        """Windows (B, T, 1) in hectopascal to changes (B, 1)."""
         output, _ = self.lstm(x)
         return self.head(output[:, -1])
 

@@ -15,6 +15,7 @@ LIMIT = 60.0  # seconds
 
 
 def main() -> int:
+    """The exit status."""
     begun = time.perf_counter()
     sick = runpy.run_path(str(SCRIPT))
     diagnosis = sick["watch"].diagnosis()

@@ -5,8 +5,8 @@ Formula    update = median |change of the parameters| / |parameters| of a step (
            their size, if all steps went one way
 Threshold  way < 0.3, where the loss ended above 0.5 of the best constant answer's (of the first
            loss, where that is not known) and the network fails: an illness; a note where the loss
-           of the last quarter is below 0.85 of the first one's, for it may go on. Not where no gradient arrives at all
-           (`stalled-loss`)
+           of the last quarter is below 0.85 of the first one's, for it may go on. Not where no
+           gradient arrives at all (`stalled-loss`)
 Source     Karpathy, CS231n ("Parameter updates": about 1e-3 of the weights is usual, far less says
            that the rate is too low); AUTOTRAINER (Zhang et al. 2021, ICSE) for the symptom, by
            accuracy. Measured with Adam and SGD on LSTM and RNN over 110 steps: R2 is 0.04 to 0.38

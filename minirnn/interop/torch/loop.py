@@ -9,6 +9,7 @@ long the run.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -51,6 +52,30 @@ class Batch:
     root: bool
 
 
+def looking(see: Callable[..., Any]) -> Callable[..., Any]:
+    """A look at the user's loop: none where the observer is off, and never an error in their loop.
+
+    One of our own is warned of once, and ends the looking: the user's training is theirs.
+    """
+
+    @functools.wraps(see)
+    def look(self: LoopObserver, *args: Any) -> Any:
+        if not self._names or self.trouble is not None:
+            return None
+        try:
+            return see(self, *args)
+        except Exception as error:  # noqa: BLE001
+            self.trouble = error
+            warnings.warn(
+                f"minirnn saw no more of this training loop: {error!r}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return None
+
+    return look
+
+
 class LoopObserver:
     """Watches a model's training loop between `start` and `stop`.
 
@@ -66,6 +91,7 @@ class LoopObserver:
         order       what follows what in the data (`OrderWatch`)
         clipped     the bound of gradient clipping, or None
         modes       training calls by `model.training`
+        trouble     an error of the observer's own, which ended what it sees, or None
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -80,6 +106,7 @@ class LoopObserver:
         self.order = OrderWatch()
         self.clipped: float | None = None
         self.modes = {True: 0, False: 0}
+        self.trouble: Exception | None = None
         self._patches = Patches()
         self._names: dict[int, str] = {}
         self._first = ""
@@ -97,7 +124,7 @@ class LoopObserver:
         if self._names:
             return
         patches = self._patches
-        self.places.see("watch")
+        self.trouble = None
         # Instances, not classes: another model in the same program is none of our business.
         patches.hook(self.model.register_forward_pre_hook(self._enter, with_kwargs=True))
         patches.hook(self.model.register_forward_hook(self._leave, always_call=True))
@@ -132,6 +159,7 @@ class LoopObserver:
 
     # The model and its layers.
 
+    @looking
     def _enter(self, module: Any, args: Any, kwargs: Any) -> None:
         self._depth += 1
         if self._depth == 1 and torch.is_grad_enabled():
@@ -139,6 +167,7 @@ class LoopObserver:
             self._fed = None
             self._model_input = next(tensors((args, kwargs)), None)
 
+    @looking
     def _leave(self, module: Any, args: Any, output: Any) -> None:
         self._depth = max(0, self._depth - 1)
         if self._depth or not torch.is_grad_enabled():
@@ -148,6 +177,7 @@ class LoopObserver:
             self.modes[bool(module.training)] += 1
             self._output = first
 
+    @looking
     def _feed(self, module: Any, args: Any, kwargs: Any) -> None:
         if not torch.is_grad_enabled():
             return
@@ -163,7 +193,7 @@ class LoopObserver:
             tally.packed += 1
             with torch.no_grad():
                 x, lengths = pad_packed_sequence(PackedSequence(*[_bare(part) for part in x]))
-        elif isinstance(x, torch.Tensor):
+        elif isinstance(x, torch.Tensor) and x.ndim in (2, 3):
             x = x.detach()
             if x.ndim == 2:
                 tally.unbatched += 1
@@ -194,6 +224,7 @@ class LoopObserver:
                 x = given if given.ndim == 3 else given.unsqueeze(2)
         return x.float().numpy() if x.dtype == torch.bfloat16 else x.numpy()
 
+    @looking
     def _fed_on(self, module: Any, args: Any, output: Any) -> None:
         if torch.is_grad_enabled():
             tally = self.layers[self._names.get(id(module), "")]
@@ -203,6 +234,7 @@ class LoopObserver:
 
     # Loss and backward.
 
+    @looking
     def _compared(self, call: losses.LossCall) -> None:
         self.places.see("loss")
         self.loss_calls += 1
@@ -213,7 +245,7 @@ class LoopObserver:
     def _around_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def backward(of: Any, *args: Any, **kwargs: Any) -> Any:
-            ours = self._depth == 0 and any(self._begin_backward(t) for t in tensors(of))
+            ours = self._depth == 0 and self._begin_backward(of)
             result = original(of, *args, **kwargs)
             if ours:
                 self.optimiser.after_backward()
@@ -221,8 +253,12 @@ class LoopObserver:
 
         return backward
 
-    def _begin_backward(self, loss: torch.Tensor) -> bool:
+    @looking
+    def _begin_backward(self, of: Any) -> bool:
         """Whether this pass goes through the model; then what it compared is put aside."""
+        loss = next(tensors(of), None)
+        if loss is None:
+            return False
         if self._output is None or not loss.requires_grad:
             return False
         self.places.see("backward")
@@ -280,15 +316,19 @@ class LoopObserver:
         @functools.wraps(original)
         def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
             norm = original(*args, **kwargs)
-            self.places.see("clip")
-            bound = kwargs.get("max_norm", args[1] if len(args) > 1 else None)
-            if bound is not None:
-                self.clipped = float(bound)
-            self.optimiser.clipped(norm)
+            self._bounded(kwargs.get("max_norm", args[1] if len(args) > 1 else None), norm)
             return norm
 
         return clip_grad_norm_
 
+    @looking
+    def _bounded(self, bound: Any, norm: Any) -> None:
+        self.places.see("clip")
+        if bound is not None:
+            self.clipped = float(bound)
+        self.optimiser.clipped(norm)
+
+    @looking
     def _before_step(self, optimiser: Any, args: Any, kwargs: Any) -> None:
         if self.optimiser.begins(optimiser):
             self.places.see("step")
@@ -299,6 +339,7 @@ class LoopObserver:
                 self.values.add(total / len(self._step_losses))
                 self._step_losses.clear()
 
+    @looking
     def _after_step(self, optimiser: Any, args: Any, kwargs: Any) -> None:
         self.optimiser.ended(optimiser)
 

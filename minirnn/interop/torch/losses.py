@@ -50,7 +50,8 @@ class LossCall:
             compared = torch.broadcast_shapes(*shapes)
         except RuntimeError:
             return False
-        return int(compared.numel()) > max(self.prediction.numel(), self.target.numel())
+        largest = max(self.prediction.numel(), self.target.numel())
+        return bool(compared.numel() > largest)
 
     def seen(self, calls: int, grown: int) -> LossSeen:
         """The detectors' view of it."""
@@ -131,7 +132,7 @@ def is_root(loss: torch.Tensor) -> bool:
     if node is None:
         return False
     power = getattr(node, "_saved_exponent", None) if node.name().startswith("Pow") else None
-    return node.name().startswith("Sqrt") or power == 0.5
+    return bool(node.name().startswith("Sqrt") or power == 0.5)
 
 
 def sides_index(node: Any, at: int) -> int:

@@ -17,6 +17,7 @@ from minirnn.diagnosis.loop import AxisOrder, Order
 CORNER = 16  # slices along either axis that are looked at
 MOST_KNOWN = 20_000  # slices remembered
 OFTEN, SELDOM = 32, 8  # roughness: of the first so many calls, then of every so manyth
+LEAST_SLICES = 5  # along an axis, to speak of neighbours
 FEATURES = 8  # that roughness is measured on
 MOST_NUMBERS = 4096  # of a slice that its digest is taken of
 MOST_CALLS = 5000  # looked at for slices that come again
@@ -77,8 +78,8 @@ class OrderWatch:
         for earlier, step in itertools.pairwise(steps):
             self._follow(self._time, earlier, step)
         if not discrete and (self._calls < OFTEN or self._calls % SELDOM == 0):
-            self._compare(self._time, corner)
-            self._compare(self._batch, np.moveaxis(corner, 1, 0))
+            self._compare(self._time, x[:, :CORNER, :FEATURES])
+            self._compare(self._batch, np.moveaxis(x[:CORNER, :, :FEATURES], 1, 0))
         self._calls += 1
         self._last = (np.array(x[-1, :CORNER, :FEATURES], dtype=np.float64), rows)
 
@@ -108,16 +109,18 @@ class OrderWatch:
         ]
 
     @staticmethod
-    def _compare(axis: _Axis, corner: Any) -> None:
-        """Neighbours along the first axis, and those half the corner apart."""
-        n = len(corner)
-        if n < 4 or not np.isfinite(corner).all():
+    def _compare(axis: _Axis, slices: Any) -> None:
+        """Slices along the first axis, some evenly spread ones: with the next, with each other."""
+        count = len(slices)
+        if count < LEAST_SLICES:
             return
-        axis.near += float(np.abs(np.diff(corner, axis=0)).mean())
-        pairs = np.abs(corner[:, None] - corner[None, :]).mean(
-            axis=tuple(range(2, corner.ndim + 1))
-        )
-        axis.far += float(pairs.sum() / (n * (n - 1)))
+        at = np.unique(np.linspace(0, count - 2, min(CORNER, count - 1)).round().astype(int))
+        these, after = (np.asarray(slices[k], dtype=np.float64) for k in (at, at + 1))
+        if not (np.isfinite(these).all() and np.isfinite(after).all()):
+            return
+        axis.near += float(np.abs(after - these).mean())
+        pairs = np.abs(these[:, None] - these[None, :])
+        axis.far += float(pairs.mean() * len(at) / (len(at) - 1))  # none with itself
 
     def seen(self) -> Order:
         """What was seen."""

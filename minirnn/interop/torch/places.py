@@ -55,7 +55,7 @@ class Places:
 
 def shown(file: str) -> str:
     """A file's name as a user in the working folder has it; a notebook's cell as Python has it."""
-    if not os.path.isabs(file):
+    if not Path(file).is_absolute():
         return file
     near = os.path.relpath(file)
     return file if near.startswith(os.pardir) else near
