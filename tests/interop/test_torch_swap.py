@@ -265,6 +265,7 @@ def test_what_our_kernels_cannot_follow_runs_pytorchs_own_and_says_so_once(what:
 
 
 @OLD_PARTS
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of PyTorch's own forward
 def test_torch_jit_traces_pytorchs_own() -> None:
     layer, x = nn.GRU(3, 5), torch.randn(6, 4, 3)
     with accelerate(layer), pytest.warns(UserWarning, match=r"torch\.jit is tracing"):

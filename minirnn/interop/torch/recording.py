@@ -10,7 +10,7 @@ import torch
 from minirnn.inspect.recording import Recording
 from minirnn.inspect.source import TraceSource
 from minirnn.inspect.trace import Trace
-from minirnn.interop.torch.sequences import Sequence
+from minirnn.interop.torch.sequences import Sequence, is_cut_off
 
 if TYPE_CHECKING:
     from minirnn.interop.torch.function import Run
@@ -85,12 +85,12 @@ class WatchRecording(Recording):
         states: tuple[Tensor, ...],
         weights: Weights,
         last: tuple[Tensor, ...],
-        truncated: bool,
     ) -> None:
         """Keep one step of the cell of that name: it goes on with a sequence, or begins one."""
         sequences = self._open.setdefault(name, deque(maxlen=MOST_OPEN))
         sequence = next((s for s in reversed(sequences) if s.goes_on(states, weights)), None)
         if sequence is None:
+            truncated = any(is_cut_off(states, s.last_states) for s in sequences)
             number = self.begin_of(name, torch.is_grad_enabled())
             sequence = Sequence.begin(number, class_name, run, states, weights, truncated)
             with self._lock:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
+
 from minirnn.device import array_namespace
 from minirnn.inspect.source import TraceSource, snapshots
 from minirnn.inspect.trace import Trace
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from minirnn.interop.torch.function import Run
 
 Tensor = Any
+States = tuple[Tensor, ...]
 
 
 class _Held(NamedTuple):
@@ -114,6 +117,11 @@ class Sequence:
         initial, copies = tuple(arrays[:after]), Weights(*arrays[after:])
         return cls(number, class_name, run.cell, truncated, initial, copies, held)
 
+    @property
+    def last_states(self) -> States:
+        """The states after the last step."""
+        return tuple([held.alias for held in self.last])
+
     def goes_on(self, states: tuple[Tensor, ...], weights: Weights) -> bool:
         """Whether a call with these states is the next step."""
         present = [w for w in weights if w is not None]
@@ -149,3 +157,22 @@ class Sequence:
             )
             self.made = Trace(source, self.number)
         return self.made
+
+
+def is_cut_off(states: States | None, last: States | None) -> bool:
+    """Whether initial states are an earlier call's last ones, without their graph.
+
+    That is a chunk of truncated BPTT: `h = h.detach()`, or a copy of its values.
+    """
+    if states is None or last is None or not torch.is_grad_enabled():
+        return False
+    return all(
+        not now.requires_grad
+        and now.shape == then.shape
+        and (now.data_ptr() == then.data_ptr() or _same_values(now, then))
+        for now, then in zip(states, last, strict=True)
+    )
+
+
+def _same_values(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.device == b.device and bool(torch.equal(a, b) and a.any())

@@ -10,6 +10,7 @@ from minirnn.inspect.recording import Recording, active
 from minirnn.inspect.source import TraceSource
 from minirnn.interop.torch import modes
 from minirnn.interop.torch.arrays import array_of, kernels_on
+from minirnn.interop.torch.sequences import is_cut_off
 from minirnn.kernels.contract import Weights
 
 if TYPE_CHECKING:
@@ -66,13 +67,10 @@ class Call:
         """One step of a cell, x (B, I), has run: to a watch part of a sequence, else a call."""
         if not self.records:
             return
-        truncated = is_cut_off(states, self.stand.last_states)
         for watch, name in self.stand.watches:
-            watch.recording.add_step(
-                name, self.stand.class_name, run, x, states, weights, last, truncated
-            )
+            watch.recording.add_step(name, self.stand.class_name, run, x, states, weights, last)
         self._sinks = [(r, r.begin_call()) for r in active()]
-        self._truncated = truncated
+        self._truncated = is_cut_off(states, self.stand.last_states)
         self.trace(run, 0, x[None], states, weights)
         self.end(last)
 
@@ -80,22 +78,3 @@ class Call:
         """The last states: a later call that begins with them goes on from here."""
         if self.records:
             self.stand.last_states = tuple([s.detach() for s in last])
-
-
-def is_cut_off(states: States | None, last: States | None) -> bool:
-    """Whether initial states are an earlier call's last ones, without their graph.
-
-    That is a chunk of truncated BPTT: `h = h.detach()`, or a copy of its values.
-    """
-    if states is None or last is None or not torch.is_grad_enabled():
-        return False
-    return all(
-        not now.requires_grad
-        and now.shape == then.shape
-        and (now.data_ptr() == then.data_ptr() or _same_values(now, then))
-        for now, then in zip(states, last, strict=True)
-    )
-
-
-def _same_values(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and a.device == b.device and bool(torch.equal(a, b) and a.any())
