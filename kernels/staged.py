@@ -80,11 +80,13 @@ class StagedTape:
             return {s: _copied(arrays[s][second if s in late else first]) for s in cell.slots}
 
         def states(arrays: dict[str, Array]) -> dict[str, Array]:
-            return {s: _copied(arrays[s][first if s in early else second]) for s in cell.states}
+            return {s: arrays[s][first if s in early else second] for s in cell.states}
 
+        # Before backward the states are views of what the tape keeps alive anyway.
         record = Record(slots(inner.gates), states(inner.states))
         if inner.grad_states is not None and inner.grad_slots is not None:
-            record.grad_states = states(inner.grad_states)
+            record.states = {s: _copied(a) for s, a in record.states.items()}
+            record.grad_states = {s: _copied(a) for s, a in states(inner.grad_states).items()}
             record.grad_slots = slots(inner.grad_slots)
             record.grad_direct = _copied(inner.grad_direct[second])
         return record

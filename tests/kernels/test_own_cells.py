@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minirnn as mr
-from minirnn.cells import select, sigmoid, tanh
+from minirnn.cells import divide, exp, log, relu, select, sigmoid, tanh
 from minirnn.kernels.cells.vocabulary import in_order
 
 
@@ -46,6 +46,38 @@ def test_a_state_may_have_a_name_that_the_generated_code_uses_itself() -> None:
     plain = gradients(("s1", "s2", "s3", "s4", "s5", "s6"))
     for a, b in zip(odd, plain, strict=True):
         assert np.array_equal(a, b)
+
+
+@mr.cell(states=("h",), soft="xh", ratio="xh", power="x")
+def quotients(z: Any, last: Any) -> Any:
+    """Softplus, softsign and an exponential, with a division by each kind of operand."""
+    size = select(z.soft > 0.0, z.soft, -z.soft)
+    plus = relu(z.soft) + log(1.0 + exp(-size))
+    sign = z.ratio / (1.0 + select(z.ratio > 0.0, z.ratio, -z.ratio))
+    e = exp(z.power * 0.3)
+    h = sign / (1.0 + plus) + 0.5 / (1.0 + e) + divide(last.h, 2.0)
+    return {"h": h}, {"soft": z.soft, "ratio": z.ratio, "power": e}
+
+
+def test_exp_log_and_quotients_are_differentiated_on_every_device(device: str) -> None:
+    layer = mr.Recurrent(quotients, 2, 5, dtype="float64", rng=0)
+    rng = np.random.default_rng(0)
+    x, h = rng.normal(size=(4, 3, 2)), rng.normal(size=(1, 3, 5))
+    weights = layer.weights()
+    last, slots = h[0], {}
+    for x_t in x:
+        z_x = x_t @ weights.weight_ih.data.T + weights.bias_ih.data
+        z_h = last @ weights.weight_hh.data.T + weights.bias_hh.data
+        for k, slot in enumerate(quotients.slots):
+            at = slice(5 * k, 5 * k + 5)
+            slots[slot] = z_x[:, at] + (z_h[:, at] if slot != "power" else 0.0)
+        soft, ratio, power = slots.values()
+        sign = ratio / (1 + np.abs(ratio))
+        last = sign / (1 + np.log1p(np.exp(soft))) + 0.5 / (1 + np.exp(power * 0.3)) + last / 2
+    layer = layer.to(device)
+    there = [mr.Tensor(a).to(device) for a in (x, h)]
+    np.testing.assert_allclose(layer(*there)[1].numpy()[0], last, rtol=1e-13)
+    assert mr.testing.gradcheck(lambda x, h: layer(x, h)[0], there) <= 1.0
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernel_cases import random_case
 
 import minirnn as mr
 from minirnn.cells import clip, relu, select, sigmoid, tanh
 from minirnn.kernels import cpu
 from minirnn.kernels.cells.stages import two_steps
-from minirnn.kernels.contract import Weights
+from minirnn.kernels.contract import Needs, Weights
 from minirnn.testing import gradcheck
 
 
@@ -179,10 +180,37 @@ def test_an_infinite_candidate_of_the_other_half_reaches_nothing() -> None:
     x, h = np.ones((2, 1, 1)), np.full((1, 1), big)
     output, _, tape = cpu.forward(cell, x, [h], weights, keep="tape")
     assert np.isfinite(output).all()
-    gradients = cpu.backward(
-        cell, np.ones_like(output), None, tape, needs=mr.kernels.contract.Needs()
-    )
+    gradients = cpu.backward(cell, np.ones_like(output), None, tape, needs=Needs())
     assert np.isfinite(gradients.x).all()
+
+
+def test_a_tape_serves_one_backward_of_its_own_cell() -> None:
+    case = random_case(mr.cells.gru(reset="before"))
+    _, _, tape = cpu.forward(case.cell, case.x, case.state, case.weights, keep="tape")
+    for wrong in (mr.cells.gru(), memory):
+        with pytest.raises(mr.ArgumentError, match="wanted the cell of the tape, <cell gru"):
+            cpu.backward(wrong, case.doutput, None, tape, needs=Needs())
+    with pytest.raises(mr.ShapeError, match=r"doutput: got shape .* wanted \(5, 3, 3\)"):
+        cpu.backward(case.cell, case.doutput[:-1], None, tape, needs=Needs())
+    cpu.backward(case.cell, case.doutput, case.dstate, tape, needs=Needs())
+    with pytest.raises(mr.TapeError, match="has served its backward"):
+        cpu.backward(case.cell, case.doutput, case.dstate, tape, needs=Needs())
+    with pytest.raises(mr.TraceError, match="has no record"):
+        tape.record()
+
+
+def test_what_a_recording_keeps_is_counted() -> None:
+    layer = mr.GRU(4, 16, reset_after=False, rng=0)
+    with mr.record() as recording:
+        output, _ = layer(np.zeros((50, 8, 4), np.float32))
+        before = recording.nbytes
+        assert recording.traces[0].hidden.shape == (50, 8, 16)
+        output.sum().backward()
+    assert recording.traces[0].grad_hidden.shape == (50, 8, 16)
+    step = 50 * 8 * 16 * 4
+    assert before > 14 * step  # the tape of doubled time
+    # 3 gates and their gradients, h and its two gradients, x and what is small beside them.
+    assert 9 * step <= recording.nbytes <= 10 * step
 
 
 def test_a_stream_is_the_layer_step_by_step_bit_for_bit(device: str) -> None:

@@ -92,9 +92,11 @@ def test_a_trace_comes_back_from_a_file(tmp_path: Any) -> None:
     assert back.compare(trace).equal
     np.testing.assert_array_equal(back.jacobian(2), trace.jacobian(2))
 
-    @mr.cell(states=("h",), a="xh", b="xh")
-    def own(z: Any, last: Any) -> Any:
-        return {"h": mr.cells.tanh(z.b) * z.a}, {"a": z.a, "b": z.b}, {"b": z.a * last.h}
+    @mr.cell(states=("h",), reset="xh", update="xh", new="xh")
+    def own(z: Any, last: Any) -> Any:  # the same equations under another name
+        r, u, n = mr.cells.sigmoid(z.reset), mr.cells.sigmoid(z.update), mr.cells.tanh(z.new)
+        h = (1 - u) * n + u * last.h
+        return {"h": h}, {"reset": r, "update": u, "new": n}, {"new": r * last.h}
 
     layer = mr.Recurrent(own, I, H, dtype="float64", rng=0)
     with mr.record() as recording:
