@@ -33,7 +33,7 @@ from minirnn.testing.implementation import BadResultError, Implementation, input
 from minirnn.testing.mismatch import Compared, excess, mismatch
 from minirnn.testing.patterns import Pending, patterns, search
 from minirnn.testing.reference import ReferenceRun, built_in, reference
-from minirnn.testing.storage import tolerance
+from minirnn.testing.storage import tolerances
 
 if TYPE_CHECKING:
     from minirnn.kernels.cells.cell import Cell
@@ -257,6 +257,7 @@ def _compared(
     poisoned = case.values == "NaN in one sequence"
     run = _reference(case, problem)
     known = run.arrays()
+    all_allowed = tolerances(run, conventions.storage, conventions.precision)
     compared = []
     for name, found in observed.arrays.items():
         wanted, seen = known[name], np.ones(known[name].shape, bool)
@@ -264,7 +265,7 @@ def _compared(
             wanted, seen = _beside_nan(case, name, wanted, conventions)
         if name == "output" and case.lengths is not None and conventions.padded_output != "zeros":
             seen = seen & (np.arange(case.T)[:, None, None] < np.array(case.lengths)[:, None])
-        allowed = tolerance(run, name, conventions.storage, conventions.precision)
+        allowed = all_allowed[name]
         ratio = np.where(seen, excess(found, wanted, allowed), 0.0)
         worst = float(ratio.max(initial=0.0))
         at = tuple(int(i) for i in np.unravel_index(ratio.argmax(), ratio.shape)) if worst else ()
