@@ -43,7 +43,7 @@ def recurrent_weights(kind: str, inputs: int = 2, units: int = 3, seed: int = 0)
 
 def converted(described: dict[str, Any], arrays: dict[str, Any], **options: Any) -> Any:
     """What from_keras makes of a file with this configuration and these arrays."""
-    build = Build(options.pop("dtype", None), "cpu", 0)
+    build = Build(options.get("dtype"), options.get("device", "cpu"), 0)
     return convert(Layer(described, FileStore(arrays, "")), build).eval()
 
 

@@ -146,6 +146,15 @@ def test_states_go_in_and_come_out():
         layer(x, state=h)
 
 
+def test_a_sequence_without_a_step_gives_zero_and_keeps_its_state():
+    layer, _ = made("SimpleRNN", return_state=True)
+    start = inputs(2, (3, 3))
+    output, h = layer(inputs(), lengths=np.array([5, 0, 2]), state=start)
+    assert not output.data[1].any()
+    np.testing.assert_array_equal(h.data[1], start[1])
+    np.testing.assert_array_equal(output.data[[0, 2]], h.data[[0, 2]])
+
+
 def test_dropout_takes_features_for_all_steps_in_training():
     layer, _ = made("SimpleRNN", dropout=0.5, return_sequences=True)
     layer.recurrent.weight_hh_l0.data[...] = 0
