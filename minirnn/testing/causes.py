@@ -7,8 +7,8 @@ gradients agree, but the arrays of forward are those of one alone, that is the c
 gradients are said to differ besides.
 
 What is tried first is cheap: the reference's own arrays, moved or scaled (`moved_arrays`). Then
-come the mutants, forward's when an array of forward differs, backward's when none does. A large
-call is first cut to a few sequences and steps, where most mutants are already refuted.
+come the mutants, forward's when an array of forward differs, backward's when none does. In a large
+call they are first asked about a few sequences and steps (`part_of_call`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from minirnn.kernels.contract import Array
 from minirnn.testing.faulty_backward import Slopes, backward, backward_arrays
 from minirnn.testing.faulty_run import RIGHT_BACKWARD, Faulty, Products
 from minirnn.testing.mutants import Mutant, mutants_of
+from minirnn.testing.part_of_call import Part, parts_of
 
 if TYPE_CHECKING:
     from minirnn.testing.mismatch import Compared
@@ -32,8 +33,6 @@ __all__ = ["Verdict", "explains", "find"]
 
 # A mutant that explains leaves rounding, at most so much of the difference it explains.
 LEFT_OVER = 0.1
-# Multiplications of a run that is not worth cutting, and the steps and sequences of a cut one.
-SMALL_RUN, FEW_STEPS, FEW_SEQUENCES = 3_000_000, 12, 3
 
 
 class Verdict(NamedTuple):
@@ -115,38 +114,70 @@ class Prediction:
 class Search:
     """What was found, and the mutants that agree with it."""
 
-    def __init__(self, compared: Sequence[Compared], expected: ReferenceRun, seconds: float):
-        assert expected.call is not None
+    def __init__(self, compared: Sequence[Compared], call: Call, seconds: float) -> None:
         self.compared = compared
-        self.call = expected.call
+        self.call = call
         self.until = time.monotonic() + seconds
         self.forward_failed = any(c.excess > 1.0 and is_forward(c.name) for c in compared)
         self.forward_known = any(is_forward(c.name) for c in compared)
-        self.untried = 0
+        self.untried: list[Mutant] = []
+        self.right: Faulty | None = None
+        self.right_slopes: Slopes | None = None
 
     def explanations(self) -> Iterator[Explanation]:
         """Every mutant that agrees, as long as there is time."""
-        right: Faulty | None = None
-        right_slopes: Slopes | None = None
-        cut = Cut.of(self)
-        for mutant in mutants_of(self.call):
-            if mutant.gradients_only == self.forward_failed and self.forward_known:
+        for mutant in self.possible():
+            # A run cannot be stopped: its price is reckoned before.
+            if time.monotonic() + self.price > self.until:
+                self.untried.append(mutant)
                 continue
-            if time.monotonic() > self.until:
-                self.untried += 1
-                continue
-            if cut is not None and not cut.may_explain(mutant):
-                continue
-            if mutant.gradients_only and right is None:
-                right = Faulty(self.call)
-            prediction = Prediction(self.call, mutant, right)
-            if mutant.gradients_only and mutant.backward == RIGHT_BACKWARD:
-                assert right is not None
-                right_slopes = right_slopes or backward(right)
-                prediction.add(right_slopes, mutant.products)
-            rank = self.rank(prediction)
-            if rank is not None:
+            rank = self.rank(self.prediction(mutant))
+            if rank is not None and not (rank and mutant.gradients_only):
                 yield Explanation(rank, mutant.cause, mutant.told)
+
+    def possible(self) -> list[Mutant]:
+        """The mutants that no part of the call refutes."""
+        forward: list[tuple[int, Mutant]] = []
+        backward: list[tuple[int, Mutant]] = []
+        for number, mutant in enumerate(mutants_of(self.call)):
+            if mutant.gradients_only != self.forward_failed or not self.forward_known:
+                (backward if mutant.gradients_only else forward).append((number, mutant))
+        left = []
+        for numbered, gradients in ((forward, False), (backward, True)):
+            if not numbered:
+                continue
+            parts = list(parts_of(self.call, self.compared, gradients))
+            for number, mutant in numbered:
+                if not any(self._refutes(part, number, mutant) for part in parts):
+                    left.append(mutant)
+        return left
+
+    def _refutes(self, part: Part, number: int, mutant: Mutant) -> bool:
+        if time.monotonic() > self.until:
+            return False
+        if mutant.gradients_only and mutant.backward == RIGHT_BACKWARD:
+            return False  # of the products, which are sums over all sequences
+        if mutant.part == "whole" or (mutant.part == "sequences" and part.steps is not None):
+            return False
+        return part.refutes(number, mutant)
+
+    def prediction(self, mutant: Mutant) -> Prediction:
+        """The mutant's arrays; what is right in it is computed once for all."""
+        if mutant.gradients_only and self.right is None:
+            self.right = Faulty(self.call)
+        prediction = Prediction(self.call, mutant, self.right)
+        if mutant.gradients_only and mutant.backward == RIGHT_BACKWARD:
+            assert self.right is not None
+            self.right_slopes = self.right_slopes or backward(self.right)
+            prediction.add(self.right_slopes, mutant.products)
+        return prediction
+
+    @property
+    def price(self) -> float:
+        """Seconds that a run of the whole call takes, roughly, at 3e9 multiplications a second."""
+        T, B, _ = self.call.x.shape
+        products: int = sum(w.size for w in self.call.weights[:2])
+        return float(3 * T * (B * products / 3e9 + 1e-4))
 
     def rank(self, predicted: Callable[[str], Array | None]) -> int | None:
         """0 if it agrees in every array, 1 in all that differ, 2 in forward's; None otherwise."""
@@ -163,85 +194,6 @@ class Search:
         return rank
 
 
-class Cut:
-    """A part of a large call, and of what was found: a few sequences, for forward a few steps."""
-
-    def __init__(self, search: Search, sequences: Array, steps: slice) -> None:
-        call, self.forward = search.call, search.forward_failed
-        lengths = call.lengths
-        if lengths is not None:
-            first = steps.start or 0
-            span = len(range(len(call.x))[steps])
-            lengths = np.clip(lengths[sequences] - first, 0, span)
-
-        def of(array: Array | None) -> Array | None:
-            return None if array is None else array[steps, sequences]
-
-        dstate = call.dstate and tuple(None if d is None else d[sequences] for d in call.dstate)
-        self.call = call._replace(
-            x=of(call.x),
-            state=tuple(s[sequences] for s in call.state),
-            lengths=lengths,
-            doutput=of(call.doutput),
-            dstate=dstate,
-        )
-        whole = len(self.call.x) == len(call.x)
-        self.compared = []
-        for c in search.compared:
-            if is_forward(c.name) != self.forward or c.name.startswith(("grad.w", "grad.b")):
-                continue
-            if c.found.ndim == 3:
-                found, wanted = (a[steps, sequences] for a in (c.found, c.wanted))
-            elif whole:
-                found, wanted = (a[sequences] for a in (c.found, c.wanted))
-            else:
-                continue
-            with np.errstate(all="ignore"):
-                excess = np.abs(found - wanted).max(initial=0.0) / c.allowed
-            excess = np.inf if np.isnan(excess) else float(excess)
-            self.compared.append(c._replace(found=found, wanted=wanted, excess=excess))
-        self.right = None if self.forward else Faulty(self.call)
-
-    @classmethod
-    def of(cls, search: Search) -> Cut | None:
-        """A part that shows a difference, or None: the call is small, or none can be cut out."""
-        call = search.call
-        T, B, _ = call.x.shape
-        if T * B * sum(w.size for w in call.weights[:2]) < SMALL_RUN and T <= 4 * FEW_STEPS:
-            return None
-        failed = [c for c in search.compared if c.excess > 1.0]
-        failed = [c for c in failed if is_forward(c.name) == search.forward_failed]
-        at = [c.at[-2] for c in failed if not c.name.startswith(("grad.w", "grad.b"))]
-        if not at:
-            return None
-        ends = [] if call.lengths is None else [call.lengths.argmin(), call.lengths.argmax()]
-        sequences = np.unique([at[0], *ends, 0][:FEW_SEQUENCES])
-        steps = slice(None)
-        over_time = [c for c in failed if c.found.ndim == 3]
-        if search.forward_failed and over_time:
-            # Up to a little behind the first step, as forward runs, that differs there.
-            wrong = np.zeros(T, bool)
-            for c in over_time:
-                with np.errstate(all="ignore"):
-                    near = np.abs(c.found - c.wanted)[:, sequences] <= c.allowed
-                wrong |= ~near.all(axis=(1, 2))
-            order = np.flatnonzero(wrong[::-1] if call.reverse else wrong)
-            count = FEW_STEPS + (int(order[0]) if order.size else 0)
-            if call.lengths is None or call.lengths.max() == T:
-                steps = slice(max(0, T - count), None) if call.reverse else slice(0, count)
-        cut = cls(search, sequences, steps)
-        return cut if any(c.excess > 1.0 for c in cut.compared) else None
-
-    def may_explain(self, mutant: Mutant) -> bool:
-        """Whether the part does not refute the mutant."""
-        if self.forward and not mutant.local:
-            return True
-        if not self.forward and mutant.backward == RIGHT_BACKWARD:
-            return True  # of the products, which are sums over all sequences
-        prediction = Prediction(self.call, mutant, self.right)
-        return all(c.excess <= 1.0 or explains(c, prediction(c.name)) for c in self.compared)
-
-
 def find(compared: Sequence[Compared], expected: ReferenceRun, seconds: float) -> Verdict:
     """The causes that agree with what was found, and what else can be said of it."""
     from minirnn.testing.moved_arrays import movements
@@ -253,12 +205,13 @@ def find(compared: Sequence[Compared], expected: ReferenceRun, seconds: float) -
     if call is None or seconds <= 0 or call.cell.name not in ("rnn", "gru", "lstm"):
         return Verdict(notes=tuple(notes))
     explained = [Explanation(*each) for each in movements(compared, call)]
-    search = Search(compared, expected, seconds)
+    search = Search(compared, call, seconds)
     explained += search.explanations()
     if not explained:
         explained = [Explanation(0, *each) for each in narrower(compared, expected)]
     if search.untried:
-        notes.append(f"{search.untried} mutants were not tried, after {seconds:g} s")
+        few = f": {', '.join(m.told for m in search.untried)}" if len(search.untried) < 4 else ""
+        notes.append(f"in {seconds:g} s {len(search.untried)} mutants were not tried in full{few}")
     if not explained:
         return Verdict(notes=tuple(notes))
     best = min(each.rank for each in explained)

@@ -27,13 +27,13 @@ class Slopes:
     bias: dict[str, Array] = field(default_factory=dict)
 
 
-def backward(run: Faulty, faults: Backward = RIGHT_BACKWARD) -> Slopes:
-    """Backpropagate through time."""
+def backward(run: Faulty, faults: Backward = RIGHT_BACKWARD, steps: int | None = None) -> Slopes:
+    """Backpropagate through time; with `steps`, through so many of the last alone."""
     with np.errstate(all="ignore"):
-        return _backward(run, faults)
+        return _backward(run, faults, steps)
 
 
-def _backward(run: Faulty, faults: Backward) -> Slopes:
+def _backward(run: Faulty, faults: Backward, count: int | None) -> Slopes:
     call, steps = run.call, run.steps
     T, B, H = steps.output.shape
     names = call.cell.states
@@ -45,7 +45,7 @@ def _backward(run: Faulty, faults: Backward) -> Slopes:
     )
     if call.cell.name == "gru":
         _special_products(run, slopes)
-    for j, t in reversed(list(enumerate(steps.order))):
+    for j, t in list(enumerate(steps.order))[::-1][:count]:
         arriving = {n: direct[n][t] + later[n] for n in names}
         dz, total, before = _step(run, faults, slopes, t, arriving)
         on = steps.valid[t]
@@ -155,44 +155,56 @@ def backward_arrays(
     faults: Products = RIGHT_PRODUCTS,
 ) -> dict[str, Array]:
     """The arrays of backward, named as the reference's (all but "grad_direct")."""
-    steps, weights = run.steps, run.call.weights
-    order, T = steps.order, len(steps.order)
+    return sequence_arrays(run, slopes, faults) | parameter_arrays(run, slopes, faults)
+
+
+def sequence_arrays(run: Faulty, slopes: Slopes, faults: Products) -> dict[str, Array]:
+    """Those in which sequences know nothing of each other."""
+    order, slots = run.steps.order, run.call.cell.slots
+    dz_x = np.concatenate([slopes.dz[s] for s in run.slots_x], axis=2)
+    initial = slopes.initial
+    if faults.initial == "total" and order:
+        initial = {n: total[order[0]] for n, total in slopes.totals.items()}
+    named = {"grad.x": np.where(run.steps.read, dz_x @ run.call.weights.weight_ih, 0.0)}
+    named |= {f"grad.state.{n}": g for n, g in initial.items()}
+    named |= {f"grad_states.{n}": g for n, g in slopes.totals.items()}
+    return named | {f"grad_slots.{s}": g for s, g in slopes.dz.items() if s in slots}
+
+
+def parameter_arrays(run: Faulty, slopes: Slopes, faults: Products) -> dict[str, Array]:
+    """The gradients of the weights and biases: sums over steps and sequences."""
+    steps, order = run.steps, run.steps.order
     chosen = {
         "all": order,
         "not first": order[1:],
-        "not last": order[: T - 1],
+        "not last": order[: len(order) - 1],
         "only first": order[:1],
-        "only last": order[T - 1 :],
+        "only last": order[len(order) - 1 :],
     }
     h = steps.states["h"] if faults.h_after else np.where(steps.valid, steps.entering["h"], 0.0)
-    dz_x = np.concatenate([slopes.dz[s] for s in run.slots_x], axis=2)
 
-    def over(name: str) -> list[int]:
-        return chosen[faults.steps] if name in faults.of else order
+    def over(name: str, array: Array) -> Array:
+        return array[chosen[faults.steps]] if name in faults.of else array
 
     def product(dz: Array, fed: Array, name: str) -> Array:
-        at = over(name)
-        return np.tensordot(dz[at], fed[at], axes=([0, 1], [0, 1]))
+        return np.tensordot(over(name, dz), over(name, fed), axes=([0, 1], [0, 1]))
 
-    blocks = [product(slopes.dz[s], slopes.fed.get(s, h), "weight_hh") for s in run.slots_h]
-    of_bias = slopes.dz | slopes.bias
-    biases = [of_bias[s][over("bias_hh")] for s in run.slots_h]
-    named: dict[str, Array] = {
-        "grad.x": np.where(steps.read, dz_x @ weights.weight_ih, 0.0),
-        "grad.weight_ih": product(dz_x, steps.x, "weight_ih"),
-        "grad.weight_hh": np.concatenate(blocks),
-        "grad.bias_ih": dz_x[over("bias_ih")].sum(axis=(0, 1)),
-        "grad.bias_hh": np.concatenate([b.sum(axis=(0, 1)) for b in biases]),
-    }
+    def total(dz: Array, name: str) -> Array:
+        return over(name, dz).sum(axis=(0, 1))
+
+    named: dict[str, Array] = {}
+    for name, slots in (("ih", run.slots_x), ("hh", run.slots_h)):
+        of_bias = slopes.dz if name == "ih" else slopes.dz | slopes.bias
+        fed = {s: steps.x if name == "ih" else slopes.fed.get(s, h) for s in slots}
+        blocks = [product(slopes.dz[s], fed[s], f"weight_{name}") for s in slots]
+        biases = [total(of_bias[s], f"bias_{name}") for s in slots]
+        named |= {
+            f"grad.weight_{name}": np.concatenate(blocks),
+            f"grad.bias_{name}": np.concatenate(biases),
+        }
     if faults.same_bias:
         named["grad.bias_hh"] = named["grad.bias_ih"]
     for name in ("bias_ih", "bias_hh"):
-        if getattr(weights, name) is None:
+        if getattr(run.call.weights, name) is None:
             del named[f"grad.{name}"]
-    initial = slopes.initial
-    if faults.initial == "total" and T:
-        initial = {n: total[order[0]] for n, total in slopes.totals.items()}
-    named |= {f"grad.state.{n}": g for n, g in initial.items()}
-    named |= {f"grad_states.{n}": g for n, g in slopes.totals.items()}
-    slots = run.call.cell.slots
-    return named | {f"grad_slots.{s}": g for s, g in slopes.dz.items() if s in slots}
+    return named

@@ -161,9 +161,10 @@ class Faulty:
 
         entering, states = blank(*names), blank(*names)
         gates = blank(*dict.fromkeys((*self.slots_x, *self.slots_h)))
+        from_x = x @ W.T + b
         for t in order:
             enters = {n: 0 * s if n in faults.forgotten else s for n, s in last.items()}
-            zx = self._split(x[t] @ W.T + b, self.slots_x)
+            zx = self._split(from_x[t], self.slots_x)
             zh = self._split(enters["h"] @ U.T + b_h, self.slots_h)
             stored, new = self._step(zx, zh, enters)
             for name, gate in stored.items():

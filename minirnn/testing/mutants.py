@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -66,9 +66,15 @@ CAUSES = {
 }
 
 
+Part = Literal["steps", "sequences", "whole"]
+
+
 @dataclass(frozen=True)
 class Mutant:
-    """One way to be wrong. `local`: the first steps of some sequences alone show it as well."""
+    """One way to be wrong. `part` of a call shows it as well as the whole does.
+
+    "steps": the first steps of some sequences; "sequences": all steps of some; "whole": no less.
+    """
 
     cause: str
     told: str
@@ -76,7 +82,7 @@ class Mutant:
     backward: Backward = RIGHT_BACKWARD
     products: Products = RIGHT_PRODUCTS
     turn: Turn | None = None
-    local: bool = True
+    part: Part = "steps"
 
     @property
     def gradients_only(self) -> bool:
@@ -85,7 +91,11 @@ class Mutant:
 
 
 def mutants_of(call: Call) -> Iterator[Mutant]:
-    """All that make sense for a call, the commonest first within forward and backward."""
+    """All that make sense for a call, the commonest first within forward and backward.
+
+    Which ones does not depend on T and B (but for truncations, the last): those of a part of a call
+    have the numbers of the whole's.
+    """
     yield from _weights(call)
     yield from _biases(call)
     yield from _equations(call)
@@ -117,20 +127,20 @@ def _weights(call: Call) -> Iterator[Mutant]:
         for of, names in sets.items():
             told = f"the blocks of {of.removesuffix(' alone')} are taken as {_list(taken)}"
             told += f"; they are {_list(slots)}"
-            turned = turn.permuted(weights, names, G, order)
+            turned = turn.permuted(names, G, order)
             yield Mutant("gates-permuted", told, turn=turned)
     both = weights._fields[:2]
     if G > 1:
         for of, names in {"weights and biases": weights._fields, "weights": both}.items():
             told = f"rows of {of} are taken as unit after unit, each with its gates"
-            yield Mutant("gates-interleaved", told, turn=turn.interleaved(weights, names, G))
+            yield Mutant("gates-interleaved", told, turn=turn.interleaved(names, G))
     of_each = [("weight_hh",), *([("weight_ih",), both] if I == H else [])]
     for names in of_each:
         told = f"each (H, H) block of {' and '.join(names)} is taken transposed"
-        yield Mutant("weights-transposed", told, turn=turn.transposed(weights, names, G))
+        yield Mutant("weights-transposed", told, turn=turn.transposed(names, G))
     for names in (("weight_ih",), ("weight_hh",), both):
         told = f"the memory of {' and '.join(names)} is read column after column"
-        yield Mutant("weights-transposed", told, turn=turn.column_major(weights, names))
+        yield Mutant("weights-transposed", told, turn=turn.column_major(names))
     if I == H:
         told = "weight_ih multiplies h, and weight_hh x"
         yield Mutant("x-and-h-swapped", told, turn=turn.exchanged(*both))
@@ -207,25 +217,25 @@ def _states_and_time(call: Call) -> Iterator[Mutant]:
     told = "the output at a step is the h that the step begins with"
     yield Mutant("off-by-one-step", told, Forward(output="entering"))
     told = "the last state is the one before the last step"
-    yield Mutant("off-by-one-step", told, Forward(last="one earlier"), local=False)
+    yield Mutant("off-by-one-step", told, Forward(last="one earlier"), part="sequences")
     both = Forward(output="entering", last="one earlier")
     told = "outputs and last state are those of the step before"
-    yield Mutant("off-by-one-step", told, both, local=False)
+    yield Mutant("off-by-one-step", told, both, part="sequences")
     order = list(range(T))[:: -1 if call.reverse else 1]
     for late, which in ((True, "before"), (False, "after")):
         for wraps, edge in ((False, ""), (True, ", round the end")):
             told = f"a step takes the x of the step {which} it{edge}"
             turned = turn.late_input(order, late, wraps)
-            yield Mutant("off-by-one-step", told, turn=turned, local=False)
+            yield Mutant("off-by-one-step", told, turn=turned, part="sequences")
     ends = np.full(B, T) if lengths is None else np.asarray(lengths)
     for more in (-1, 1) if lengths is not None else (-1,):
         turned = turn.changed(lengths=np.clip(ends + more, 0, T))
         which = "one step beyond" if more > 0 else "one step before"
         told = f"sequences end {which} their end"
-        yield Mutant("off-by-one-step", told, turn=turned, local=False)
+        yield Mutant("off-by-one-step", told, turn=turned, part="sequences")
     way = "forward" if call.reverse else "in reverse"
     other = turn.changed(reverse=not call.reverse)
-    yield Mutant("direction-reversed", f"time runs {way}", turn=other, local=False)
+    yield Mutant("direction-reversed", f"time runs {way}", turn=other, part="sequences")
     if call.reverse:
         flips = {
             "outputs": lambda name: name == "output",
@@ -238,16 +248,15 @@ def _states_and_time(call: Call) -> Iterator[Mutant]:
             ):
                 turned = turn.over_time(turn.flipped(ends_of), names_of)
                 told = f"{what} stand in the order of computation, counted from {of}"
-                yield Mutant("outputs-not-flipped", told, turn=turned, local=False)
-    if B > 1 and T > 1:
-        told = "the memory of x and outputs is taken as (B, T, ...)"
-        yield Mutant("batch-time-swapped", told, turn=turn.batch_as_time(), local=False)
+                yield Mutant("outputs-not-flipped", told, turn=turned, part="sequences")
+    told = "the memory of x and outputs is taken as (B, T, ...)"
+    yield Mutant("batch-time-swapped", told, turn=turn.batch_as_time(), part="whole")
     if lengths is not None:
         by_length = np.argsort(-ends, kind="stable")
         for at, how in ((by_length, "sequences"), (np.argsort(by_length), "states")):
             told = f"of {how} and initial states only one is sorted by length"
             turned = turn.states_of_others(at)
-            yield Mutant("batch-permuted", told, turn=turned, local=False)
+            yield Mutant("batch-permuted", told, turn=turned, part="whole")
     if cell.name == "lstm":
         yield Mutant("cell-for-hidden", "the output is c", Forward(output="c"))
         for taken, given in ((True, True), (True, False), (False, True)):
@@ -265,11 +274,11 @@ def _padding(call: Call) -> Iterator[Mutant]:
             told = f"{way}, with x {'as 0' if clean else 'as it stands'} there"
             told += ", and outputs are given there" if padded else ""
             faults = Forward(run_on=True, clean=clean, padded_output=padded)
-            yield Mutant("padding-read", told, faults, local=False)
+            yield Mutant("padding-read", told, faults, part="sequences")
     told = "outputs past a sequence's end are not zero"
     yield Mutant("padding-read", told, Forward(padded_output=True))
     told = "the last state is the output at step T - 1, whatever the length"
-    yield Mutant("padding-read", told, Forward(last="output[-1]"), local=False)
+    yield Mutant("padding-read", told, Forward(last="output[-1]"), part="sequences")
     told = "doutput past a sequence's end reaches its gradients"
     yield Mutant("padding-read", told, backward=Backward(raw_doutput=True))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from minirnn.kernels.contract import Array, Weights
+from minirnn.kernels.contract import Array
 
 if TYPE_CHECKING:
     from minirnn.testing.reference import Call
@@ -26,65 +26,61 @@ class Turn(NamedTuple):
     back: Callable[[Arrays], Arrays] = lambda arrays: arrays
 
 
-def rearranged(places: Mapping[str, Array]) -> Turn:
-    """Weights whose elements are read at other places: `places` has a flat index each."""
+def rearranged(names: Sequence[str], places: Callable[[Array], Array]) -> Turn:
+    """Weights whose elements are read elsewhere: `places` gives flat indexes for one of them."""
 
     def there(call: Call) -> Call:
-        weights = {n: getattr(call.weights, n).ravel()[at] for n, at in places.items()}
-        shaped = {n: w.reshape(getattr(call.weights, n).shape) for n, w in weights.items()}
-        return call._replace(weights=call.weights._replace(**shaped))
+        given = {n: getattr(call.weights, n) for n in names}
+        read = {n: w.ravel()[places(w)].reshape(w.shape) for n, w in given.items() if w is not None}
+        return call._replace(weights=call.weights._replace(**read))
 
     def back(arrays: Arrays) -> Arrays:
         turned = dict(arrays)
-        for name, at in places.items():
-            if f"grad.{name}" in arrays:
-                gradient = np.empty_like(arrays[f"grad.{name}"])
-                gradient.reshape(-1)[at] = arrays[f"grad.{name}"].ravel()
-                turned[f"grad.{name}"] = gradient
+        for name in [f"grad.{name}" for name in names if f"grad.{name}" in arrays]:
+            turned[name] = np.empty_like(arrays[name])
+            turned[name].reshape(-1)[places(arrays[name])] = arrays[name].ravel()
         return turned
 
     return Turn(there, back)
 
 
-def permuted(weights: Weights, names: Sequence[str], blocks: int, order: Sequence[int]) -> Turn:
+def permuted(names: Sequence[str], blocks: int, order: Sequence[int]) -> Turn:
     """Blocks of rows in another order: block k is read where block `order[k]` lies."""
 
     def places(array: Array) -> Array:
         rows = np.arange(array.size).reshape(blocks, len(array) // blocks, -1)
         return rows[list(order)].ravel()
 
-    given = {name: getattr(weights, name) for name in names}
-    return rearranged({n: places(a) for n, a in given.items() if a is not None})
+    return rearranged(names, places)
 
 
-def transposed(weights: Weights, names: Sequence[str], blocks: int) -> Turn:
+def transposed(names: Sequence[str], blocks: int) -> Turn:
     """Each (H, H) block of a weight read as its transpose."""
 
     def places(array: Array) -> Array:
         H = len(array) // blocks
         return np.arange(array.size).reshape(blocks, H, H).swapaxes(1, 2).ravel()
 
-    return rearranged({name: places(getattr(weights, name)) for name in names})
+    return rearranged(names, places)
 
 
-def column_major(weights: Weights, names: Sequence[str]) -> Turn:
+def column_major(names: Sequence[str]) -> Turn:
     """A weight's memory read column after column."""
 
     def places(array: Array) -> Array:
         return np.arange(array.size).reshape(array.shape[::-1]).T.ravel()
 
-    return rearranged({name: places(getattr(weights, name)) for name in names})
+    return rearranged(names, places)
 
 
-def interleaved(weights: Weights, names: Sequence[str], blocks: int) -> Turn:
+def interleaved(names: Sequence[str], blocks: int) -> Turn:
     """Rows taken to lie unit after unit, each with its gates, not gate after gate."""
 
     def places(array: Array) -> Array:
         rows = np.arange(array.size).reshape(len(array) // blocks, blocks, -1)
         return rows.swapaxes(0, 1).ravel()
 
-    given = {name: getattr(weights, name) for name in names}
-    return rearranged({n: places(a) for n, a in given.items() if a is not None})
+    return rearranged(names, places)
 
 
 def exchanged(one: str, other: str) -> Turn:

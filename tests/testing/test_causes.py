@@ -11,7 +11,13 @@ from planted import BACKWARD, CELLS, FORWARD, UNKNOWN, Bug, answers, expected, q
 
 from minirnn.kernels import cpu
 from minirnn.kernels.contract import Needs
-from minirnn.testing import ReferenceMismatch, assert_matches_reference, reference
+from minirnn.testing import (
+    ReferenceMismatch,
+    assert_matches_reference,
+    causes,
+    part_of_call,
+    reference,
+)
 from minirnn.testing.causes import Prediction
 from minirnn.testing.faulty_backward import backward, backward_arrays
 from minirnn.testing.faulty_run import Faulty
@@ -40,6 +46,33 @@ def test_a_bug_planted_in_a_copied_implementation_is_named(number, bug):
     given = question(bug, seed=number, dtype=[np.float32, np.float64][number // 2 % 2])
     error = told(answers(bug, given), expected(given))
     assert (error.cause, bool(error.told)) == (bug.cause, True), error
+
+
+@pytest.mark.parametrize("bug", PLANTED[::3] + UNKNOWN[::3], ids=name_of)
+def test_a_large_call_is_asked_about_a_part_of_it_first(bug, monkeypatch):
+    monkeypatch.setattr(part_of_call, "SMALL_CALL", 0)
+    monkeypatch.setattr(part_of_call, "FEW_STEPS", 1)
+    given = question(bug, seed=1)
+    refuted = {}
+    refutes = part_of_call.Part.refutes
+
+    def watched(part, number, mutant):
+        refuted[number] = refutes(part, number, mutant)
+        return refuted[number]
+
+    monkeypatch.setattr(part_of_call.Part, "refutes", watched)
+    error = told(answers(bug, given), expected(given))
+    assert error.cause == bug.cause, error
+    # Left are what is true, what is nearly the same, and what steps so few do not show.
+    assert sum(refuted.values()) > 0.6 * len(refuted) > 10
+
+
+def test_a_run_for_which_there_is_no_time_is_told_not_tried(monkeypatch):
+    monkeypatch.setattr(causes.Search, "price", 100.0)
+    given = question(FORWARD[0])
+    error = told({"output": answers(FORWARD[0], given)["output"]}, expected(given))
+    assert (error.cause, error.causes) == (None, ())
+    assert "mutants were not tried in full" in error.notes[-1]
 
 
 @pytest.mark.parametrize("bug", UNKNOWN, ids=name_of)
