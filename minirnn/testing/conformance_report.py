@@ -10,7 +10,33 @@ from typing import Any
 from minirnn.errors import MinirnnError
 from minirnn.testing.cases import GRADES, Case
 
-# What brings about anything else, the surest first.
+# What the kit finds by itself; `minirnn.testing.mutants` has the causes that single cases show.
+CAUSES = {
+    "raised": "forward or backward raised an exception",
+    "wrong-result": "too few or too many results, or what is no array",
+    "wrong-shape": "an array of another shape",
+    "wrong-dtype": "an array of another type than those given",
+    "uninitialised-memory": "NaN, but only where memory held NaN before the call",
+    "out-of-bounds-write": "memory around an input was written to",
+    "out-of-bounds-read": "NaN from around an input is in the results",
+    "input-written": "an input was written to",
+    "state-carried-over": "a call begins with the last state of the call before",
+    "buffer-reused": "results change when forward is called again",
+    "carried-over": "something else is left over from call to call",
+    "not-repeatable": "the same call gives other bits",
+    "strides-ignored": "wrong only where arrays have strides",
+    "nan-lost": "a NaN in x does not show in the results",
+    "batch-mixed": "wrong only where there are several sequences, or NaN in another one",
+    "overflow": "NaN or infinities where gates saturate",
+    "saturation": "wrong only where gates saturate",
+    "size-dependent": "wrong only at certain sizes",
+    "length-zero": "wrong only where a length is 0",
+    "padding-read": "wrong only where a sequence ends before T",
+    "reverse": "wrong only in the reverse direction",
+    "initial-state": "wrong only where an initial state is given",
+    "recurrence": "wrong only where there are several steps",
+}
+# Of these, what brings about anything else, the surest first.
 MEMORY = (
     "uninitialised-memory", "out-of-bounds-write", "out-of-bounds-read", "input-written",
     "state-carried-over", "buffer-reused", "carried-over", "not-repeatable",

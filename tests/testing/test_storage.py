@@ -78,8 +78,9 @@ class Stored:
         return stored(dx, self.storage), self.keep(dlast), *self.keep(rest)
 
 
-@pytest.mark.parametrize("storage", NARROW)
-@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize(
+    ("kind", "storage"), [("rnn", "float16"), ("gru", "bfloat16"), ("lstm", "float16")]
+)
 def test_a_kernel_that_sums_in_float32_and_stores_few_bits_passes(kind, storage):
     mine = Stored(kind, storage)
     options = {"cell": kind, "storage": storage, "grades": (1, 2, 4, 5)}
