@@ -135,6 +135,34 @@ def test_embedding_masks_zeros_and_looks_rows_up():
         converted(x.astype(float))
 
 
+@pytest.mark.parametrize("merge_mode", ["concat", "sum", "ave", "mul", None])
+@pytest.mark.parametrize("mask", ["none", "holes"])
+def test_two_directions_are_merged_in_the_time_of_the_input(merge_mode, mask):
+    first, second = hand.recurrent_weights("LSTM"), hand.recurrent_weights("GRU", seed=1)
+    described = hand.entry(
+        "Bidirectional",
+        merge_mode=merge_mode,
+        layer=hand.recurrent_entry("LSTM", return_sequences=True),
+        backward_layer=hand.recurrent_entry("GRU", return_sequences=True, go_backwards=True),
+    )
+    arrays = hand.stored("forward_layer/cell", first) | hand.stored("backward_layer/cell", second)
+    x, steps = inputs(), MASKS[mask]
+    # Keras has zeros at masked steps here, whatever the two layers say.
+    there, _ = hand.by_hand("LSTM", x, first, steps, zero_output=True)
+    back, _ = hand.by_hand("GRU", x, second, steps, go_backwards=True, zero_output=True)
+    back = back[:, ::-1]
+    expected = {
+        "concat": np.concatenate([there, back], -1),
+        "sum": there + back,
+        "ave": (there + back) / 2,
+        "mul": there * back,
+        None: np.stack([there, back]),
+    }[merge_mode]
+    result = hand.converted(described, arrays)(x, mask=steps)
+    ours = result.data if merge_mode else np.stack([each.data for each in result])
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-14)
+
+
 def test_states_go_in_and_come_out():
     layer, _ = made("LSTM", return_state=True)
     x = inputs()
