@@ -103,6 +103,13 @@ def test_what_is_not_trainable_is_frozen():
     assert not any(p.requires_grad for p in layer.parameters())
 
 
+def test_a_mask_goes_on_only_with_an_output_at_every_step():
+    for sequences in (False, True):
+        layer, _ = made("SimpleRNN", return_sequences=sequences)
+        passed = layer.run(mr.Tensor(inputs()), MASKS["holes"])[1]
+        assert (passed is MASKS["holes"]) == sequences
+
+
 def test_masking_makes_the_mask_and_hands_it_on():
     weights = hand.recurrent_weights("GRU")
     model = hand.entry(
