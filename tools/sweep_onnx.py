@@ -51,6 +51,9 @@ def without(call: Call, feature: str) -> Call | None:
         lengths = call.sequence_lens
         ragged = lengths is not None and lengths.min() < len(call.X)
         return replace(call, sequence_lens=None) if ragged else None
+    if feature == "initial states of empty sequences":
+        empty = call.sequence_lens is not None and call.sequence_lens.min() == 0
+        return replace(call, keep_empty=False) if empty and call.keep_empty else None
     if feature == "clip of c before h":
         clips = call.op == "LSTM" and "clip" in call.attributes and call.clip_cell
         return replace(call, clip_cell=False) if clips else None
@@ -59,7 +62,10 @@ def without(call: Call, feature: str) -> Call | None:
     return replace(call, attributes=left) if names else None
 
 
-FEATURES = ("sequence_lens", "clip of c before h", "clip", "activation", "input_forget")
+FEATURES = (
+    "sequence_lens", "initial states of empty sequences", "clip of c before h", "clip",
+    "activation", "input_forget",
+)  # fmt: skip
 
 
 def explanation(call: Call, got: Any, bounds: Callable[[Call], Any]) -> str:

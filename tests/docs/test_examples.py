@@ -12,7 +12,11 @@ PAGES = [
     if "```python" in page.read_text(encoding="utf-8")
 ]
 
-NEEDS = {"keras": ("keras", "torch", "h5py"), "pytorch": ("torch",)}  # what a page's code imports beside minirnn
+NEEDS = {
+    "keras": ("keras", "torch", "h5py"),
+    "onnx": ("onnx",),
+    "pytorch": ("torch",),
+}  # what a page's code imports beside minirnn
 
 
 # Keras on PyTorch makes arrays of tensors in a way that NumPy 2 has called old.

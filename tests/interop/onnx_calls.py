@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from onnx_specification import GATES, Call, arrays
+from onnx_specification import GATES, Call, arrays, specified
 
 WEIGHTS = ("W", "R", "B", "P")
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
@@ -71,7 +72,7 @@ def random_call(rng: np.random.Generator, op: str, functions: dict[str, Any]) ->
         W=draw(D, G * H, I),
         R=(draw(D, G * H, H) * scale).astype(np.float32).astype(np.float64),
         B=maybe(D, 2 * G * H),
-        sequence_lens=rng.integers(1, T + 1, B).astype(np.int32) if rng.integers(2) else None,
+        sequence_lens=rng.integers(0, T + 1, B).astype(np.int32) if rng.integers(2) else None,
         initial_h=maybe(D, B, H),
         initial_c=maybe(D, B, H) if op == "LSTM" else None,
         P=maybe(D, 3 * H) if op == "LSTM" else None,
@@ -136,10 +137,6 @@ def in_layout_0(results: list[Any], layout: int) -> list[Any]:
 
 def complex_step(call: Call, direction: dict[str, Any], loss: Any) -> float:
     """The derivative of the loss along a direction of all inputs, exact to rounding."""
-    from dataclasses import replace
-
-    from onnx_specification import specified
-
     step = 1e-30
     moved = {n: a + 1j * step * direction[n] for n, a in arrays(call).items()}
     return float(np.imag(loss(specified(replace(call, **moved)))) / step)

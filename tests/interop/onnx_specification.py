@@ -115,8 +115,11 @@ class Call:
     initial_c: Any = None
     P: Any = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    textbook: bool = False  # bounds for who evaluates Elu and ScaledTanh by the textbook's formulas
-    clip_cell: bool = True  # False: what onnxruntime does, whose LSTM clips gates, but not c for h
+    textbook: bool = False  # bounds for tanh and Elu by formulas that cancel near 0: onnxruntime's
+    # What onnxruntime does: the last states of an empty sequence are 0, and not the initial ones;
+    # an LSTM's c is not clipped on its way into h.
+    keep_empty: bool = True
+    clip_cell: bool = True
 
     @property
     def hidden_size(self) -> int:
@@ -137,6 +140,8 @@ def specified(call: Call, unit: float | None = None) -> tuple[Any, ...]:
             length = T if call.sequence_lens is None else int(call.sequence_lens[b])
             steps = range(length)[::-1] if reverse else range(length)
             state = [start(call.initial_h, d, b, H, unit), start(call.initial_c, d, b, H, unit)]
+            if length == 0 and not call.keep_empty:
+                state = [start(None, d, b, H, unit)] * 2
             for t in steps:
                 state = step(call, d, number(call.X[t, b], unit), *state)
                 Y[t, d, b] = told(state[0])
@@ -175,7 +180,7 @@ def functions(call: Call, d: int) -> list[Callable[[Any], Any]]:
         alpha = next(alphas, None) if name in needs_alpha else None
         beta = next(betas, None) if name in needs_beta else None
         # exp(x) - 1, and 1 - 2 / (exp(2x) + 1) for tanh, cancel near 0, to what rounding left.
-        cancels = call.textbook and name in ("Elu", "ScaledTanh")
+        cancels = call.textbook and name in ("Tanh", "ScaledTanh", "Elu")
         made.append((*function(name, alpha, beta), abs(alpha or 1.0) if cancels else 0.0))
 
     def with_clip(f: Any, slope: float, size: float, bound: float | None) -> Any:

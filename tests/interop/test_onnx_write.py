@@ -154,6 +154,22 @@ def test_linear_layers_alone_and_in_a_row() -> None:
     assert list(back.state_dict()) == list(model.state_dict())
 
 
+def test_layers_before_and_after_a_sequence_model() -> None:
+    options = {"input_size": 3, "hidden_size": H, "output_size": 2, "batch_first": True, "rng": 0}
+    for readout in ("last", "all"):
+        middle = mr.SequenceModel("gru", readout=readout, **options)
+        model = mr.Sequential(mr.Linear(I, 3, rng=1), middle, mr.Linear(2, 1, rng=2))
+        x = np.random.default_rng(0).normal(size=(B, T, I)).astype(np.float32)
+        proto = to_onnx(model, lengths=True)
+        got = from_onnx(proto).run({"x": x, "lengths": np.full(B, T, np.int32)})
+        np.testing.assert_allclose(got["output"].data, model(x).data, rtol=1e-5, atol=1e-6)
+
+
+def test_what_came_from_onnx_stays_the_graph_it_is() -> None:
+    with pytest.raises(mr.ArgumentError, match="options: got lengths=True"):
+        to_onnx(from_onnx(to_onnx(mr.GRU(I, H, rng=0))), lengths=True)
+
+
 @pytest.mark.parametrize("opset", [14, 22])
 def test_the_operator_set_is_the_one_asked_for(opset: int) -> None:
     model = to_onnx(mr.GRU(I, H, rng=0), opset=opset)

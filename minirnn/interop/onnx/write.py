@@ -50,6 +50,9 @@ def to_onnx(
     is not there; CheckpointError when the file cannot be written.
     """
     if isinstance(module, OnnxModel):
+        if lengths or state or opset != OPSET:
+            came = f"lengths={lengths}, state={state}, opset={opset}"
+            raise ArgumentError("options", came, "none: a model of from_onnx stays the graph it is")
         proto = module.to_proto()
     elif isinstance(module, Module):
         newest = onnx.defs.onnx_opset_version()
@@ -235,26 +238,31 @@ class _Writer:
 
 def _input_of(module: Module) -> tuple[bool, int, bool]:
     """Whether the input has steps, its features, and whether the batch comes first."""
-    while isinstance(module, Sequential):
-        parts = [part for part in module if not isinstance(part, Dropout)]
-        module = parts[0] if parts else module[0]
-    if isinstance(module, SequenceModel):
-        module = module.recurrent
-    if isinstance(module, Recurrent):
-        return True, module.input_size, module.batch_first
-    if isinstance(module, Linear):
-        return False, module.in_features, False
-    raise ArgumentError("module", f"a {type(module).__name__}", "a layer that ONNX can express")
+    parts = _parts(module)
+    layers = [part for part in parts if isinstance(part, Recurrent)]
+    first = parts[0]
+    if isinstance(first, Linear):
+        features = first.in_features
+    elif isinstance(first, Recurrent):
+        features = first.input_size
+    else:
+        raise ArgumentError("module", f"a {type(first).__name__}", "a layer that ONNX can express")
+    return bool(layers), features, bool(layers) and layers[0].batch_first
 
 
 def _width(module: Module) -> int:
     """The features of a module's result."""
-    while isinstance(module, Sequential):
-        parts = [part for part in module if not isinstance(part, Dropout)]
-        module = parts[-1]
+    last = _parts(module)[-1]
+    if isinstance(last, Recurrent):
+        return last.num_directions * last.hidden_size
+    assert isinstance(last, Linear)
+    return last.out_features
+
+
+def _parts(module: Module) -> list[Module]:
+    """The layers in a row, without dropouts."""
+    if isinstance(module, Sequential):
+        return [part for each in module for part in _parts(each)]
     if isinstance(module, SequenceModel):
-        module = module.head
-    if isinstance(module, Recurrent):
-        return module.num_directions * module.hidden_size
-    assert isinstance(module, Linear)
-    return module.out_features
+        return [module.recurrent, module.head]
+    return [] if isinstance(module, Dropout) else [module]
