@@ -107,6 +107,12 @@ def check_cell(
     given = {**own, **conventions}
     cell = cell if cell is not None else given.pop("cell", None)
     given.pop("cell", None)
+    if "conventions" not in dir(implementation) and (
+        isinstance(implementation, type) or hasattr(implementation, "state_dict")
+    ):
+        name = getattr(implementation, "__name__", type(implementation).__name__)
+        hint = f"A layer of a framework needs one, such as adapters.torch_module({name})"
+        raise ArgumentError("implementation", name, "a function, or an adapter", hint)
     if cell is None:
         raise ArgumentError("cell", None, '"rnn", "gru", "lstm" or a built-in cell')
     if level not in ("quick", "full"):

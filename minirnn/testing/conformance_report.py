@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -81,8 +82,9 @@ class Failure:
     not_finite: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**self.__dict__, "failed": list(self.failed)}
+        """For JSON, which has no infinity: an infinite excess is None."""
+        excess = self.excess if math.isfinite(self.excess) else None
+        return {**self.__dict__, "failed": list(self.failed), "excess": excess}
 
 
 @dataclass

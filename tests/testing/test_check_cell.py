@@ -225,6 +225,8 @@ def test_a_report_tells_everything_in_text_and_as_json():
     assert failure["array"] in failure["failed"]
     assert failure["excess"] > 1
     assert failure["direction"] == "forward"
+    raising = check_cell(lambda x, state, weights: 1 / 0, cell="rnn", grades=(1,))
+    json.dumps(raising.to_dict(), allow_nan=False)
     assert "forget, input, cell, output" in report.explanation
 
 
@@ -265,6 +267,19 @@ def test_arguments_that_make_no_sense_are_named(options, argument):
 def test_what_cannot_be_called_is_named():
     with pytest.raises(ArgumentError, match="implementation: got a list"):
         check_cell([], cell="lstm")
+
+
+def test_a_layer_without_its_adapter_is_told_which():
+    class Layer:
+        def __init__(self, input_size, hidden_size):
+            self.state_dict = dict
+
+        def forward(self, x):
+            return x
+
+    for given in (Layer, Layer(2, 3)):
+        with pytest.raises(ArgumentError, match=r"adapters\.torch_module\(Layer\)"):
+            check_cell(given, cell="lstm")
 
 
 def test_a_cell_that_the_reference_does_not_have_is_refused():
