@@ -175,3 +175,38 @@ def test_a_node_s_failure_says_which_node() -> None:
     with pytest.raises(mr.ShapeError) as caught:
         from_onnx(model)(np.ones((2, 3), np.float32))
     assert caught.value.__notes__ == ["in the Reshape node 'impossible'"]
+
+
+@pytest.mark.parametrize(
+    ("op", "values"),
+    [("ConstantOfShape", [[2**31, 2**20]]), ("ConstantOfShape", [[-1]]),
+     ("Tile", [[[1, 1]], [2**30, 2]]), ("Range", [0, 2**40, 1])],
+)  # fmt: skip
+def test_sizes_that_only_a_damaged_file_asks_for_take_no_memory(op: str, values: Any) -> None:
+    names = [f"in{k}" for k in range(len(values))]
+    constants = [
+        numpy_helper.from_array(np.asarray(v), n) for v, n in zip(values, names, strict=True)
+    ]
+    kind = TensorProto.FLOAT if op == "ConstantOfShape" else TensorProto.INT64
+    result = helper.make_tensor_value_info("y", kind, ["N"] * (1 if op == "Range" else 2))
+    graph = helper.make_graph([helper.make_node(op, names, ["y"])], "g", [], [result], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(mr.ShapeError, match="at most 268435456 elements"):
+        from_onnx(model)()
+
+
+def test_random_damage_to_a_larger_model_is_a_typed_error_or_another_model() -> None:
+    module = mr.SequenceModel("gru", input_size=2, hidden_size=2, output_size=1, rng=0)
+    content = to_onnx(module, lengths=True, state=True).SerializeToString()
+    rng = np.random.default_rng(0)
+    feeds = {"h_0": np.zeros((1, 2, 2), np.float32), "lengths": [4, 2]}
+    refused = 0
+    for _ in range(400):
+        damaged = bytearray(content)
+        for _ in range(rng.integers(1, 4)):
+            damaged[rng.integers(len(damaged))] = rng.integers(256)
+        try:
+            from_onnx(damaged)(np.ones((4, 2, 2), np.float32), **feeds)
+        except mr.MinirnnError:
+            refused += 1
+    assert 200 < refused < 400

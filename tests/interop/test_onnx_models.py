@@ -48,9 +48,7 @@ def test_a_node_gives_what_the_specification_says(op: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("op", "seed"), CALLS)
-def test_onnxruntime_gives_the_same_but_for_states_of_empty_sequences(
-    op: str, seed: int
-) -> None:
+def test_onnxruntime_gives_the_same_but_for_states_of_empty_sequences(op: str, seed: int) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     call, _ = call_and_layout(op, seed)
     session = onnxruntime.InferenceSession(

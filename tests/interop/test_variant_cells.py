@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_specification import Call, specified, step
+from onnx_specification import Call, functions, specified, step
 
 import minirnn as mr
 from minirnn.cells import gru, lstm, rnn
@@ -58,7 +58,7 @@ def call_of(op: str, options: dict[str, Any], functions: list[Any], seed: int) -
         "activations": [part[0] for part in parts],
         "activation_alpha": [part[1] for part in parts if len(part) > 1],
         "activation_beta": [part[2] for part in parts if len(part) > 2],
-        "linear_before_reset": 1,
+        "linear_before_reset": int(options.get("reset") != "before"),
         "input_forget": int(options.get("coupled", False)),
     }
     if "clip" in options:
@@ -84,7 +84,10 @@ def slots_and_states(call: Call, cell: Cell) -> tuple[dict[str, Any], dict[str, 
     for k, name in enumerate(names):
         at, bias = slice(k * H, (k + 1) * H), call.B[0].reshape(2, G, H)[:, k]
         from_x, from_h = x @ call.W[0, at].T + bias[0], h @ call.R[0, at].T + bias[1]
-        if call.op == "GRU" and name == "new":
+        if call.op == "GRU" and name == "new" and cell.operand is not None:
+            r = functions(call, 0)[0](slots["reset"])
+            slots["new"] = from_x + (r * h) @ call.R[0, at].T + bias[1]
+        elif call.op == "GRU" and name == "new":
             slots |= {"new": from_x, "recurrent_new": from_h}
         else:
             slots[name] = from_x + from_h
@@ -96,7 +99,14 @@ def slots_and_states(call: Call, cell: Cell) -> tuple[dict[str, Any], dict[str, 
     return {s: slots[s] for s in cell.slots}, {s: last[s] for s in cell.states}
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+RESET_BEFORE: list[tuple[str, dict[str, Any], list[Any]]] = [
+    ("GRU", {"reset": "before"}, ["Sigmoid", "Tanh"]),
+    ("GRU", {"reset": "before"}, [HARD, LEAKY]),
+    ("GRU", {"reset": "before", "clip": 0.5}, [SCALED, "Tanh"]),
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS + RESET_BEFORE, ids=str)
 def test_a_step_is_the_specification_s(variant: Any) -> None:
     call, cell = call_of(*variant, seed=0), make(*variant)
     slots, last = slots_and_states(call, cell)

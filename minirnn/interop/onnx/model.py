@@ -20,6 +20,10 @@ from minirnn.interop.onnx.settings import GATES, settings_of
 from minirnn.nn.module import Module, device_of_module
 from minirnn.tensor import Tensor, as_tensor, constant
 
+# What NumPy raises for inputs that do not fit an operator, and Python for ones of another kind.
+FAILURES = (
+    ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError, OverflowError,
+)  # fmt: skip
 OPERATORS = {**operators.OPERATORS, **shape_operators.OPERATORS}
 
 
@@ -182,7 +186,7 @@ class OnnxModel(Module):
         except MinirnnError as error:
             error.add_note(f"in the {node.op} node {node.name!r}")
             raise
-        except (ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError) as error:
+        except FAILURES as error:
             raise node.refuse(f"{type(error).__name__}: {error}", "inputs that fit it") from error
 
     def _describe(self) -> str:

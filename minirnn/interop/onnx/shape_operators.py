@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from minirnn.device import to_device
 from minirnn.errors import ArgumentError, ShapeError
 from minirnn.interop.onnx.node import Node, Operator, Value, registrar
 from minirnn.tensor import Tensor
+
+MOST_ELEMENTS = 2**28  # of what a graph makes out of nothing but sizes
 
 OPERATORS: dict[str, Operator] = {}
 register = registrar(OPERATORS)
@@ -169,6 +172,7 @@ def _expand(node: Node, x: Value, shape: Value) -> Value:
 @register("Tile")
 def _tile(node: Node, x: Value, repeats: Value) -> Value:
     counts = node.whole_numbers(repeats, "repeats")
+    _check_size(node, [*x.shape, *counts])
     if not isinstance(x, Tensor):
         return np.tile(x, counts)
     for axis, count in enumerate(counts):
@@ -178,9 +182,11 @@ def _tile(node: Node, x: Value, repeats: Value) -> Value:
 
 @register("Constant")
 def _constant(node: Node) -> Value:
-    (name, value), *others = node.attributes.items()
-    if others or name not in ("value", "value_int", "value_ints", "value_float", "value_floats"):
-        raise node.refuse(f"attributes {', '.join(node.attributes)}", "value, or value_ints, …")
+    known = ("value", "value_int", "value_ints", "value_float", "value_floats")
+    if len(node.attributes) != 1 or not node.attributes.keys() <= set(known):
+        came = ", ".join(node.attributes) or "no attribute"
+        raise node.refuse(came, f"one of {', '.join(known)}")
+    ((name, value),) = node.attributes.items()
     if name == "value":
         return np.asarray(value)
     return np.asarray(value, np.int64 if "int" in name else np.float32)
@@ -189,12 +195,21 @@ def _constant(node: Node) -> Value:
 @register("ConstantOfShape")
 def _constant_of_shape(node: Node, shape: Value) -> Value:
     value = node.get("value", np.zeros(1, np.float32))
-    return np.full(node.whole_numbers(shape, "shape"), value.reshape(-1)[0], value.dtype)
+    sizes = node.whole_numbers(shape, "shape")
+    _check_size(node, sizes)
+    return np.full(sizes, value.reshape(-1)[0], value.dtype)
+
+
+def _check_size(node: Node, sizes: list[int]) -> None:
+    """Before memory is taken: in a damaged file any number may be a size."""
+    if min(sizes, default=0) < 0 or math.prod(sizes) > MOST_ELEMENTS:
+        raise ShapeError(f"shape of {node.name!r}", sizes, f"at most {MOST_ELEMENTS} elements")
 
 
 @register("Range")
 def _range(node: Node, start: Value, limit: Value, delta: Value) -> Value:
     first, end, step = (each.item() for each in (start, limit, delta))
+    _check_size(node, [max(int((end - first) / step), 0)])
     return np.arange(first, end, step, dtype=start.dtype)
 
 
