@@ -13,7 +13,8 @@ import torch.nn.functional as F  # noqa: E402, N812
 from torch import nn  # noqa: E402
 
 from minirnn.interop.torch import losses  # noqa: E402
-from minirnn.interop.torch.loop import MOST_SEQUENCES, LoopObserver  # noqa: E402
+from minirnn.interop.torch.batches import MOST_SEQUENCES  # noqa: E402
+from minirnn.interop.torch.loop import LoopObserver  # noqa: E402
 from minirnn.interop.torch.order import OrderWatch  # noqa: E402
 from minirnn.interop.torch.tallies import MOST, Curve  # noqa: E402
 
@@ -193,6 +194,20 @@ def test_memory_stays_bounded() -> None:
         model(torch.randn(3, 100, 1))[0].mean().backward()
     observer.stop()
     assert sum(b.x.shape[1] for b in list(observer.batches)[1:]) < MOST_SEQUENCES
+
+
+def test_of_a_large_batch_some_sequences_are_kept_with_what_belongs_to_them() -> None:
+    model = made()
+    observer = LoopObserver(model)
+    observer.start()
+    x = torch.randn(1000, 5, 2)
+    F.mse_loss(model(x), x[:, -1, :1]).backward()
+    observer.stop()
+    (batch,) = observer.batches
+    assert batch.x.shape == (5, MOST_SEQUENCES, 2)
+    assert batch.loss is not None
+    assert torch.equal(batch.loss.target, batch.x[-1, :, :1])
+    assert batch.loss.prediction.shape == (MOST_SEQUENCES, 1)
 
 
 @pytest.mark.parametrize(

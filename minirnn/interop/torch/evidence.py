@@ -17,7 +17,8 @@ from minirnn.diagnosis.loop import LoopSeen, Padding
 from minirnn.inspect.host import on_host
 from minirnn.inspect.probe import Probe
 from minirnn.inspect.trace import Trace
-from minirnn.interop.torch.loop import Batch, LoopObserver
+from minirnn.interop.torch.batches import Batch
+from minirnn.interop.torch.loop import LoopObserver
 from minirnn.interop.torch.losses import CLASSES, LossCall
 
 Array = Any
@@ -37,7 +38,7 @@ def evidence_of(watch: Any) -> Evidence | None:
     inputs, lengths = _inputs(batches)
     answers, targets = compared(batches)
     naive = None if answers is None else naive_loss(batches, answers)
-    loop = seen(observer, batches[-1] if batches else None, traces, naive)
+    loop = seen(observer, traces, naive)
     parameters = {name: numpy(p) for name, p in watch.model.named_parameters()}
     there = to_device(inputs, device)
     probe = None
@@ -216,9 +217,7 @@ def gradient_sizes(watch: Any) -> dict[str, float]:
     }
 
 
-def seen(
-    observer: LoopObserver, batch: Batch | None, traces: Sequence[Trace], naive: float | None
-) -> LoopSeen:
+def seen(observer: LoopObserver, traces: Sequence[Trace], naive: float | None) -> LoopSeen:
     """The detectors' view of the loop."""
     loss = observer.loss
     losses = observer.values.numbers()
@@ -234,7 +233,7 @@ def seen(
         optimisation=observer.optimiser.seen(),
         layers=tuple(tally.fed() for tally in observer.layers.values() if tally.calls),
         order=observer.order.seen(),
-        padding=padding_of(batch, top),
+        padding=padding_of(traces, top),
         single_sequence=last_row(top),
         clipped=observer.clipped,
         places={what: tuple(places) for what, places in observer.places.found.items()},
@@ -267,13 +266,13 @@ def last_row(traces: Sequence[Trace]) -> float | None:
     return float(squares[:, -1].sum() / squares.sum())
 
 
-def padding_of(batch: Batch | None, traces: Sequence[Trace]) -> Padding | None:
-    """Constant ends of a batch's sequences, all of the same value; None without gradient."""
-    squares = entering(traces)
-    if batch is None or batch.lengths is not None:
+def padding_of(traces: Sequence[Trace], top: Sequence[Trace]) -> Padding | None:
+    """Constant ends of the last batch's sequences, all of the same value; None without gradient."""
+    squares = entering(top)
+    if squares is None or (traces[0].lengths < traces[0].shape[0]).any():
         return None
-    x = numpy(batch.x)
-    if squares is None or squares.shape != x.shape[:2]:
+    x = on_host(traces[0].inputs)
+    if squares.shape != x.shape[:2]:
         return None
     equal = (x == x[-1:]).all(axis=2)  # (T, B): equal to the sequence's last step
     ends = len(x) - np.cumprod(equal[::-1], axis=0).sum(axis=0)

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,33 +21,14 @@ from torch.optim.optimizer import (
 )
 
 from minirnn.interop.torch import losses
+from minirnn.interop.torch.batches import Batches
 from minirnn.interop.torch.order import OrderWatch
 from minirnn.interop.torch.patches import Patches
 from minirnn.interop.torch.places import Places
 from minirnn.interop.torch.stepping import OptimiserWatch
 from minirnn.interop.torch.tallies import Curve, LayerTally
 
-__all__ = ["Batch", "LoopObserver"]
-
-MOST_SEQUENCES = 240  # kept of the last batches: enough for shares to 1%
-MOST_BYTES = 4 << 20  # kept of one batch
-MOST_BATCHES = 64
-
-
-@dataclass(eq=False)
-class Batch:
-    """Copies of one training batch: what the first recurrent layer was fed, and what was compared.
-
-    x (T, B, I) time-major; lengths (B,) or None; loss as it was called; value of the loss, and
-    whether it is the root of what was called
-    """
-
-    x: torch.Tensor
-    lengths: torch.Tensor | None
-    loss: losses.LossCall | None
-    layer: str
-    value: torch.Tensor
-    root: bool
+__all__ = ["LoopObserver"]
 
 
 def looking(see: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,7 +64,7 @@ class LoopObserver:
         places      lines of the user's, by what happens there
         layers      {name: LayerTally} of the recurrent layers
         loss        the last LossCall; `loss_calls` how many there were, `grown` the broadcast ones
-        batches     the last `Batch`es that a backward pass went through
+        batches     the last batches that a backward pass went through (`Batches`)
         optimiser   what the optimiser did (`OptimiserWatch`)
         values      the loss at each step (`Curve`), the mean of the backward passes before it
         order       what follows what in the data (`OrderWatch`)
@@ -100,7 +79,7 @@ class LoopObserver:
         self.layers: dict[str, LayerTally] = {}
         self.loss: losses.LossCall | None = None
         self.loss_calls = self.grown = 0
-        self.batches: deque[Batch] = deque(maxlen=MOST_BATCHES)
+        self.batches = Batches()
         self.optimiser = OptimiserWatch(model)
         self.values = Curve()
         self.order = OrderWatch()
@@ -271,44 +250,15 @@ class LoopObserver:
         call = self._calls[0] if self._calls else None
         if call is not None:
             self.loss = call
-        self._keep(call, loss)
+        if self._fed is not None:
+            name, x, lengths = self._fed
+            self.batches.keep(name, x, lengths, call, loss)
+            self._fed = None
         self._calls.clear()
         if loss.numel() == 1:
             self._step_losses.append(loss.detach())
         self.optimiser.before_backward()
         return True
-
-    def _keep(self, call: losses.LossCall | None, loss: torch.Tensor) -> None:
-        """Copy the batch, or as much of it as may be kept."""
-        if self._fed is None:
-            return
-        name, x, lengths = self._fed
-        per_sequence = max(1, x[:, :1].numel() * x.element_size())
-        most = min(MOST_SEQUENCES, max(1, MOST_BYTES // per_sequence))
-        kept = None
-        if call is not None and max(call.prediction.numel(), call.target.numel()) * 8 < MOST_BYTES:
-            kept = losses.LossCall(
-                call.kind, call.prediction.clone(), call.target.clone(), call.ignored
-            )
-        whole = x.shape[1] <= most
-        self.batches.append(
-            Batch(
-                x[:, :most].clone(),
-                None if lengths is None else lengths[:most].clone(),
-                kept if whole else None,
-                name,
-                loss.detach(),
-                losses.is_root(loss),
-            )
-        )
-        self._fed = None
-        held = 0
-        for number, batch in enumerate(reversed(self.batches)):
-            held += batch.x.shape[1]
-            if held >= MOST_SEQUENCES:
-                while len(self.batches) > number + 1:
-                    self.batches.popleft()
-                break
 
     # The optimiser.
 

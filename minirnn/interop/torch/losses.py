@@ -53,6 +53,23 @@ class LossCall:
         largest = max(self.prediction.numel(), self.target.numel())
         return bool(compared.numel() > largest)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return int(self.prediction.nbytes + self.target.nbytes)
+
+    def part(self, B: int, at: torch.Tensor) -> LossCall:
+        """A copy, of some of B sequences where an axis of them is seen: the first of that size.
+
+        Rows that are flattened from sequences and steps stay all.
+        """
+
+        def of(tensor: torch.Tensor) -> torch.Tensor:
+            axis = next((k for k in range(min(2, tensor.ndim)) if tensor.shape[k] == B), None)
+            return tensor.clone() if axis is None else tensor.index_select(axis, at)
+
+        return LossCall(self.kind, of(self.prediction), of(self.target), self.ignored)
+
     def seen(self, calls: int, grown: int) -> LossSeen:
         """The detectors' view of it."""
         shapes = tuple(self.prediction.shape), tuple(self.target.shape)

@@ -17,11 +17,12 @@ from minirnn.diagnosis.loop import AxisOrder, Order
 CORNER = 16  # slices along either axis that are looked at
 MOST_KNOWN = 20_000  # slices remembered
 OFTEN, SELDOM = 32, 8  # roughness: of the first so many calls, then of every so manyth
+LEAST_NUMBERS = 4  # of a slice whose coming again is no chance
 LEAST_SLICES = 5  # along an axis, to speak of neighbours
 FEATURES = 8  # that roughness is measured on
 MOST_NUMBERS = 4096  # of a slice that its digest is taken of
 MOST_CALLS = 1000  # looked at for slices that come again
-DISCRETE = 8  # values in a corner, up to which data are taken for symbols
+DISCRETE = 8  # values in a corner, up to which data are symbols; whole numbers always are
 LEAST_SYMBOLS = 24  # steps of symbols from which on equal sequences are no chance
 
 
@@ -62,10 +63,13 @@ class OrderWatch:
             return
         T, B = x.shape[:2]
         corner = np.asarray(x[:CORNER, :CORNER, :FEATURES], dtype=np.float64)
-        discrete = x.dtype.kind in "iu" or len(np.unique(corner)) <= DISCRETE
+        whole = x.dtype.kind in "iu" or bool((corner == np.round(corner)).all())
+        discrete = whole or len(np.unique(corner)) <= DISCRETE
         by_chance = discrete and T < LEAST_SYMBOLS
         rows = [] if by_chance else self._digests(np.moveaxis(x[:, :CORNER], 1, 0))
-        steps = self._digests(x[:CORNER]) if T > 1 and B > 1 and not discrete else []
+        # Steps of few numbers are alike by chance, where a sensor counts in whole degrees, say.
+        telling = T > 1 and B * x.shape[2] >= LEAST_NUMBERS and not discrete
+        steps = self._digests(x[:CORNER]) if telling else []
         if carried and self._last is not None:
             tail, before = self._last
             for earlier, row in zip(before, rows, strict=False):
