@@ -63,6 +63,19 @@ def test_random_configurations_give_pytorchs_outputs_and_gradients() -> None:
         assert difference <= drawn.TOLERANCE, (case.text, name)
 
 
+def test_projected_states_enter_where_each_packed_sequence_begins() -> None:
+    def use(layer: Any, x: Any) -> list[Any]:
+        torch.manual_seed(2)
+        h = torch.randn(4, 4, 2, dtype=x.dtype).requires_grad_()
+        c = torch.randn(4, 4, 5, dtype=x.dtype).requires_grad_()
+        packed = pack_padded_sequence(x, [3, 6, 2, 5], enforce_sorted=False)
+        output, last = layer(packed, (h, c))
+        (output.data.pow(2).sum() + last[0].sum() + last[1].pow(3).sum()).backward()
+        return [output.data, *last, h.grad, c.grad, *gradients(layer, x)]
+
+    same_both_ways(use, nn.LSTM, num_layers=2, bidirectional=True, proj_size=2)
+
+
 def test_float32_is_computed_in_float32_and_is_as_near_to_float64_as_pytorch() -> None:
     layer, x = layer_and_x(nn.LSTM)
     exact = layer(x)[0].detach()
@@ -113,9 +126,10 @@ def test_gradients_can_be_differentiated_again(kind: Any) -> None:
     def use(layer: Any, x: Any) -> list[Any]:
         output, _ = layer(x)
         output, _ = layer(output @ torch.ones(10, 3, dtype=x.dtype))  # x depends on the weights too
-        (g,) = torch.autograd.grad(output.pow(3).sum(), x, create_graph=True)
-        (g.pow(2).sum() + output.sum()).backward()
-        return gradients(layer, x)
+        wanted = [x, *layer.parameters()]
+        found = torch.autograd.grad(output.pow(3).sum(), wanted, create_graph=True)
+        (sum(g.pow(2).sum() for g in found) + output.sum()).backward()
+        return [*found, *gradients(layer, x)]
 
     same_both_ways(use, kind, bidirectional=True)
 
