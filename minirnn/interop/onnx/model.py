@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ModelProto, ValueInfoProto
 
 from minirnn.device import FLOATS, check_device, to_device
-from minirnn.errors import ArgumentError, DTypeError, MinirnnError, ShapeError
+from minirnn.errors import ArgumentError, CheckpointError, DTypeError, MinirnnError, ShapeError
 from minirnn.inspect.recording import active
 from minirnn.interop.onnx import operators, shape_operators
 from minirnn.interop.onnx.node import Array, Node, Value, element_type
@@ -85,6 +85,7 @@ class OnnxModel(Module):
         self._initialised = frozenset(arrays)
         self.inputs = tuple(name for name in self._specs if name not in arrays)
         self.outputs = tuple(info.name for info in graph.output)
+        _check_edges(nodes, {*self._specs, *arrays}, self.outputs)
         self._add_recurrent_nodes()
         weights = weights_among(self._nodes, arrays)
         # Not by setattr: an initialiser may be named like a method.
@@ -252,6 +253,20 @@ def _check_operators(nodes: list[Node]) -> None:
         came = ", ".join(f"{op} (node {name!r})" for op, name in sorted(unknown.items()))
         known = ", ".join(sorted({*GATES, *OPERATORS}))
         raise ArgumentError("model", f"operators {came}", f"any of {known}")
+
+
+def _check_edges(nodes: list[Node], given: set[str], outputs: tuple[str, ...]) -> None:
+    """That every value is made before it is used: not every version of the checker looks."""
+    known = given | {""}
+    for node in nodes:
+        missing = set(node.inputs) - known
+        if missing:
+            came = f"{min(missing)!r}, which nothing before the node {node.name!r} makes"
+            raise CheckpointError("model", came, "a valid ONNX model")
+        known.update(node.outputs)
+    if not known.issuperset(outputs):
+        came = f"an output {min(set(outputs) - known)!r}, which no node makes"
+        raise CheckpointError("model", came, "a valid ONNX model")
 
 
 def _key(node: Node) -> str:
