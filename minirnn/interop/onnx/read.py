@@ -128,12 +128,23 @@ def _parsed(content: bytes, what: str) -> ModelProto:
 def _check(model: ModelProto) -> None:
     if not model.HasField("graph"):
         raise _bad("one without a graph")
+    if any(isinstance(name, bytes) for name in _names(model)):  # as older versions hand it on
+        raise _bad("names that are not UTF-8")
     if model.graph.sparse_initializer:
         raise ArgumentError("model", "sparse initialisers", "dense ones")
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, TypeError) as error:
         raise _bad(f"one that onnx.checker refuses: {error}") from None
+
+
+def _names(model: ModelProto) -> Iterator[Any]:
+    graph = model.graph
+    for named in (*graph.input, *graph.output, *graph.initializer):
+        yield named.name
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
 
 
 def _tensors(model: ModelProto) -> Iterator[TensorProto]:
