@@ -10,8 +10,9 @@ itself is in `mismatch.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -102,13 +103,13 @@ class ReferenceRun:
             raise ArgumentError("precision", repr(precision), f"one of {known}, or None")
         if np.dtype(dtype) != np.float32:
             precision = None
+        if np.dtype(dtype) == np.float64 and self.whole_run:
+            largest = np.abs(self.arrays()[name]).max(initial=1.0)
+            return FLOAT64_WHOLE_RUN * float(largest)
         if name in self.magnitudes:
             return product_bound(dtype, precision, name, self.sizes, self.magnitudes)
         if precision in OPERAND_EPSILON:
             return narrow_bound(precision, name, self.sizes, self.magnitudes)
-        if np.dtype(dtype) == np.float64 and self.whole_run:
-            largest = np.abs(self.arrays()[name]).max(initial=1.0)
-            return FLOAT64_WHOLE_RUN * float(largest)
         return bound(dtype, terms(name, self.sizes), scale(name, self.magnitudes))
 
 
@@ -170,11 +171,31 @@ def reference(
         record, x = tape.record(), tape.x
     T, B, I = x.shape  # noqa: E741
     H, Gi, Gh = widened.weight_hh.shape[1], len(cell.input_slots), len(cell.hidden_slots)
-    magnitudes = magnitudes_of(cell.hidden_slots, x, initial, widened, record)
+    magnitudes = _Later(lambda: magnitudes_of(cell.hidden_slots, x, initial, widened, record))
     sizes = Sizes(T, B, I, H, Gi, Gh, products=2 if cell.second_slots else 1)
     return ReferenceRun(
         cell, output, last, gradients, record, sizes, magnitudes, call=call, verified=verified
     )
+
+
+class _Later(Mapping[str, float]):
+    """Magnitudes, which cost as much as a run, made when a tolerance first needs them."""
+
+    def __init__(self, make: Callable[[], dict[str, float]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> dict[str, float]:
+        return self._make()
+
+    def __getitem__(self, name: str) -> float:
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
 
 
 def named_arrays(
