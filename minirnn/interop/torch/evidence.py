@@ -100,7 +100,7 @@ def of_trace(observer: LoopObserver, traces: Sequence[Trace]) -> list[Batch]:
 def _inputs(batches: Sequence[Batch]) -> tuple[Array, Array | None]:
     """(T, B, I) of all batches side by side, and their lengths."""
     if not batches:
-        return np.zeros((0, 0, 0)), None
+        return np.zeros((0, 0, 1)), None
     x = np.concatenate([numpy(batch.x) for batch in batches], axis=1)
     if batches[0].lengths is None:
         return x, None
