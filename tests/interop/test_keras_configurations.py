@@ -93,6 +93,18 @@ def test_a_graph_that_is_no_chain_is_refused():
     refused(twice, "2 inputs")
     times = operation("Multiply", tensor("dense"), 2.0)
     refused(functional([*layers, times], ["multiply", 0, 0]), "Multiply")
+    # An operation may have the name of a layer.
+    refused(functional([*layers, operation("Softmax", tensor("dense"))], ["softmax", 0, 0]), "Soft")
+
+
+def test_a_state_has_no_mask_when_it_goes_on():
+    layers = functional()["config"]["layers"][:4]
+    layers.append(node(hand.entry("Dense", units=1, activation="linear"), tensor("lstm", 1)))
+    model = hand.converted(functional(layers), ARRAYS)
+    output, mask = model.run(mr.Tensor(TOKENS), None)
+    _, h = hand.by_hand("LSTM", TABLE[TOKENS], LSTM, TOKENS != 0)
+    np.testing.assert_allclose(output.data, h @ DENSE[0] + 1, rtol=1e-13)
+    assert mask is None
 
 
 def test_a_mask_of_the_users_own_is_refused():

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 import minirnn as mr
+from minirnn.interop.activations import activation, write
 from minirnn.interop.keras import keras_weights
-from minirnn.interop.keras.activations import _FUNCTIONS, Activation
+from minirnn.interop.keras.activations import _FUNCTIONS, _IN_CELLS, Activation
+from minirnn.kernels.cells.vocabulary import evaluate, leaf
 
 KINDS = ("SimpleRNN", "GRU", "LSTM")
 MASKS = {
@@ -119,6 +121,8 @@ def test_masking_makes_the_mask_and_hands_it_on():
     x = inputs()
     x[~MASKS["holes"]] = 0.5
     x[0, 0, 1] = 0.5  # one feature alone does not mask a step
+    alone = hand.converted(hand.entry("Masking", mask_value=0.5), {})(x).data
+    np.testing.assert_array_equal(alone, np.where(MASKS["holes"][..., None], x, 0.0))
     converted = hand.converted(model, hand.stored("layers/gru/cell", weights))
     expected = hand.by_hand("GRU", x, weights, MASKS["holes"])[1]
     np.testing.assert_allclose(converted(x).data, expected, rtol=0, atol=1e-14)
@@ -239,6 +243,22 @@ def test_frozen_batch_normalization_always_evaluates():
     layer, _ = normalization(trainable=False)
     before = layer(inputs()).data
     np.testing.assert_array_equal(layer.train()(inputs()).data, before)
+
+
+@pytest.mark.parametrize("name", sorted(_IN_CELLS))
+def test_an_activation_is_the_same_inside_a_cell(name):
+    x = np.array([-7.0, -2.5, -0.6, 0.4, 1.6, 2.9, 8.0])
+    z = leaf("z", "x")
+    inside = write(activation(_IN_CELLS[name]), z)
+    expected = Activation(name)(mr.Tensor(x)).data
+    np.testing.assert_allclose(evaluate([inside], {z: x})[inside], expected, rtol=1e-13)
+
+
+def test_average_pooling_counts_steps():
+    x, mask = inputs(), MASKS["holes"]
+    pool = hand.converted(hand.entry("GlobalAveragePooling1D", keepdims=False), {})
+    expected = [x[b, mask[b]].mean(0) for b in range(3)]
+    np.testing.assert_allclose(pool(x, mask=mask).data, expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", sorted(_FUNCTIONS))
