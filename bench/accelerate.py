@@ -1,12 +1,13 @@
 """Unchanged PyTorch training scripts on the CPU, end to end, with and without `accelerate`.
 
-    python -m bench.accelerate [--quick] [--rounds 7] [--only NAME]
+    python -m bench.accelerate [--quick] [--rounds 7] [--only NAME] [--whole 20]
 
 Each script is as a user writes it: a DataLoader, a model, a loss, Adam, clipping, and validation
 after training; an epoch of all of it is what is timed. Nothing differs between the sides but
 `minirnn.interop.torch.accelerate(model)`. Before anything is timed the sides are compared: the
 gradients of a batch in float64, and the losses of an epoch in float32, from the same seed. Then
-they take turns, so that a machine that slows down slows both.
+they take turns, so that a machine that slows down slows both. With --whole, each turn is a process
+of its own that imports everything, loads the kernels and trains for so many epochs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -114,7 +116,7 @@ def forecast(kind: str, T: int, B: int, I: int, H: int, count: int, **options: A
 
     layers = f", {options['num_layers']} layers" if "num_layers" in options else ""
     return Script(
-        f"forecast {kind} {H}",
+        f"forecast {kind} {options.get('num_layers', 1)} x {H}",
         f"windows of {T} x {I}, batches of {B}, {kind} {H}{layers}, head on the last state",
         lambda: Reader(kind, I, H, 1, **options),
         batches,
@@ -133,7 +135,7 @@ def text(kind: str, T: int, B: int, H: int, count: int, symbols: int = 64) -> Sc
         return nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
 
     return Script(
-        f"text {kind} {H}",
+        f"text {kind} 2 x {H}",
         f"{T} symbols of {symbols}, batches of {B}, embedding, 2 x {kind} {H} with dropout, head",
         lambda: Reader(
             kind, 64, H, symbols, last=False, vocabulary=symbols, num_layers=2, dropout=0.2
@@ -236,24 +238,58 @@ def measure(script: Script, rounds: int) -> tuple[float, float, float | None]:
     return statistics.median(sides[False]), statistics.median(sides[True]), others.share()
 
 
+def train(script: Script, ours: bool, epochs: int) -> None:
+    """What a process does for --whole."""
+    model = script.model()
+    if ours:
+        accelerate(model)
+    optimizer = torch.optim.Adam(model.parameters())
+    for _ in range(epochs):
+        script.epoch(model, optimizer)
+
+
+def measure_whole(script: Script, rounds: int, epochs: int) -> tuple[float, float, float | None]:
+    """As `measure`, of whole processes."""
+    sides: dict[str, list[float]] = {"theirs": [], "ours": []}
+    others = Others()
+    for _ in range(rounds):
+        for side, times in sides.items():
+            task = ["--only", script.name, "--whole", str(epochs), "--side", side]
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-m", "bench.accelerate", *task], check=True)
+            times.append(time.perf_counter() - start)
+    return statistics.median(sides["theirs"]), statistics.median(sides["ours"]), others.share()
+
+
 def main() -> None:
     """Check, time and print every script."""
     parser = argparse.ArgumentParser(prog="python -m bench.accelerate", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side (default 7)")
     parser.add_argument("--quick", action="store_true", help="three rounds")
     parser.add_argument("--only", default="", help="scripts whose name has this in it")
+    parser.add_argument("--whole", type=int, default=0, help="time processes, of so many epochs")
+    parser.add_argument("--side", choices=("theirs", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.side:
+        (script,) = [each for each in scripts() if each.name == options.only]
+        train(script, options.side == "ours", options.whole)
+        return
     rounds = 3 if options.quick else options.rounds
+    what = f"{options.whole} epochs and the start" if options.whole else "an epoch"
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads; minirnn "
         f"{mr.get_num_threads()} threads; {os.cpu_count()} processors\n"
     )
+    print(f"Timed: {what}.\n")
     print("| script | an epoch is | PyTorch ms | accelerated ms | ratio | others |")
     print("|---|---|---|---|---|---|")
     for script in scripts():
         if options.only in script.name:
             check(script)
-            theirs, ours, others = measure(script, rounds)
+            if options.whole:
+                theirs, ours, others = measure_whole(script, rounds, options.whole)
+            else:
+                theirs, ours, others = measure(script, rounds)
             share = "?" if others is None else f"{others:.0%}"
             print(
                 f"| {script.name} | {len(script.batches)} updates: {script.about} | "

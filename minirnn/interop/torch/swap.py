@@ -31,7 +31,7 @@ def accelerate(model: Module, *, cells: bool = False) -> Swap:
     says why, once for each module and reason.
 
     cells   swap `nn.RNNCell`, `nn.GRUCell` and `nn.LSTMCell` too. Step by step in a Python loop
-            there is little to gain
+            nothing is gained by it
 
     Returns what was swapped and what was not; its `restore()`, or leaving it as a with block,
     undoes it. Copies of the model (`copy.deepcopy`) are swapped and restored with it; pickles hold
@@ -130,7 +130,7 @@ def _why_kept(module: Module, cells: bool) -> str | None:
             return ""
         return f"a {name} is no recurrent layer of PyTorch's, or one that torch.jit compiled"
     if base in CELLS and not cells:
-        return "a cell, stepped by a Python loop, gains little: cells=True swaps it"
+        return "a cell, stepped by a Python loop, gains nothing: cells=True swaps it"
     if type(module).forward is not base.forward:
         return f"the class {type(module).__name__} has a forward of its own"
     if not isinstance(vars(module).get("forward"), Stand | None):
