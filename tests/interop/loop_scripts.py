@@ -73,7 +73,7 @@ SICK: dict[str, str] = {
         PLAIN, FLAT, ("loss = criterion(out, yb)", "loss = ((yb - out) ** 2).mean()")
     ),
     "accumulated-gradients": changed(
-        PLAIN, ("            optimizer.zero_grad()\n", ""), ("Adam", "SGD"), ("lr=1e-2", "lr=0.5")
+        PLAIN, ("            optimizer.zero_grad()\n", ""), ("Adam", "SGD"), ("lr=1e-2", "lr=0.3")
     ),
     "batch-time-swap": changed(PLAIN, (", batch_first=True", "")),
     "oscillating-loss": changed(PLAIN, ("lr=1e-2", "lr=2.0")),
