@@ -208,7 +208,9 @@ def find(compared: Sequence[Compared], expected: ReferenceRun, seconds: float) -
     search = Search(compared, call, seconds)
     explained += search.explanations()
     if not explained:
-        explained = [Explanation(0, *each) for each in narrower(compared, expected)]
+        few_bits, seen = narrower(compared, expected)
+        explained = [Explanation(0, *each) for each in few_bits]
+        notes += seen
     if search.untried:
         few = f": {', '.join(m.told for m in search.untried)}" if len(search.untried) < 4 else ""
         notes.append(f"in {seconds:g} s {len(search.untried)} mutants were not tried in full{few}")

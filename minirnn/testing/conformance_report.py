@@ -32,7 +32,7 @@ CAUSES = {
     "saturation": "wrong only where gates saturate",
     "size-dependent": "wrong only at certain sizes",
     "length-zero": "wrong only where a length is 0",
-    "padding-read": "wrong only where a sequence ends before T",
+    "lengths": "wrong only where a sequence ends before T",
     "reverse": "wrong only in the reverse direction",
     "initial-state": "wrong only where an initial state is given",
     "recurrence": "wrong only where there are several steps",

@@ -41,6 +41,12 @@ ACTIVATIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 
 
+def rounded(array: Array, bits: int) -> Array:
+    """To so many significant bits, ties to even."""
+    mantissa, exponent = np.frexp(array)
+    return np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
+
+
 class Forward(NamedTuple):
     """What is wrong in forward; the gradients are those of the wrong function."""
 
@@ -54,6 +60,7 @@ class Forward(NamedTuple):
     padded_output: bool = False  # what h is past the end is handed out
     output: str = "h"  # or "c", or "entering": the h that a step begins with
     last: str = "last"  # or "one earlier", or "output[-1]"
+    bits: int = 0  # significant ones of the h that products read; 0: all
 
 
 class Backward(NamedTuple):
@@ -165,7 +172,8 @@ class Faulty:
         for t in order:
             enters = {n: 0 * s if n in faults.forgotten else s for n, s in last.items()}
             zx = self._split(from_x[t], self.slots_x)
-            zh = self._split(enters["h"] @ U.T + b_h, self.slots_h)
+            read_h = rounded(enters["h"], faults.bits) if faults.bits else enters["h"]
+            zh = self._split(read_h @ U.T + b_h, self.slots_h)
             stored, new = self._step(zx, zh, enters)
             for name, gate in stored.items():
                 gates[name][t] = gate

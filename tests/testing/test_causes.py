@@ -253,6 +253,33 @@ def test_narrow_products_are_named_as_such(cell, precision):
     assert ("bfloat16" if precision == "bfloat16" else "TF32") in error.told
 
 
+@pytest.mark.parametrize("fault", [("weight_hh", 0.99), ("bias_ih", 0.998), ("x", 1.003)])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_what_is_only_as_small_as_rounding_is_noted_and_not_named(cell, fault):
+    given = question(KNOWN._replace(cell=cell))
+    name, factor = fault
+    weights = given["weights"]
+    if name == "x":
+        changed = {"x": factor * given["x"]}
+    else:
+        changed = {"weights": weights._replace(**{name: factor * getattr(weights, name)})}
+    wrong = reference(**given | changed)
+    error = told(
+        {"output": wrong.output, **dict(list(wrong.arrays().items())[1:3])}, expected(given)
+    )
+    assert error.cause is None
+    assert any("as large as rounding to" in note for note in error.notes)
+
+
+@pytest.mark.parametrize("bits", [8, 11])
+def test_results_of_few_bits_are_named_as_such(bits):
+    given = question(KNOWN, dtype=np.float32)
+    wanted = expected(given)
+    mantissa, exponent = np.frexp(wanted.output)
+    few = np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
+    assert told({"output": few}, wanted).cause == "narrow-precision"
+
+
 def test_float32_inside_a_float64_kernel_is_named():
     given = question(KNOWN)
     narrow = reference(**{

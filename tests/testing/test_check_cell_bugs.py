@@ -35,6 +35,33 @@ def test_of_the_planted_bugs_most_are_named_rightly():
     assert len(wrong) <= 0.2 * len(NAMED_HERE), wrong
 
 
+def test_a_state_taken_twice_is_no_fault_of_the_gradients():
+    # Where the state is zero, its gradient alone is wrong: it is doubled.
+    mine = Someones("lstm")
+
+    def forward(x, state, weights):
+        return mine.forward(x, [2 * s for s in state], weights)
+
+    def backward(doutput, dstate, saved):
+        dx, state, *rest = mine.backward(doutput, dstate, saved)
+        return dx, [2 * s for s in state], *rest
+
+    report = check_cell(forward, cell="lstm", backward=backward, grades=(1, 2, 4))
+    assert not report.passed
+    assert report.cause is None
+
+
+def test_lengths_of_other_sequences_are_no_reading_of_the_padding():
+    mine = Someones("lstm")
+
+    def forward(x, state, weights, lengths=None):
+        others = None if lengths is None else np.sort(lengths)
+        return mine.forward(x, state, weights, lengths=others)
+
+    report = check_cell(forward, cell="lstm", backward=mine.backward, grades=(2, 4))
+    assert report.cause == "lengths"
+
+
 def test_the_causes_that_name_a_bug_rightly_exist():
     assert {cause for _, causes in BUGS.values() for cause in causes} <= KNOWN
 
