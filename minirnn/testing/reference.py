@@ -23,6 +23,7 @@ from minirnn.kernels import cells
 from minirnn.kernels import reference as kernels
 from minirnn.kernels.contract import Array, Gradients, Needs, Record, Weights
 from minirnn.kernels.reference.sequence import valid_steps
+from minirnn.nn.arguments import boolean
 from minirnn.tensor import Tensor
 from minirnn.testing.tolerances import (
     FLOAT64_WHOLE_RUN,
@@ -147,13 +148,16 @@ def reference(
     AssertionError, if the fast run is not what the reference makes of it.
     """
     cell = built_in(cell)
-    x = widen("x", x)
-    widened = Weights(*map(widen, Weights._fields, weights))
+    x = needed("x", x)
+    widened = _weights(weights)
     initial = initial_state(cell, x, state, widened)
     if lengths is not None:
         lengths = as_array(lengths)
+        if lengths.dtype.kind == "u":  # no index, and unsigned where it is subtracted from
+            lengths = lengths.astype(np.int64)
     doutput = widen("doutput", doutput)
     dstate = None if dstate is None else tuple(widen("dstate", d) for d in dstate)
+    reverse = boolean("reverse", reverse)
     call = Call(cell, x, initial, widened, lengths, reverse, doutput, dstate)
     verified: Verified | None = None
     if fast:
@@ -223,17 +227,22 @@ def built_in(cell: Cell | str) -> Cell:
 
     Raises: ArgumentError for a name that is none of theirs.
     """
-    if not isinstance(cell, str):
+    if isinstance(cell, cells.Cell):
         return cell
     known: dict[str, Callable[..., Cell]] = {"rnn": cells.rnn, "gru": cells.gru, "lstm": cells.lstm}
-    if cell not in known:
+    if not isinstance(cell, str) or cell not in known:
         raise ArgumentError("cell", repr(cell), f"a cell, or one of {', '.join(known)}")
     return known[cell]()
 
 
 def as_array(value: Any) -> Array:
-    """An array or Tensor of either device, in the host's memory."""
-    return on_host(value.data if isinstance(value, Tensor) else value)
+    """An array or Tensor of either device, or a tensor of PyTorch's, in the host's memory."""
+    if isinstance(value, Tensor):
+        value = value.data
+    elif hasattr(value, "detach"):  # PyTorch's, perhaps a parameter, perhaps of a type not NumPy's
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+    return on_host(value)
 
 
 def widen(name: str, value: Any) -> Array:
@@ -249,11 +258,28 @@ def widen(name: str, value: Any) -> Array:
     return array.astype(np.float64)
 
 
+def needed(name: str, value: Any) -> Array:
+    """As :func:`widen`, but None is an error. Raises: ArgumentError, DTypeError."""
+    if value is None:
+        raise ArgumentError(name, "None", "an array")
+    return widen(name, value)
+
+
+def _weights(given: Sequence[Any]) -> Weights:
+    """The weights in float64. Raises: ArgumentError, DTypeError."""
+    if isinstance(given, Mapping) or not 2 <= len(given) <= len(Weights._fields):
+        came = f"a {type(given).__name__} of {len(given)}"
+        raise ArgumentError("weights", came, f"{', '.join(Weights._fields)}, in this order")
+    matrices = [needed(*pair) for pair in zip(Weights._fields, given[:2], strict=False)]
+    biases = [widen(*pair) for pair in zip(Weights._fields[2:], given[2:], strict=False)]
+    return Weights(*matrices, *biases)
+
+
 def initial_state(
     cell: Cell, x: Array, state: Sequence[Any] | None, weights: Weights
 ) -> tuple[Array, ...]:
     """The initial states in float64; None stands for zeros."""
     if state is not None:
-        return tuple(widen("state", s) for s in state)
+        return tuple(needed("state", s) for s in state)
     shape = (*x.shape[1:2], *weights.weight_hh.shape[1:])
     return tuple(np.zeros(shape) for _ in cell.states)
