@@ -80,8 +80,9 @@ def measure_dependence(
 ) -> Dependence | None:
     """Measure it on inputs (T, B, I) and one target per sequence, (B, O) or class labels (B,).
 
-    `lengths (B,)` as everywhere, of the host. None when there are too few sequences, the targets
-    do not vary, or something is not finite: then nothing is said.
+    `lengths (B,)` as everywhere, of the host. None when there are too few sequences (one that comes
+    again with the same target counts once), the targets do not vary, or something is not finite:
+    then nothing is said.
     """
     T, B = inputs.shape[:2]
     if B < LEAST_SEQUENCES or T == 0:
@@ -96,8 +97,12 @@ def measure_dependence(
         return None
     if not (y.std(axis=0) > 0).any():
         return None
+    once = _once(x, y)
+    if len(once) < LEAST_SEQUENCES:
+        return None
+    x, y = x[once], y[once]
     features = _features(x)  # (n, T, F), the last step first
-    at = np.arange(len(chosen)) * FOLDS // len(chosen)
+    at = np.arange(len(y)) * FOLDS // len(y)
     folds = [
         Fold(xp.asarray(np.flatnonzero(at != fold)), xp.asarray(np.flatnonzero(at == fold)))
         for fold in range(FOLDS)
@@ -116,6 +121,21 @@ def measure_dependence(
     without = 0.0 if lag in (None, 1) else max(0.0, float(skills(lag // 2).mean()))
     steps = tuple(sorted(measured))
     return Dependence(steps, tuple(float(measured[k].mean()) for k in steps), lag, best, without)
+
+
+def _once(x: Floats, y: Floats) -> Array:
+    """Rows of x (n, T, I) and y (n, O) without those that stand there already, in order.
+
+    What comes again, as from epoch to epoch, must not stand on both sides of a fold: a regression
+    would know it by heart. Equal rows have an equal sum of random multiples, and others do not.
+    """
+    xp = array_namespace(x)
+    rng = np.random.default_rng(0)
+    key = sum(
+        (rows * xp.asarray(rng.standard_normal(rows.shape[1]))).sum(axis=1)
+        for rows in (x.reshape(len(x), -1), y)
+    )
+    return xp.sort(xp.unique(key, return_index=True)[1])
 
 
 def aligned_at_end(inputs: Array, lengths: NDArray[Any] | None) -> Floats:

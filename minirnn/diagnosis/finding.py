@@ -8,7 +8,7 @@ input is one illness with three consequences, not four illnesses.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -121,11 +121,15 @@ class Finding:
         }
 
     def __str__(self) -> str:
+        return self.told()
+
+    def told(self, without: Collection[str] = ()) -> str:
+        """The finding in words, with its best remedy, unless that is among those told already."""
         lines = [f"[{self.severity}] {self.symptom}: {self.where}", f"  {self.explanation}"]
         if self.consequences:
             lines.append(f"  it brings: {', '.join(self.consequences)}")
-        for remedy in self.remedies[:1]:
-            first, *diff = str(remedy).splitlines()
+        if self.remedies and (remedy := str(self.remedies[0])) not in without:
+            first, *diff = remedy.splitlines()
             lines += [f"  remedy: {first}", *(f"    {line}" for line in diff)]
         return "\n".join(lines)
 
@@ -245,7 +249,12 @@ class Diagnosis:
         if self.cured:
             head = f"cured of {self.before.root.symptom if self.before.root else 'its illness'}"
         steps = [f"{number}. {attempt.verdict}" for number, attempt in enumerate(self.attempts)]
-        return "\n".join([head, *steps, *(str(finding) for finding in self.findings)])
+        told: set[str] = set()  # a remedy for the root is often that for what follows, too
+        lines = [head, *steps]
+        for finding in self.findings:
+            lines.append(finding.told(told))
+            told |= {str(remedy) for remedy in finding.remedies[:1]}
+        return "\n".join(lines)
 
 
 def edit_text(edit: Mapping[str, object]) -> str:

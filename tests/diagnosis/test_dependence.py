@@ -133,3 +133,24 @@ def test_a_gpus_arrays_give_the_same_numbers(products: int, device: str) -> None
     told = measure_dependence(to_device(x, device), to_device(labels, device), lengths)
     assert told is not None
     assert told.lag == 4
+
+
+def test_sequences_that_come_again_tell_nothing_new() -> None:
+    """Noise is not told by noise, though every sequence stands in the data several times."""
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(6, 60, 2)), rng.normal(size=(60, 1))
+    again = measure_dependence(np.tile(x, (1, 4, 1)), np.tile(y, (4, 1)))
+    assert again is not None
+    assert again.lag is None
+    assert again.best < 0.2
+    # Fewer than can be told from, however often they come.
+    assert measure_dependence(np.tile(x[:, :30], (1, 8, 1)), np.tile(y[:30], (8, 1))) is None
+
+
+def test_equal_inputs_with_other_targets_all_count() -> None:
+    rng = np.random.default_rng(6)
+    x = np.tile(rng.normal(size=(6, 30, 1)), (1, 2, 1))
+    y = x[-1, :, :1] + 0.01 * rng.normal(size=(60, 1))
+    found = measure_dependence(x, y)
+    assert found is not None
+    assert found.lag == 1

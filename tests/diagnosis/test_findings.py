@@ -136,6 +136,20 @@ def test_as_text_the_root_and_its_first_remedy_are_told() -> None:
     assert edit_text({"training.clip_norm": 1.0}) == "training.clip_norm = 1.0"
 
 
+def test_as_text_a_remedy_that_helps_twice_is_told_once() -> None:
+    scale = Remedy({"data.scale": "standard"}, "so that gates move", "they do")
+    clip = Remedy({"training.clip_norm": 1.0}, "so that no step is too long", "it is not")
+    sick = Diagnosis(
+        (
+            found("unscaled-input", remedies=(scale, clip)),
+            found("saturated-gates", remedies=(scale,)),
+            found("exploding-gradient", remedies=(clip,)),
+        )
+    )
+    assert str(sick).count("data.scale") == 1
+    assert str(sick).count("training.clip_norm") == 1
+
+
 @pytest.mark.parametrize("symptom", [each for each in BRINGS if each not in OF_A_LOOP])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_every_remedy_is_an_edit_that_can_be_made_and_changes_something(

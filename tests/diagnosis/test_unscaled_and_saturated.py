@@ -218,3 +218,15 @@ def test_any_module_with_recurrent_layers_inside_is_looked_into() -> None:
     assert found.root is not None
     assert found.root.symptom == "unscaled-input"
     assert "GRU.l0" in str(found.finding("saturated-gates"))
+
+
+def test_gates_flung_from_end_to_end_are_not_said_to_stand_at_one() -> None:
+    """Large inputs of either sign: no gate stands at one end, and none is in between."""
+    rng = np.random.default_rng(3)
+    x = (1000 * rng.normal(size=(12, 60, 3))).astype(np.float32)
+    y = x.sum(axis=(0, 2))[:, None] / 1000
+    model = SequenceModel("gru", input_size=3, hidden_size=8, output_size=1, rng=0)
+    found = diagnose(model, x, y).finding("saturated-gates")
+    assert found is not None
+    assert found.where == "GRU.l0"
+    assert "flung from one end to the other" in found.explanation

@@ -31,6 +31,8 @@ from minirnn.inspect.trace import Trace
 SYMPTOM = "saturated-gates"
 OF_THE_TIME = 0.95
 THRESHOLD = 0.5
+HELD = "fully open or fully shut, whatever the network is shown."
+FLUNG = "flung from one end to the other by the inputs, and hardly ever in between."
 KEEPS = {"lstm": "forget", "gru": "update"}  # the gate whose right end is memory
 
 
@@ -51,7 +53,7 @@ def detect(evidence: Evidence) -> Finding | None:
     return Finding(
         symptom=SYMPTOM,
         severity="illness" if evidence.fails else "note",
-        where=f"{listed(affected)}, gates {listed(ends)}",
+        where=listed(affected) + (f", gates {listed(ends)}" if ends else ""),
         evidence={
             "share": worst,
             "threshold": THRESHOLD,
@@ -65,8 +67,8 @@ def detect(evidence: Evidence) -> Finding | None:
         cause="The sums that go into these gates are far too large for them.",
         explanation=(
             f"{share(worst)} of the gates in {trace.name} stand at the end of their range all the "
-            "time: fully open or fully shut, whatever the network is shown. Such a gate "
-            "passes no gradient, so training cannot bring it back."
+            f"time: {HELD if ends else FLUNG} Such a gate passes no gradient, so training cannot "
+            "bring it back."
             if evidence.fails
             else f"{share(worst)} of the gates in {trace.name} stand at an end of their range, as "
             "switches do; the network answers well all the same."
