@@ -159,6 +159,34 @@ def test_functions_of_a_model_are_written_out() -> None:
     assert from_onnx(model)(x).item() == 6.0
 
 
+def nested_functions(depth: int, calls: int) -> onnx.ModelProto:
+    """Functions F0, F1, …, each of which calls the one before it `calls` times."""
+    functions, called = [], ("", "Identity")
+    for number in range(depth):
+        nodes = [
+            helper.make_node(called[1], [f"t{k}"], [f"t{k + 1}"], domain=called[0])
+            for k in range(calls)
+        ]
+        opsets = [helper.make_opsetid("", 14), helper.make_opsetid("own", 1)]
+        name, last = f"F{number}", f"t{calls}"
+        functions.append(helper.make_function("own", name, ["t0"], [last], nodes, opsets))
+        called = ("own", name)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy"]
+    node = helper.make_node(called[1], ["x"], ["y"], domain="own")
+    graph = helper.make_graph([node], "nested", ends[:1], ends[1:])
+    return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=8)
+
+
+@pytest.mark.parametrize(("depth", "calls"), [(30, 10), (3000, 1)])
+def test_functions_that_would_fill_memory_when_written_out_are_refused(
+    depth: int, calls: int
+) -> None:
+    with pytest.raises(mr.CheckpointError, match="call one another|depth"):
+        from_onnx(nested_functions(depth, calls))
+    x = np.array([1.0, 2.0], np.float32)
+    np.testing.assert_array_equal(from_onnx(nested_functions(3, 10))(x).numpy(), x)
+
+
 def test_a_tensor_whose_numbers_do_not_fill_its_shape_is_a_typed_error() -> None:
     model = onnx.load_from_string(tiny())
     model.graph.initializer[0].raw_data = b"\0" * 3
@@ -180,6 +208,7 @@ def test_a_node_s_failure_says_which_node() -> None:
 @pytest.mark.parametrize(
     ("op", "values"),
     [("ConstantOfShape", [[2**31, 2**20]]), ("ConstantOfShape", [[-1]]),
+     ("Expand", [[[1, 1]], [2**20, 2**20]]),
      ("Tile", [[[1, 1]], [2**30, 2]]), ("Range", [0, 2**40, 1])],
 )  # fmt: skip
 def test_sizes_that_only_a_damaged_file_asks_for_take_no_memory(op: str, values: Any) -> None:

@@ -23,6 +23,7 @@ from minirnn.tensor import Tensor, as_tensor, constant
 # What NumPy raises for inputs that do not fit an operator, and Python for ones of another kind.
 FAILURES = (
     ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError, OverflowError,
+    MemoryError,
 )  # fmt: skip
 OPERATORS = {**operators.OPERATORS, **shape_operators.OPERATORS}
 

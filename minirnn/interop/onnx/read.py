@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from minirnn.files.whole import open_regular
 from minirnn.interop.onnx.node import Node
 
 MAX_BYTES = 2**31  # protobuf's own limit for one message; of all tensors together, too
+MAX_NODES = 100_000  # once functions are written out
 OLDEST_OPSET = 7  # where operators began to broadcast as NumPy does
 DOMAINS = ("", "ai.onnx")
 
@@ -48,6 +49,7 @@ def read_model(source: Any, max_bytes: int = MAX_BYTES) -> ModelProto:
             _load_external(tensor, folder)
     _check(model)
     if model.functions:
+        _check_written_out(model)
         model = onnx.inliner.inline_local_functions(model)
     return model
 
@@ -136,6 +138,35 @@ def _check(model: ModelProto) -> None:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, TypeError) as error:
         raise _bad(f"one that onnx.checker refuses: {error}") from None
+
+
+def _check_written_out(model: ModelProto) -> None:
+    """That the nodes are not too many once functions are written out: each may call another twice.
+
+    The checker has seen to it that none calls itself.
+    """
+    functions = {(f.domain, f.name): f for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Iterable[NodeProto]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in functions and key not in sizes:
+                sizes[key] = size(functions[key].node)
+            total += sizes.get(key, 1)
+            for attribute in node.attribute:
+                graphs = [attribute.g] if attribute.HasField("g") else attribute.graphs
+                total += sum(size(graph.node) for graph in graphs)
+        return total
+
+    try:
+        too_many = size(model.graph.node) > MAX_NODES
+    except RecursionError:
+        too_many = True
+    if too_many:
+        came = "functions that call one another again and again"
+        raise CheckpointError("model", came, f"at most {MAX_NODES} nodes once they are written out")
 
 
 def _names(model: ModelProto) -> Iterator[Any]:

@@ -166,6 +166,7 @@ def _expand(node: Node, x: Value, shape: Value) -> Value:
     except ValueError:
         wanted = f"one that broadcasts with {x.shape}"
         raise ShapeError(f"shape of {node.name!r}", sizes, wanted) from None
+    _check_size(node, list(sizes))
     return functional.broadcast_to(x, sizes) if isinstance(x, Tensor) else np.broadcast_to(x, sizes)
 
 
