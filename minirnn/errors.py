@@ -65,15 +65,16 @@ class TraceError(MinirnnError, RuntimeError):
 
 
 class MissingExtraError(MinirnnError, ImportError):
-    """An optional package is needed; the message names the extra that brings it."""
+    """An optional package is needed; the message names it, and the extra that brings it, if any."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         self.package = package
         self.extra = extra
         self.purpose = purpose
+        brings = f", which the extra {extra!r} of minirnn brings" if extra else ""
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed: "
-            f"pip install 'minirnn[{extra}]'"
+            f"pip install {package}{brings}"
         )
 
     def __reduce__(self) -> tuple[object, ...]:

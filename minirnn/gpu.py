@@ -9,7 +9,10 @@ from typing import Any
 
 from minirnn.errors import DeviceError
 
-INSTALL = "pip install 'minirnn[cuda13]', or 'minirnn[cuda12]' for a driver of CUDA 12"
+INSTALL = (
+    "pip install 'cupy-cuda13x[ctk]', which the extra 'cuda13' of minirnn brings; for a driver of "
+    "CUDA 12 'cupy-cuda12x[ctk]', its extra 'cuda12'"
+)
 
 
 def cupy_array(array: object) -> bool:

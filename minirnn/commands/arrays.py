@@ -96,7 +96,7 @@ def as_floats(array: Array, dtype: np.dtype[Any], option: str, *, cast: bool) ->
         exact = EXACT[dtype.name]
         kept = (array >= -exact) & (array <= exact) if array.dtype != np.bool_ else array == array
     if not kept.all():
-        value = array[~kept].flat[0]
+        value = array[~kept].flat[0].item()  # a plain number, as it is printed
         came = f"{array.dtype.name} with values that {dtype.name} does not hold, such as {value!r}"
         wanted = f"{dtype.name}, which the model computes in"
         raise DTypeError(option, came, wanted, "Add --cast to round it")

@@ -75,7 +75,7 @@ def diagnose(
             "A bare recurrent layer returns a tuple: put it into a SequenceModel",
         )  # fmt: skip
     _check_output(output.data, (B, T) if swapped else (T, B))
-    _check_targets(y, output.data, function, x.dtype)
+    _check_targets(y, output.data, function, x, swapped)
     with np.errstate(all="ignore"):
         probe = gradient_probe(model, x, y, loss=function, lengths=lengths)
     outputs = output.data
@@ -119,15 +119,16 @@ def _check_output(output: Array, leading: tuple[int, int]) -> None:
         )
 
 
-def _check_targets(y: Array, output: Array, loss: Any, dtype: np.dtype[Any]) -> None:
+def _check_targets(y: Array, output: Array, loss: Any, x: Array, swapped: bool) -> None:
     """A target never broadcasts against an output: (B,) against (B, 1) would make (B, B) errors."""
-    labels = y.dtype.kind in "iu"
+    dtype, labels = x.dtype, y.dtype.kind in "iu"
     if loss in LOSSES.values() and labels != (loss is functional.cross_entropy):
         wanted = f"{dtype.name} for this loss" if labels else "integer class labels for this loss"
         raise DTypeError("targets", y.dtype.name, wanted)
     if labels:
         if y.shape != output.shape[:-1]:
-            raise ShapeError("targets", f"shape {y.shape}", f"{output.shape[:-1]}")
+            hint = _turned(y, output, x, swapped)
+            raise ShapeError("targets", f"shape {y.shape}", f"{output.shape[:-1]}", hint)
         (least, most), C = map(int, fetch(y.min(), y.max())), output.shape[-1]
         if least < 0 or most >= C:
             came = f"class labels from {least} to {most}"
@@ -135,7 +136,20 @@ def _check_targets(y: Array, output: Array, loss: Any, dtype: np.dtype[Any]) -> 
         return
     if loss in LOSSES.values():
         if y.shape != output.shape:
-            hint = f"Reshape it to {output.shape}" if y.size == output.size else ""
+            hint = _turned(y, output, x, swapped)
+            if not hint and y.size == output.size:
+                hint = f"Reshape it to {output.shape}"
             raise ShapeError("targets", f"shape {y.shape}", f"{output.shape}, the output's", hint)
         if y.dtype != dtype:
             raise DTypeError("targets", y.dtype.name, f"{dtype.name}, the dtype of inputs")
+
+
+def _turned(y: Array, output: Array, x: Array, swapped: bool) -> str:
+    """The hint for targets that would fit if time and batch changed places."""
+    B, T = x.shape[:2] if swapped else x.shape[1::-1]
+    leading = output.shape[:-1]
+    turned = {(B,): (T,), (B, T): (T, B), (T, B): (B, T)}.get(leading)
+    if T == B or y.shape[: len(leading)] != turned:
+        return ""
+    first, layout = ("batch", "(B, T, I)") if swapped else ("steps", "(T, B, I)")
+    return f"This network takes the {first} first: X as {layout}"

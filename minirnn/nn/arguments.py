@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from typing import Any
 
 import numpy as np
@@ -74,3 +75,17 @@ def generator(rng: Any) -> np.random.Generator:
     if seed < 0 or isinstance(rng, bool):
         raise ArgumentError("rng", repr(rng), "None, a seed of at least 0, or a numpy Generator")
     return np.random.default_rng(seed)
+
+
+def level_of_the_user(*also: str) -> int:
+    """The `stacklevel` of a warning that is to name the user's line.
+
+    The nearest line above the caller that is neither minirnn's nor of the packages in `also`.
+    """
+    passed = {"minirnn", *also}
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in passed:
+            break
+        level, frame = level + 1, frame.f_back
+    return level

@@ -21,7 +21,14 @@ from minirnn.kernels import cells
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Tape, Weights
 from minirnn.nn import states
-from minirnn.nn.arguments import boolean, drop_probability, float_dtype, generator, positive_int
+from minirnn.nn.arguments import (
+    boolean,
+    drop_probability,
+    float_dtype,
+    generator,
+    level_of_the_user,
+    positive_int,
+)
 from minirnn.nn.lengths import checked_lengths
 from minirnn.nn.linear import uniform_parameter
 from minirnn.nn.module import Module
@@ -95,7 +102,7 @@ class Recurrent(Module):
             warnings.warn(
                 f"dropout={self.dropout} has no effect with num_layers=1: it acts between layers",
                 UserWarning,
-                stacklevel=2 if type(self) is Recurrent else 3,  # who makes the layer
+                stacklevel=level_of_the_user(),  # who makes the layer, or converts one
             )
         # Names of the parameters by layer and direction. What they name is looked up at each call,
         # so that a parameter may be replaced by assignment.

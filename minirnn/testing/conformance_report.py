@@ -194,9 +194,9 @@ class Report:
                 yield f"  grade {grade}  {title:14} {count['passed']:3} of {ran} passed"
         reasons = Counter(r.reason for r in self.results if r.outcome == "not applicable")
         for reason, n in reasons.items():
-            yield f"  not applicable: {n} case(s), since {reason}"
+            yield f"  not applicable: {_cases(n)}, since {reason}"
         if self.causes:
-            yield "  causes: " + ", ".join(f"{c} ({n} cases)" for c, n in self.causes.items())
+            yield "  causes: " + ", ".join(f"{c} ({_cases(n)})" for c, n in self.causes.items())
         if self.explanation:
             yield f"  {self.explanation}"
         for result in self.failed[:SHOWN]:
@@ -205,4 +205,9 @@ class Report:
                 for line in failure.message.splitlines():
                     yield f"    {line}"
         if len(self.failed) > SHOWN:
-            yield f"  and {len(self.failed) - SHOWN} more failing cases, in report.failed"
+            yield f"  and {_cases(len(self.failed) - SHOWN, 'more failing ')}, in report.failed"
+
+
+def _cases(count: int, what: str = "") -> str:
+    """1 case, 2 cases."""
+    return f"{count} {what}case" if count == 1 else f"{count} {what}cases"

@@ -178,7 +178,7 @@ def test_a_missing_extra_is_told_before_the_training(files, monkeypatch, capsys)
     for arguments in (["doctor", "healthy.toml", "--output", "page.html"], ["demo"]):
         assert cli.main(arguments) == 2
         captured = capsys.readouterr()
-        assert "minirnn[report]" in captured.err
+        assert "pip install jinja2, which the extra 'report' of minirnn brings" in captured.err
         assert captured.out == ""
 
 

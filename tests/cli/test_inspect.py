@@ -44,6 +44,7 @@ def files(tmp_path, monkeypatch):
         np.save(f"{name}.npy", array)
     save_model(model_of(), "healthy.safetensors")
     save_model(model_of(batch_first=True), "batch_first.safetensors")
+    save_model(model_of(readout="all"), "every.safetensors")
     save_model(model_of(output_size=3), "classes.safetensors")
     ill = model_of()
     ill.head.weight.data[...] = 0
@@ -143,8 +144,12 @@ def test_turned_data_give_the_same_findings(files, capsys):
         ("healthy.safetensors", ["--input", "."], "it is a folder"),
         ("healthy.safetensors", ["--input", "y.npy"], "--input: got shape (5, 1)"),
         ("healthy.safetensors", ["--input", "steps.npy"], "--input: got shape"),
+        ("healthy.safetensors", ["--input", "tenths.npy"], "such as 0."),
         ("healthy.safetensors", ["--input", "tenths.npy"], "Add --cast to round it"),
         ("healthy.safetensors", ["--target", "steps.npy"], "--target: got shape (6, 5, 1)"),
+        ("healthy.safetensors", ["--input", "turned.npy"], "the steps first: X as (T, B, I)"),
+        ("batch_first.safetensors", [], "the batch first: X as (B, T, I)"),
+        ("every.safetensors", ["--target", "turned_steps.npy"], "the steps first: X as (T, B, I)"),
         ("healthy.safetensors", ["--lengths", "y.npy"], "--lengths: got"),
         ("healthy.safetensors", ["--loss", "cross_entropy"], "--target: got float32"),
         ("healthy.safetensors", ["--output", "nowhere/page.html"], "--output"),
@@ -172,4 +177,4 @@ def test_without_its_framework_a_file_is_refused_with_the_extra(files, monkeypat
     monkeypatch.setitem(sys.modules, "onnx", None)
     (files / "m.onnx").write_bytes(b"")
     assert inspect("m.onnx") == 2
-    assert "minirnn[onnx]" in capsys.readouterr().err
+    assert "pip install onnx, which the extra 'onnx'" in capsys.readouterr().err

@@ -93,6 +93,15 @@ def test_options_modes_and_frozen_parameters_come_along() -> None:
     assert back.dropout == 0.25
 
 
+@pytest.mark.parametrize("place", [lambda m: m, nn.Sequential])
+def test_a_dropout_without_effect_is_warned_of_at_the_users_line(place: Any) -> None:
+    with pytest.warns(UserWarning, match="dropout"):
+        theirs = place(nn.GRU(3, 4, dropout=0.5))
+    with pytest.warns(UserWarning, match="no effect with num_layers=1") as warned:
+        from_torch(theirs)
+    assert [each.filename for each in warned] == [__file__]
+
+
 def test_a_chain_keeps_its_parts_and_what_they_share() -> None:
     torch.manual_seed(0)
     first, last = nn.Linear(3, 3), nn.Linear(3, 3, bias=False)

@@ -182,6 +182,13 @@ def test_a_swapped_model_goes_when_its_user_lets_it_go(model: Any) -> None:
     assert not is_swapped(copied.first)
 
 
+def test_a_swap_whose_model_is_gone_says_so() -> None:
+    swap = accelerate(Model())
+    gc.collect()
+    assert swap.model is None
+    assert repr(swap).startswith("<Swap in Model, which nobody holds any more>\n  first: swapped")
+
+
 def test_a_forward_of_the_users_own_is_left_alone() -> None:
     class Residual(nn.GRU):
         def forward(self, input: Any, hx: Any = None) -> Any:

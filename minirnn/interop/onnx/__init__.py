@@ -5,7 +5,7 @@
     MinirnnBackend           what ONNX's own backend tests run against (`onnx.backend.base.Backend`)
     OnnxModel                the module that `from_onnx` returns
 
-They need the package `onnx`: pip install 'minirnn[onnx]'.
+They need the package `onnx`: pip install onnx, which the extra "onnx" brings.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def standardise(finding: Finding, evidence: Evidence, program: Program) -> list[
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     # A feature that does not vary has nothing to be divided by.
     pairs = [
-        (_short(m, s), f"{s:.3g}" if s > 0 else "1.0")
+        (_short(m, s), _numeral(s) if s > 0 else "1.0")
         for m, s in zip(mean.tolist(), deviation.tolist(), strict=True)
     ]
     where = "the layer's input"
@@ -155,6 +155,12 @@ def _short(mean: float, deviation: float) -> str:
     places = max(0, 2 - math.floor(math.log10(deviation))) if deviation > 0 else 6
     text = f"{mean:.{min(places, 12)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _numeral(value: float) -> str:
+    """Three digits as one writes them into code: 0.0213, 6.06, 1010, and 3e-05 as it is."""
+    text = f"{value:.3g}"
+    return f"{float(text):.0f}" if "e+" in text and abs(value) < 1e15 else text
 
 
 def _layer(evidence: Evidence) -> str:
@@ -289,7 +295,8 @@ def read_at_end(finding: Finding, evidence: Evidence, program: Program) -> list[
     found = program.call(f"layer {_layer(evidence)}")
     if found and loop is not None:
         layer = loop.layers[0]
-        value = f"{float(str(finding.evidence['padding_value'])):g}"
+        padding = float(str(finding.evidence["padding_value"]))
+        value = f"{padding:.0f}" if padding.is_integer() else f"{padding:g}"
         made = _at_end(*found, value, layer.batch_first, layer.bidirectional)
         code = made or code
     return [

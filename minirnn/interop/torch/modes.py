@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
+from minirnn.gpu import INSTALL
+
 Tensor = Any
 
 THEIRS = ""  # PyTorch's own forward has to run: it will say itself what is wrong with the arguments
@@ -103,7 +105,7 @@ def _autocast(device: Any) -> str | None:
 
 def _why_not_cuda() -> str | None:
     if not _has_cupy():
-        return "on a GPU our kernels need CuPy: pip install 'minirnn[cuda13]'"
+        return f"on a GPU our kernels need CuPy: {INSTALL}"
     if torch.cuda.is_current_stream_capturing():
         return "a CUDA graph is being captured"
     return None

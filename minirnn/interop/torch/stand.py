@@ -6,7 +6,6 @@ A module keeps its class, parameters and hooks. What changes is one attribute of
 
 from __future__ import annotations
 
-import sys
 import warnings
 import weakref
 from inspect import signature
@@ -17,6 +16,7 @@ from minirnn.interop.torch.cells import run_cell
 from minirnn.interop.torch.equations import CELLS
 from minirnn.interop.torch.layers import run_layers
 from minirnn.interop.torch.traces import Call
+from minirnn.nn.arguments import level_of_the_user
 
 if TYPE_CHECKING:
     from minirnn.interop.torch.swap import Swap
@@ -24,19 +24,6 @@ if TYPE_CHECKING:
 
 Module = Any
 Tensor = Any
-
-
-_NOT_THE_USERS = ("torch", "minirnn")
-
-
-def _level_of_the_user() -> int:
-    """How far above the caller the nearest line is that is neither PyTorch's nor ours."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None:
-        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _NOT_THE_USERS:
-            break
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 class Stand:
@@ -82,7 +69,7 @@ class Stand:
             self._warned.add(why)
             name = self.swaps[0][1] or self.class_name
             text = f"{name} runs PyTorch's own forward, which nothing speeds up or records: {why}"
-            warnings.warn(text, UserWarning, stacklevel=_level_of_the_user())
+            warnings.warn(text, UserWarning, stacklevel=level_of_the_user("torch"))
 
     def join(self, swap: Swap, name: str) -> None:
         """Stand for one more, who calls the module `name`."""

@@ -55,6 +55,7 @@ class Swap:
     def __init__(self, model: Module, *, cells: bool, watch: Watch | None = None) -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentError("model", f"a {type(model).__name__}", "a torch.nn.Module")
+        self._class_name = type(model).__name__
         self._model = weakref.ref(model)  # which holds this: it shall go when the user lets it go
         self.watch = watch
         self.kept: dict[str, str] = {}
@@ -113,8 +114,11 @@ class Swap:
         told = dict.fromkeys(self.swapped, "swapped")
         told |= {name: f"not swapped, {why}" for name, why in self.kept.items()}
         lines = [f"  {name or '(the model)'}: {what}" for name, what in told.items()]
-        state = "in place" if self.is_active else "restored or empty"
-        return "\n".join([f"<Swap in {type(self.model).__name__}, {state}>", *lines])
+        if self.model is None:
+            state = "which nobody holds any more"
+        else:
+            state = "in place" if self.is_active else "restored or empty"
+        return "\n".join([f"<Swap in {self._class_name}, {state}>", *lines])
 
 
 _RECURRENT = re.compile(r"(RNN|GRU|LSTM)")

@@ -25,14 +25,14 @@ class Adapter:
 
 
 def need(package: str, purpose: str, extra: str | None = None) -> Any:
-    """Import a framework.
+    """Import a framework, which an extra of its own name brings, or `extra`; "" if none does.
 
     Raises: MissingExtraError where it is missing.
     """
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise MissingExtraError(package, extra or package, purpose) from error
+        raise MissingExtraError(package, package if extra is None else extra, purpose) from error
 
 
 def by_position(gradients: Sequence[Any], states: int) -> tuple[Any, ...]:

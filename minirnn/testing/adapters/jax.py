@@ -27,7 +27,7 @@ def jax_function(
 
     Raises: MissingExtraError without JAX.
     """
-    jax = need("jax", "testing.adapters.jax_function")
+    jax = need("jax", "testing.adapters.jax_function", extra="")
     parameters = inspect.signature(function).parameters
 
     def of(array: Array) -> Any:

@@ -108,7 +108,7 @@ def _model(
 
 
 def _onnxruntime() -> Run:
-    runtime = need("onnxruntime", "testing.adapters.onnx_operator", "onnx")
+    runtime = need("onnxruntime", "testing.adapters.onnx_operator", extra="")
 
     def run(model: Any, inputs: dict[str, Array]) -> list[Array]:
         options = runtime.SessionOptions()
