@@ -53,6 +53,7 @@ class Optimisation:
     stale               of these: onto gradients that this step had applied already
     empty               steps that found no gradient, or zeros only
     foreign             whether it holds none of the model's parameters
+    by_hand             whether the parameters moved without it
     """
 
     name: str = ""
@@ -65,6 +66,7 @@ class Optimisation:
     stale: int = 0
     empty: int = 0
     foreign: bool = False
+    by_hand: bool = False
 
 
 @dataclass(frozen=True)

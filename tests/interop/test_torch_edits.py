@@ -37,11 +37,12 @@ def edited(source: str, symptom: str, evidence: dict[str, Any] | None = None, **
                 places[each] = (Place("s.py", number, "", number, start, len(code)),)
     update = loop.pop("update", 1e-6)
     name = loop.pop("name", "Adam")
+    last_rate = loop.pop("last_rate", 1e-3)
     seen = LoopSeen(
         100,
         losses=np.ones(100),
         update_ratios=np.full(20, update),
-        optimisation=Optimisation(name, 1e-3, 1e-3, 0.9, 100, 100, 99),
+        optimisation=Optimisation(name, 1e-3, last_rate, 0.9, 100, 100, 99),
         places=places,
         **{"layers": (LAYER,), **loop},
     )
@@ -81,6 +82,20 @@ def test_a_rate_that_is_a_constant_of_the_file_is_set_there() -> None:
     assert edited(source, "slow-learning").startswith("RATE = 0.01\nopt = Adam(")
 
 
+@pytest.mark.parametrize(
+    ("last", "wanted"),
+    [
+        (1e-20, "Let the schedule lower the learning rate less: it went from 0.001 to 1e-20"),
+        (3e-3, "Let the schedule begin near 0.01: it went from 0.001 to 0.003"),
+    ],
+)
+def test_what_a_schedule_made_of_a_rate_is_not_written_where_it_began(
+    last: float, wanted: str
+) -> None:
+    source = "opt = optim.Adam(ps, lr=1e-3)\nopt.step()  # step\n"
+    assert edited(source, "slow-learning", last_rate=last) == wanted
+
+
 def test_of_two_optimisers_the_one_that_steps_is_meant_and_else_words_are() -> None:
     source = "a = Adam(p, lr=1)\nb = Adam(q, lr=1)\nb.step()  # step\n"
     assert edited(source, "slow-learning").splitlines()[:2] == [
@@ -98,6 +113,8 @@ def test_clearing_goes_before_backward_or_behind_a_step_elsewhere() -> None:
     assert edited(apart, "accumulated-gradients").splitlines()[1:3] == [
         "    opt.step()  # step", "    opt.zero_grad()",
     ]  # fmt: skip
+    inside = "def closure():\n    loss.backward()  # backward\n\nopt.step(closure)  # step\n"
+    assert edited(inside, "accumulated-gradients").splitlines()[1] == "    opt.zero_grad()"
 
 
 @pytest.mark.parametrize(

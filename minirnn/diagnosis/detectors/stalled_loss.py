@@ -5,7 +5,8 @@ Formula    level = mean of the last fifth of the losses / that of the best const
 Threshold  level > 0.9 (fall < 0.05 where the constant's loss is not known), from 40 steps on. An
            illness; a note where a regression (see `dependence`) tells nothing of the targets
            either. Where steps find no gradient (half of them at least), hold none of the model's
-           parameters, or none is ever made, after 3 backward passes: an illness at once
+           parameters, or none is ever made, after 3 backward passes: an illness at once, unless the
+           loop moves the parameters itself
 Source     the loss relative to a naive baseline, since accuracy thresholds (AUTOTRAINER, Zhang et
            al. 2021) do not serve regression
 Cost       none
@@ -35,7 +36,7 @@ def detect(evidence: Evidence) -> Finding | None:
 
 def _never_moved(loop: LoopSeen) -> Finding | None:
     seen = loop.optimisation
-    if seen.backwards < LEAST_BACKWARDS:
+    if seen.backwards < LEAST_BACKWARDS or seen.by_hand:
         return None
     if seen.foreign:
         kind, where = "foreign optimiser", "step"

@@ -53,6 +53,8 @@ class Batches:
     ) -> None:
         """Copy a batch, x (T, B, I), or sequences evenly spread over it."""
         B = x.shape[1]
+        if B == 0 or x.shape[0] == 0:  # the rest of an epoch, of which nothing was left
+            return
         per_sequence = max(1, x[:, :1].numel() * x.element_size())
         most = max(1, min(MOST_SEQUENCES, B, MOST_BYTES // per_sequence))
         at = torch.linspace(0, B - 1, most, device=x.device).round().long()

@@ -23,7 +23,7 @@ from torch.optim.optimizer import (
 from minirnn.interop.torch import losses
 from minirnn.interop.torch.batches import Batches
 from minirnn.interop.torch.order import OrderWatch
-from minirnn.interop.torch.patches import Patches
+from minirnn.interop.torch.patches import Hook, Patches
 from minirnn.interop.torch.places import Places
 from minirnn.interop.torch.stepping import OptimiserWatch
 from minirnn.interop.torch.tallies import Curve, LayerTally
@@ -105,15 +105,15 @@ class LoopObserver:
         patches = self._patches
         self.trouble = None
         # Instances, not classes: another model in the same program is none of our business.
-        patches.hook(self.model.register_forward_pre_hook(self._enter, with_kwargs=True))
-        patches.hook(self.model.register_forward_hook(self._leave, always_call=True))
+        patches.hook(self.model.register_forward_pre_hook(Hook(self._enter), with_kwargs=True))
+        patches.hook(self.model.register_forward_hook(Hook(self._leave), always_call=True))
         for name, module in self.model.named_modules():
             if isinstance(module, torch.nn.RNNBase):
                 self._names[id(module)] = name
                 known = LayerTally(name, bool(module.batch_first), bool(module.bidirectional))
                 self.layers.setdefault(name, known)
-                patches.hook(module.register_forward_pre_hook(self._feed, with_kwargs=True))
-                patches.hook(module.register_forward_hook(self._fed_on))
+                patches.hook(module.register_forward_pre_hook(Hook(self._feed), with_kwargs=True))
+                patches.hook(module.register_forward_hook(Hook(self._fed_on)))
         self._names.setdefault(id(self.model), "")
         functional = torch.nn.functional
         for name in losses.KINDS:
@@ -224,41 +224,49 @@ class LoopObserver:
     def _around_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def backward(of: Any, *args: Any, **kwargs: Any) -> Any:
-            ours = self._depth == 0 and self._begin_backward(of)
+            begun = self._begin_backward(of) if self._depth == 0 else None
             result = original(of, *args, **kwargs)
-            if ours:
-                self.optimiser.after_backward()
+            if begun is not None:
+                self._end_backward(*begun)
             return result
 
         return backward
 
     @looking
-    def _begin_backward(self, of: Any) -> bool:
-        """Whether this pass goes through the model; then what it compared is put aside."""
+    def _begin_backward(self, of: Any) -> tuple[torch.Tensor, losses.LossCall | None, bool] | None:
+        """The loss, what it compared, and whether that is written by hand, before the pass.
+
+        Autograd lets go of what a graph remembers during the pass.
+        """
         loss = next(tensors(of), None)
-        if loss is None:
-            return False
-        if self._output is None or not loss.requires_grad:
-            return False
+        if loss is None or not loss.requires_grad:
+            return None
         self.places.see("backward")
-        if not self._calls:
+        call, by_hand = self._calls[0] if self._calls else None, not self._calls
+        if by_hand and self._output is not None:
             call = losses.by_hand(loss, self._output)
-            if call is not None:
-                self.loss_calls += 1
-                self.grown += call.grown
-                self._calls.append(call)
-        call = self._calls[0] if self._calls else None
+        self._calls.clear()
+        self.optimiser.before_backward()
+        return loss, call, by_hand
+
+    @looking
+    def _end_backward(
+        self, loss: torch.Tensor, call: losses.LossCall | None, by_hand: bool
+    ) -> None:
+        """Put aside what a pass compared, if it went through the model."""
+        if not self.optimiser.after_backward(called=self._output is not None):
+            return
         if call is not None:
             self.loss = call
+            if by_hand:
+                self.loss_calls += 1
+                self.grown += call.grown
         if self._fed is not None:
             name, x, lengths = self._fed
             self.batches.keep(name, x, lengths, call, loss)
             self._fed = None
-        self._calls.clear()
         if loss.numel() == 1:
             self._step_losses.append(loss.detach())
-        self.optimiser.before_backward()
-        return True
 
     # The optimiser.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 
@@ -12,6 +13,25 @@ class Removable(Protocol):
     def remove(self) -> None:
         """Take the hook away."""
         ...
+
+
+class Hook:
+    """A hook that stays behind where its module is copied or pickled: an idle one goes along.
+
+    A copy of a model (the best one so far, an average, a target) is not the one that is watched,
+    and a file is read without minirnn.
+    """
+
+    def __init__(self, see: Callable[..., Any]) -> None:
+        self._see = see
+
+    def __call__(self, *args: Any) -> Any:
+        """What a hook is called with, handed on."""
+        return self._see(*args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python's own function that takes whatever it is given, and returns None.
+        return getattr, (nullcontext(), "__exit__")
 
 
 class Patches:

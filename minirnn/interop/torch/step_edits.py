@@ -28,7 +28,9 @@ def clear_gradients(finding: Finding, evidence: Evidence, program: Program) -> l
         clear = f"{optimiser}.zero_grad()"
         words = f"Clear the gradients before each backward pass: {clear}"
         first = backward[1].lineno if backward else 0
-        if backward and _same_function(backward[0], first, *step):
+        # A step that is given a closure (LBFGS) runs it, and its backward, several times.
+        closure = backward and backward[0] is step[0] and (step[1].args or step[1].keywords)
+        if backward and (closure or _same_function(backward[0], first, *step)):
             code = Draft(backward[0]).insert(first, clear, like=first).edit(words)
         else:
             there = program.statement("step")
@@ -81,7 +83,14 @@ def other_rate(finding: Finding, evidence: Evidence, program: Program) -> list[R
 
 
 def _rate(program: Program, loop: LoopSeen, new: float, reason: str) -> Remedy:
-    code = set_option(program, loop.optimisation.name, RATE, f"{new:g}")
+    seen = loop.optimisation
+    code = set_option(program, seen.name, RATE, f"{new:g}")
+    if seen.last_rate != seen.learning_rate:
+        # What a schedule makes of the rate is not written where the optimiser is made.
+        change = f"it went from {seen.learning_rate:g} to {seen.last_rate:g}"
+        falls = seen.last_rate < new and seen.last_rate < seen.learning_rate
+        slower = "Let the schedule lower the learning rate less"
+        code = CodeEdit(f"{slower if falls else f'Let the schedule begin near {new:g}'}: {change}")
     if code is None:
         code = CodeEdit(f"Set the learning rate to {new:g} (now {loop.optimisation.last_rate:g})")
     return Remedy({}, reason, "The loss falls from stretch to stretch of training.", code)

@@ -1,11 +1,13 @@
 """What an optimiser does to a model: rates, gradients, updates, and whether gradients are cleared.
 
 Whether a gradient was cleared between a step and the next backward pass is told by the tensor's own
-version counter, which every change in place moves; no number is looked at while all is well.
+version counter, which every change in place moves; no number is looked at while all is well. The
+same counters tell whether a backward pass went through this model at all: a program may train two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +16,9 @@ from minirnn.diagnosis.loop import Optimisation
 from minirnn.interop.torch.tallies import Curve
 
 MEASURED_FIRST, MEASURED_EVERY = 10, 20  # steps whose update is measured
+LOOKED_FOR_BY_HAND = 4  # backward passes without a step, between which the weights are compared
+
+Mark = tuple[int, int] | None
 
 
 class OptimiserWatch:
@@ -30,7 +35,14 @@ class OptimiserWatch:
         self.momentum = 0.0
         self.steps = self.backwards = self.first_backwards = 0
         self.stale = self.strangers = 0
-        self._applied: list[tuple[torch.Tensor, int, int]] = []  # parameter, memory, version
+        self.moved_by_hand = self._reached = False
+        # By optimiser: gradients that its step used; whether they are as it left them; and the
+        # parameters whose gradients were added to, until a step or a clearing.
+        self._applied: dict[int, list[tuple[torch.Tensor, Mark]]] = {}
+        self._unchanged: dict[int, bool] = {}
+        self._used_again: dict[int, list[torch.Tensor]] = {}
+        self._found: dict[torch.Tensor, Mark] = {}  # gradients that a backward pass began with
+        self._weights: list[torch.Tensor] = []
         self._clip_norm: torch.Tensor | float | None = None
         self._before: list[torch.Tensor] | None = None
 
@@ -40,24 +52,43 @@ class OptimiserWatch:
     # Backward.
 
     def before_backward(self) -> None:
-        """Count a pass, and whether it adds to gradients that a step has used already."""
-        self.backwards += 1
-        if not self._applied:
-            return
-        self.first_backwards += 1
-        there = [
-            p.grad
-            for p, memory, version in self._applied
-            if p.grad is not None and (p.grad.data_ptr(), p.grad._version) == (memory, version)
-        ]
-        # `.data.zero_()` moves no counter: where nothing seems to have changed, look.
-        if len(there) == len(self._applied) and any(bool(gradient.any()) for gradient in there):
-            self.stale += 1
-        self._applied = []
+        """Look at the gradients before a pass: those of a step, or cleared meanwhile."""
+        parameters = self._parameters()
+        self._found = {p: mark(p.grad) for p in parameters}
+        for by, applied in self._applied.items():
+            there = [p.grad for p, left in applied if mark(p.grad) == left]
+            # `.data.zero_()` moves no counter: where nothing seems to have changed, look.
+            self._unchanged[by] = len(there) == len(applied) and any_in(there)
+        for by, parts in list(self._used_again.items()):
+            if not any_in([p.grad for p in parts]):
+                del self._used_again[by]
+        if self.steps == 0 and self.backwards < LOOKED_FOR_BY_HAND and not self.moved_by_hand:
+            weights = [p.detach().clone() for p in parameters]
+            self.moved_by_hand = len(weights) == len(self._weights) and not all(
+                map(torch.equal, weights, self._weights)
+            )
+            self._weights = weights
 
-    def after_backward(self) -> None:
-        """A norm measured by clipping tells of these gradients only if it comes later."""
-        self._clip_norm = None
+    def after_backward(self, *, called: bool) -> bool:
+        """Count a pass, if it went through the model; whether it did.
+
+        One that reaches none of its parameters is another model's. Only where none ever did, and
+        the model was `called`, is it taken for one of this model, which then gets no gradient.
+        """
+        reached = {p for p, before in self._found.items() if mark(p.grad) != before}
+        self._found = {}
+        if not reached and (self._reached or not called):
+            return False
+        self._reached = self._reached or bool(reached)
+        self._clip_norm = None  # measured by clipping, it tells of these gradients if it is later
+        self.backwards += 1
+        for by, applied in list(self._applied.items()):
+            if not reached.isdisjoint(p for p, _ in applied):
+                self.first_backwards += 1
+                if self._unchanged.get(by):
+                    self._used_again[by] = [p for p, _ in applied]
+                del self._applied[by]
+        return True
 
     def clipped(self, norm: Any) -> None:
         """Clipping tells the norm before it."""
@@ -74,6 +105,9 @@ class OptimiserWatch:
         if not mine:
             self.strangers += 1
             return False
+        # A pass for something else (of a GAN's other half, an adversarial input) is cleared first.
+        self.stale += any_in([p.grad for p in self._used_again.pop(id(optimiser), ())])
+        self._weights = []
         gradients = [p.grad for p in mine if p.grad is not None]
         norm = self._clip_norm if self._clip_norm is not None else norm_of(gradients)
         self._clip_norm = None
@@ -103,13 +137,15 @@ class OptimiserWatch:
                 self.ratios.add(norm_of(moved) / (size + 1e-30))
         self._before = None
         # Where they lie, not the gradients themselves: those may be let go of by `zero_grad`.
-        self._applied = [
-            (p, p.grad.data_ptr(), p.grad._version) for p in mine if p.grad is not None
-        ]
+        applied = [(p, mark(p.grad)) for p in mine if p.grad is not None]
+        self._applied.pop(id(optimiser), None)
+        if applied:
+            self._applied[id(optimiser)] = applied
 
     def let_go(self) -> None:
         """Of tensors held while watching."""
-        self._applied, self._before, self._clip_norm = [], None, None
+        self._applied, self._used_again, self._found, self._weights = {}, {}, {}, []
+        self._before = self._clip_norm = None
 
     def seen(self) -> Optimisation:
         """What was seen."""
@@ -125,7 +161,29 @@ class OptimiserWatch:
             self.stale,
             round(self.steps * float((norms == 0.0).mean())) if len(norms) else 0,
             foreign=self.strangers > 0 and self.steps == 0,
+            by_hand=self.moved_by_hand,
         )
+
+
+def mark(gradient: torch.Tensor | None) -> Mark:
+    """Where a gradient lies and how often it was changed in place; None where there is none."""
+    if gradient is None:
+        return None
+    sparse = gradient.layout is not torch.strided  # has no memory of its own
+    return id(gradient) if sparse else gradient.data_ptr(), gradient._version
+
+
+def any_in(gradients: Sequence[torch.Tensor | None]) -> bool:
+    """Whether any of them is there and not zero."""
+    return any(bool(dense(g).any()) for g in gradients if g is not None)
+
+
+def dense(gradient: torch.Tensor) -> torch.Tensor:
+    """A gradient's numbers; of a sparse one, those that are not 0."""
+    gradient = gradient.detach()
+    if gradient.layout is torch.sparse_coo:
+        return gradient.coalesce().values()
+    return gradient if gradient.layout is torch.strided else gradient.to_dense()
 
 
 def norm_of(each: list[torch.Tensor]) -> torch.Tensor:
@@ -133,5 +191,5 @@ def norm_of(each: list[torch.Tensor]) -> torch.Tensor:
     if not each:
         return torch.zeros(())
     with torch.no_grad():
-        norms = torch._foreach_norm([t.detach() for t in each])
+        norms = torch._foreach_norm([dense(t) for t in each])
         return torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]))
