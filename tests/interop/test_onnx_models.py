@@ -47,6 +47,19 @@ def test_a_node_gives_what_the_specification_says(op: str, seed: int) -> None:
     assert_within(got, specified(call), float32_bounds(call))
 
 
+def test_the_input_gate_of_a_coupled_node_stands_in_for_the_forget_gate() -> None:
+    # W, R, B and P have a forget block all the same, and it is not read.
+    call, layout = call_and_layout("LSTM", 5)
+    rng, H = np.random.default_rng(0), call.hidden_size
+    D = len(call.W)
+    call.P = rng.uniform(-1, 1, (D, 3 * H)).astype(np.float32).astype(np.float64)
+    call.attributes["input_forget"] = 1
+    module = from_onnx(model_of(call, "float32", layout=layout))
+    results = module.run(feeds_of(call, "float32", layout))
+    got = in_layout_0([value.numpy() for value in results.values()], layout)
+    assert_within(got, specified(call), float32_bounds(call))
+
+
 @pytest.mark.parametrize(("op", "seed"), CALLS)
 def test_onnxruntime_gives_the_same_but_for_states_of_empty_sequences(op: str, seed: int) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")

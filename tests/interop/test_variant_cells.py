@@ -249,6 +249,8 @@ def test_a_stream_with_peepholes_gives_the_layer_s_bits() -> None:
     assert all(np.array_equal(a, b.data) for a, b in zip(stream.state, (h, c), strict=True))
     layer.weight_peephole_l0.data[...] *= 2.0
     stream.refresh()
+    want, _ = layer(x[:1], stream.state)
+    assert np.array_equal(stream.step(x[0]), want.data[0])
     stream.state = None
     assert np.array_equal(stream.step(x[0]), layer(x[:1])[0].data[0])
 

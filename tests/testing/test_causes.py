@@ -271,6 +271,18 @@ def test_what_is_only_as_small_as_rounding_is_noted_and_not_named(cell, fault):
     assert any("as large as rounding to" in note for note in error.notes)
 
 
+def test_a_mutant_that_is_near_only_by_a_wide_tolerance_is_no_cause():
+    given = question(KNOWN)
+    H = given["weights"].weight_hh.shape[1]
+    forget = 0.6 * np.repeat([0.0, 1.0, 0.0, 0.0], H)
+    weights = given["weights"]
+    wrong = reference(**given | {"weights": weights._replace(bias_ih=weights.bias_ih + forget)})
+    wanted = expected(given)
+    # Within it lies a bias of 1, the mutant, but not none.
+    tolerance = 0.9 * np.abs(wrong.output - wanted.output).max() / np.abs(wanted.output).max()
+    assert told({"output": wrong.output}, wanted, tolerance=tolerance).causes == ()
+
+
 @pytest.mark.parametrize("bits", [8, 11])
 def test_results_of_few_bits_are_named_as_such(bits):
     given = question(KNOWN, dtype=np.float32)
