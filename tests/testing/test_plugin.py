@@ -143,6 +143,24 @@ def test_its_fixtures_are_the_kits(tmp_path):
     assert f"{1 + sum(many)} passed" in printed
 
 
+def test_the_test_of_docs_test_your_own_runs_and_finds_the_mistake(tmp_path):
+    page = Path(__file__).parents[2].joinpath("docs", "test-your-own.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (test,) = (block for block in blocks if "minirnn_cases" in block)
+    many = len(minirnn.testing.graded_cases())
+    overflow = "-Wdefault::RuntimeWarning"  # of np.exp, in the cases that are there to bring it
+    status, printed = session(tmp_path, "-k", "1-one", test_page=blocks[0] + test)
+    assert status == 1
+    assert "cause: gates-permuted" in printed
+    assert "passed" not in printed
+    assert set(re.findall(r"\w+(?:Error|Mismatch)\b", printed)) == {"ReferenceMismatch"}
+    right = blocks[0].replace("i, f, o, g = np.split", "i, f, g, o = np.split")
+    assert right != blocks[0]
+    status, printed = session(tmp_path, overflow, test_page=right + test)
+    assert status == 0, printed
+    assert f"{many} passed" in printed
+
+
 def test_a_mark_that_asks_for_what_is_not_there_is_an_error(tmp_path):
     status, printed = session(
         tmp_path,
