@@ -11,7 +11,7 @@ from minirnn.errors import MissingExtraError
 def require(module: str) -> Any:
     """Import `module` ("plotly.graph_objects", "jinja2", ...), an optional dependency of the page.
 
-    Raises: MissingExtraError naming minirnn[report] when its package is not installed.
+    Raises: MissingExtraError that names the extra "report" when its package is not installed.
     """
     package = module.partition(".")[0]
     try:

@@ -130,7 +130,7 @@ class Page:
 def render(page: Page) -> str:
     """The page as HTML text.
 
-    Raises: MissingExtraError naming minirnn[report] when plotly or jinja2 is not installed.
+    Raises: MissingExtraError that names the extra "report" when plotly or jinja2 is not installed.
     """
     jinja2 = require("jinja2")
     offline = require("plotly.offline")

@@ -16,7 +16,9 @@ from minirnn.kernels import cells
 from minirnn.kernels.cuda import generated_source, source
 from minirnn.kernels.cuda.nvrtc import Nvrtc, Usage, usage_in
 
-pytest.importorskip("cupy_backends", reason="NVRTC comes with CuPy: pip install minirnn[cuda13]")
+pytest.importorskip(
+    "cupy_backends", reason="NVRTC comes with CuPy: pip install 'cupy-cuda13x[ctk]'"
+)
 
 SIZES = {"batches": (1, 16, 128), "hidden": (64, 512, 1024)}
 
