@@ -114,6 +114,10 @@ def assert_matches_reference(
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     if tolerance is not None and precision is not None:
         raise ArgumentError("precision", f"{precision!r} beside a tolerance", "one of the two")
+    if tolerance is not None and not 0.0 <= tolerance < np.inf:
+        raise ArgumentError("tolerance", repr(tolerance), "a number of 0 or more, or None")
+    if not actual:
+        raise ArgumentError("actual", "no array", "at least one to compare")
     compared = [
         compare(name, given, expected, tolerance, precision) for name, given in actual.items()
     ]
@@ -140,7 +144,10 @@ def compare(
     if tolerance is None:
         allowed = expected.tolerance(name, found.dtype, precision)
     else:
-        allowed = tolerance * float(np.abs(wanted).max(initial=0.0))
+        allowed = tolerance * float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0))
+    if not np.isfinite(allowed):
+        came = f"{name}, whose rounding has no bound: x or a weight is infinite or too large"
+        raise ArgumentError("expected", came, "a run of finite numbers, or a tolerance")
     ratio = excess(found, wanted, allowed)
     if not ratio.size:
         return Compared(name, found, wanted, allowed, 0.0, ())

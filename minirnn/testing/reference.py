@@ -105,7 +105,8 @@ class ReferenceRun:
         if np.dtype(dtype) != np.float32:
             precision = None
         if np.dtype(dtype) == np.float64 and self.whole_run:
-            largest = np.abs(self.arrays()[name]).max(initial=1.0)
+            array = self.arrays()[name]
+            largest = np.abs(array[np.isfinite(array)]).max(initial=1.0)
             return FLOAT64_WHOLE_RUN * float(largest)
         if name in self.magnitudes:
             return product_bound(dtype, precision, name, self.sizes, self.magnitudes)

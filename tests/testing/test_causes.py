@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from planted import BACKWARD, CELLS, FORWARD, UNKNOWN, Bug, answers, expected, question
 
+from minirnn.errors import ArgumentError
 from minirnn.kernels import cpu
 from minirnn.kernels.contract import Needs
 from minirnn.testing import (
@@ -359,3 +360,34 @@ def test_no_time_is_spent_where_none_is_given():
     given = question(bug)
     error = told(answers(bug, given), expected(given), seconds=0)
     assert (error.cause, error.causes) == (None, ())
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, np.nan, np.inf])
+def test_a_tolerance_that_lets_everything_pass_is_refused(tolerance):
+    wanted = expected(question(KNOWN))
+    with pytest.raises(ArgumentError, match="tolerance"):
+        assert_matches_reference({"output": wanted.output}, wanted, tolerance=tolerance)
+
+
+def test_a_comparison_of_nothing_is_refused():
+    with pytest.raises(ArgumentError, match="actual: got no array"):
+        assert_matches_reference({}, expected(question(KNOWN)))
+
+
+def test_an_infinite_bound_lets_nothing_pass():
+    given = question(KNOWN)
+    given["x"][0, 0, 0] = np.inf
+    with np.errstate(all="ignore"):
+        wanted = reference(**given)
+        single = {"output": np.zeros_like(wanted.output, np.float32)}
+        with pytest.raises(ArgumentError, match="no bound"):
+            assert_matches_reference(single, wanted)
+        told(single, wanted, tolerance=1e-3)
+
+
+def test_nan_in_one_sequence_leaves_the_tolerance_of_the_others():
+    given = question(KNOWN)
+    given["x"][0, 0, 0] = np.nan
+    wanted = reference(**given)
+    assert_matches_reference({"output": wanted.output + 1e-15}, wanted)
+    told({"output": wanted.output + 1e-9}, wanted)
