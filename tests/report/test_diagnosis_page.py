@@ -239,6 +239,6 @@ def test_save_html_writes_the_page(story, tmp_path):
 @pytest.mark.parametrize("module", ["plotly.graph_objects", "jinja2"])
 def test_without_the_extra_the_error_says_how_to_get_it(story, tmp_path, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=r"minirnn\[report\]"):
+    with pytest.raises(MissingExtraError, match="the extra 'report' of minirnn"):
         save_diagnosis_html(story, tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
