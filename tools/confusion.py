@@ -1,4 +1,4 @@
-"""Every mutant of `minirnn.testing.mutants` as an implementation: is it named, and nothing else?
+"""Every mutant of `testing.causes.mutants` as an implementation: is it named, and nothing else?
 
     python tools/confusion.py                 all cells, directions, with and without lengths
     python tools/confusion.py --cells gru     some of them
@@ -19,8 +19,8 @@ import numpy as np
 from minirnn.kernels import cells
 from minirnn.kernels.contract import Weights
 from minirnn.testing import ReferenceMismatch, assert_matches_reference, reference
-from minirnn.testing.causes import Prediction
-from minirnn.testing.mutants import mutants_of
+from minirnn.testing.causes.mutants import mutants_of
+from minirnn.testing.causes.search import Prediction
 
 CELLS = {
     "rnn": cells.rnn(),

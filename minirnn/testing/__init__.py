@@ -12,11 +12,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 _NAMES = {
-    "minirnn.testing.check_cell": ("check_cell",),
-    "minirnn.testing.conformance_report": ("ConformanceError", "Report"),
+    "minirnn.testing.conformance.check_cell": ("check_cell",),
+    "minirnn.testing.conformance.report": ("ConformanceError", "Report"),
     "minirnn.testing.golden": ("golden",),
     "minirnn.testing.gradcheck": ("GradcheckError", "gradcheck"),
-    "minirnn.testing.graded": ("GradedCase", "graded_cases"),
+    "minirnn.testing.conformance.graded": ("GradedCase", "graded_cases"),
     "minirnn.testing.healthy": ("UnhealthyError", "assert_healthy"),
     "minirnn.testing.mismatch": ("ReferenceMismatch", "assert_matches_reference"),
     "minirnn.testing.reference": ("Call", "ReferenceRun", "reference"),
@@ -58,11 +58,11 @@ sys.modules[__name__].__class__ = _Package
 # For type checkers, the same names once more; tests/testing/test_lazy_names.py compares them.
 if TYPE_CHECKING:
     from minirnn.testing import adapters
-    from minirnn.testing.check_cell import check_cell
-    from minirnn.testing.conformance_report import ConformanceError, Report
+    from minirnn.testing.conformance.check_cell import check_cell
+    from minirnn.testing.conformance.graded import GradedCase, graded_cases
+    from minirnn.testing.conformance.report import ConformanceError, Report
     from minirnn.testing.golden import golden
     from minirnn.testing.gradcheck import GradcheckError, gradcheck
-    from minirnn.testing.graded import GradedCase, graded_cases
     from minirnn.testing.healthy import UnhealthyError, assert_healthy
     from minirnn.testing.mismatch import ReferenceMismatch, assert_matches_reference
     from minirnn.testing.reference import Call, ReferenceRun, reference

@@ -104,7 +104,7 @@ def assert_matches_reference(
     arrays whose products had narrower operands, name the `precision`, "tf32", "bfloat16" or
     "float16": the bound is then derived for that. Arrays may be of either device.
 
-    When they differ, runs that are wrong on purpose (`minirnn.testing.mutants`) are computed for at
+    When they differ, runs that are wrong on purpose (`minirnn.testing.causes`) are computed for at
     most `seconds`, and the one whose values were found is the cause. 0 looks for none.
 
     Raises: ReferenceMismatch, an AssertionError; ArgumentError for a name that the reference does
@@ -167,7 +167,7 @@ def mismatch(
     compared: list[Compared], failed: list[Compared], expected: ReferenceRun, seconds: float
 ) -> ReferenceMismatch:
     """The error about arrays of which some, `failed`, differ; worst first."""
-    from minirnn.testing.causes import find
+    from minirnn.testing.causes.search import find
 
     worst = failed[0]
     place = place_of(expected, worst.name, worst.at)

@@ -9,7 +9,7 @@ NumPy nor any other part of minirnn is there before a test asks for one of its f
     minirnn_healthy      `minirnn.testing.assert_healthy`
 
 A test that takes `minirnn_case` may say which, with the arguments of
-`minirnn.testing.graded.graded_cases`:
+`minirnn.testing.graded_cases`:
 
     @pytest.mark.minirnn_cases("gru", grades=(1, 2), dtype="float64", lengths=True)
     def test_my_kernel(minirnn_case):
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from minirnn.diagnosis.finding import Diagnosis
-    from minirnn.testing.graded import GradedCase
+    from minirnn.testing.conformance.graded import GradedCase
     from minirnn.testing.reference import ReferenceRun
 
 MARK = (
@@ -43,7 +43,7 @@ MARK = (
 TELLING = {
     "minirnn.testing.mismatch": "ReferenceMismatch",
     "minirnn.testing.healthy": "UnhealthyError",
-    "minirnn.testing.conformance_report": "ConformanceError",
+    "minirnn.testing.conformance.report": "ConformanceError",
 }
 
 
@@ -67,7 +67,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes `minirnn_case` once for each case."""
     if "minirnn_case" not in metafunc.fixturenames:
         return
-    from minirnn.testing.graded import graded_cases
+    from minirnn.testing.conformance.graded import graded_cases
 
     mark = metafunc.definition.get_closest_marker("minirnn_cases")
     chosen = graded_cases(*mark.args, **mark.kwargs) if mark else graded_cases()
@@ -77,7 +77,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def minirnn_case(request: pytest.FixtureRequest) -> GradedCase:
-    """A graded case: arrays, and what to expect of them (`minirnn.testing.graded.GradedCase`)."""
+    """A graded case: arrays, and what to expect of them (`minirnn.testing.GradedCase`)."""
     case: GradedCase = request.param
     return case
 

@@ -1,7 +1,7 @@
 """Bugs planted in a copy of the reference's own source: what shall be named, and by whom.
 
-The copies know nothing of `minirnn.testing.faulty_run`. A bug in forward leaves the backward as it
-was, so its gradients are not even those of the wrong function.
+The copies know nothing of `minirnn.testing.causes`. A bug in forward leaves the backward as it was,
+so its gradients are not even those of the wrong function.
 """
 
 from __future__ import annotations

@@ -15,15 +15,14 @@ from minirnn.kernels.contract import Needs
 from minirnn.testing import (
     ReferenceMismatch,
     assert_matches_reference,
-    causes,
-    part_of_call,
     reference,
 )
-from minirnn.testing.causes import Prediction
-from minirnn.testing.faulty_backward import backward, backward_arrays
-from minirnn.testing.faulty_run import Faulty
+from minirnn.testing.causes import part_of_call, search
+from minirnn.testing.causes.faulty_backward import backward, backward_arrays
+from minirnn.testing.causes.faulty_run import Faulty
+from minirnn.testing.causes.mutants import CAUSES, mutants_of
+from minirnn.testing.causes.search import Prediction
 from minirnn.testing.mismatch import compare
-from minirnn.testing.mutants import CAUSES, mutants_of
 from minirnn.testing.reference import named_arrays
 
 PLANTED = FORWARD + BACKWARD
@@ -69,7 +68,7 @@ def test_a_large_call_is_asked_about_a_part_of_it_first(bug, monkeypatch):
 
 
 def test_a_run_for_which_there_is_no_time_is_told_not_tried(monkeypatch):
-    monkeypatch.setattr(causes.Search, "price", 100.0)
+    monkeypatch.setattr(search.Search, "price", 100.0)
     given = question(FORWARD[0])
     error = told({"output": answers(FORWARD[0], given)["output"]}, expected(given))
     assert (error.cause, error.causes) == (None, ())

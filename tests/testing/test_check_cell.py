@@ -12,9 +12,9 @@ from minirnn.errors import ArgumentError, MinirnnError
 from minirnn.kernels import cells
 from minirnn.kernels.contract import Weights
 from minirnn.testing import ConformanceError, check_cell, reference
-from minirnn.testing.cases import cases
-from minirnn.testing.conventions import Conventions, gate_order_of
-from minirnn.testing.guarded import guarded
+from minirnn.testing.conformance.cases import cases
+from minirnn.testing.conformance.conventions import Conventions, gate_order_of
+from minirnn.testing.conformance.guarded import guarded
 
 KINDS = ("rnn", "gru", "lstm")
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -293,7 +293,7 @@ def test_a_cell_that_the_reference_does_not_have_is_refused():
 
 def test_no_case_has_equal_weights():
     for case in cases("full"):
-        from minirnn.testing.cases import problem_of
+        from minirnn.testing.conformance.cases import problem_of
 
         cell = cells.lstm()
         conventions = Conventions(cell, cell.input_slots, states=cell.states)

@@ -7,7 +7,9 @@ import pytest
 from someones_cell import BUGS, Someones
 
 from minirnn.kernels.contract import Weights
-from minirnn.testing import check_cell, conformance_report, mutants, reference
+from minirnn.testing import check_cell, reference
+from minirnn.testing.causes import mutants
+from minirnn.testing.conformance import report as conformance_report
 from minirnn.testing.mismatch import excess
 
 KNOWN = set(mutants.CAUSES) | set(conformance_report.CAUSES)

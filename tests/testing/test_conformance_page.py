@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minirnn.testing import adapters, conformance_report, mutants
-from minirnn.testing.cases import GRADES, cases
-from minirnn.testing.storage import NARROW_EPSILON, RUNS, SPREAD, STORAGES
+from minirnn.testing import adapters
+from minirnn.testing.causes import mutants
+from minirnn.testing.conformance import report as conformance_report
+from minirnn.testing.conformance.cases import GRADES, cases
+from minirnn.testing.conformance.storage import NARROW_EPSILON, RUNS, SPREAD, STORAGES
 from minirnn.testing.tolerances import OPERAND_EPSILON, STEP_ROUNDINGS, Sizes, terms
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")

@@ -36,7 +36,7 @@ def test_an_unknown_name_is_an_attribute_error():
         testing.refrence  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["reference", "gradcheck", "check_cell"])
+@pytest.mark.parametrize("name", ["reference", "gradcheck", "golden"])
 def test_a_function_is_not_lost_to_the_file_of_its_name(name):
     importlib.import_module(f"minirnn.testing.{name}")
     setattr(testing, name, sys.modules[f"minirnn.testing.{name}"])  # as an import of the file does

@@ -10,7 +10,7 @@ from someones_cell import BUGS, Someones
 from minirnn.kernels import cells
 from minirnn.kernels.contract import Weights
 from minirnn.testing import check_cell
-from minirnn.testing.storage import NARROW_EPSILON, STORAGES, stored
+from minirnn.testing.conformance.storage import NARROW_EPSILON, STORAGES, stored
 
 NARROW = sorted(NARROW_EPSILON)
 

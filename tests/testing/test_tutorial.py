@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from minirnn.testing.mutants import CAUSES
+from minirnn.testing.causes.mutants import CAUSES
 
 PAGE = Path(__file__).parents[2].joinpath("docs", "test-your-own.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]\d+)?\b")

@@ -25,15 +25,27 @@ import numpy as np
 
 from minirnn.errors import ArgumentError
 from minirnn.kernels.contract import Array
-from minirnn.testing.cases import GRADES, Case, Problem, cases, not_applicable, problem_of
-from minirnn.testing.conformance_report import Failure, Report, Result
-from minirnn.testing.conventions import Conventions, gate_order_of
-from minirnn.testing.handling import Observed, observe
-from minirnn.testing.implementation import BadResultError, Implementation, inputs_of, takes
+from minirnn.testing.conformance.cases import (
+    GRADES,
+    Case,
+    Problem,
+    cases,
+    not_applicable,
+    problem_of,
+)
+from minirnn.testing.conformance.conventions import Conventions, gate_order_of
+from minirnn.testing.conformance.handling import Observed, observe
+from minirnn.testing.conformance.implementation import (
+    BadResultError,
+    Implementation,
+    inputs_of,
+    takes,
+)
+from minirnn.testing.conformance.patterns import Pending, patterns, search
+from minirnn.testing.conformance.report import Failure, Report, Result
+from minirnn.testing.conformance.storage import tolerances
 from minirnn.testing.mismatch import Compared, excess, mismatch
-from minirnn.testing.patterns import Pending, patterns, search
 from minirnn.testing.reference import ReferenceRun, built_in, reference
-from minirnn.testing.storage import tolerances
 
 if TYPE_CHECKING:
     from minirnn.kernels.cells.cell import Cell

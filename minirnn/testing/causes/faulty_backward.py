@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minirnn.kernels.contract import Array
-from minirnn.testing.faulty_run import RIGHT_BACKWARD, RIGHT_PRODUCTS, Backward, Faulty, Products
+from minirnn.testing.causes.faulty_run import (
+    RIGHT_BACKWARD,
+    RIGHT_PRODUCTS,
+    Backward,
+    Faulty,
+    Products,
+)
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from minirnn.errors import ArgumentError
 from minirnn.kernels.contract import Array, Weights
-from minirnn.testing.cases import Case, Problem, cases, not_applicable, problem_of
-from minirnn.testing.conventions import Conventions, gate_order_of
+from minirnn.testing.conformance.cases import Case, Problem, cases, not_applicable, problem_of
+from minirnn.testing.conformance.conventions import Conventions, gate_order_of
 from minirnn.testing.mismatch import assert_matches_reference
 from minirnn.testing.reference import ReferenceRun, built_in, reference
 

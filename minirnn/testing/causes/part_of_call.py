@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minirnn.kernels.contract import Array
-from minirnn.testing.faulty_backward import backward, sequence_arrays
-from minirnn.testing.faulty_run import Faulty
-from minirnn.testing.mutants import Mutant, mutants_of
+from minirnn.testing.causes.faulty_backward import backward, sequence_arrays
+from minirnn.testing.causes.faulty_run import Faulty
+from minirnn.testing.causes.mutants import Mutant, mutants_of
 
 if TYPE_CHECKING:
     from minirnn.testing.mismatch import Compared
@@ -70,7 +70,7 @@ class Part:
 
     def refutes(self, number: int, whole: Mutant) -> bool:
         """Whether what was found here is not what the mutant makes, the whole call's `number`th."""
-        from minirnn.testing.causes import explains
+        from minirnn.testing.causes.search import explains
 
         mutant = self.mutants[number]
         assert mutant.told == whole.told

@@ -23,11 +23,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from minirnn.kernels.contract import Array, Weights
-from minirnn.testing.storage import LARGEST, NARROW_EPSILON, SMALLEST_NORMAL, STORAGES, stored
+from minirnn.testing.conformance.storage import (
+    LARGEST,
+    NARROW_EPSILON,
+    SMALLEST_NORMAL,
+    STORAGES,
+    stored,
+)
 
 if TYPE_CHECKING:
     from minirnn.kernels.cells.cell import Cell
-    from minirnn.testing.conventions import Conventions
+    from minirnn.testing.conformance.conventions import Conventions
 
 GRADES = {
     1: "one step",
@@ -51,7 +57,7 @@ class Case:
     """One problem and how the implementation is called with it.
 
     `lengths` holds one length per sequence, or None; `incoming` says where the loss's gradient
-    comes in; `handling` is what `minirnn.testing.handling` does around the call.
+    comes in; `handling` is what `minirnn.testing.conformance.handling` does around the call.
     """
 
     name: str

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minirnn.kernels.contract import Array
-from minirnn.testing.faulty_backward import Slopes, backward, backward_arrays
-from minirnn.testing.faulty_run import RIGHT_BACKWARD, Faulty, Products
-from minirnn.testing.mutants import Mutant, mutants_of
-from minirnn.testing.part_of_call import Part, parts_of
+from minirnn.testing.causes.faulty_backward import Slopes, backward, backward_arrays
+from minirnn.testing.causes.faulty_run import RIGHT_BACKWARD, Faulty, Products
+from minirnn.testing.causes.mutants import Mutant, mutants_of
+from minirnn.testing.causes.part_of_call import Part, parts_of
 
 if TYPE_CHECKING:
     from minirnn.testing.mismatch import Compared
@@ -196,9 +196,9 @@ class Search:
 
 def find(compared: Sequence[Compared], expected: ReferenceRun, seconds: float) -> Verdict:
     """The causes that agree with what was found, and what else can be said of it."""
-    from minirnn.testing.moved_arrays import movements
-    from minirnn.testing.observations import notes_on
-    from minirnn.testing.rounding import narrower
+    from minirnn.testing.causes.moved_arrays import movements
+    from minirnn.testing.causes.observations import notes_on
+    from minirnn.testing.causes.rounding import narrower
 
     notes = notes_on(compared, expected)
     call = expected.call

@@ -16,9 +16,9 @@ from minirnn.errors import ArgumentError, MinirnnError
 from minirnn.inspect.host import on_host
 from minirnn.kernels.contract import Array
 from minirnn.tensor import Tensor
-from minirnn.testing.cases import Problem
-from minirnn.testing.conventions import Conventions
-from minirnn.testing.guarded import Guarded, guarded
+from minirnn.testing.conformance.cases import Problem
+from minirnn.testing.conformance.conventions import Conventions
+from minirnn.testing.conformance.guarded import Guarded, guarded
 
 
 class BadResultError(MinirnnError):

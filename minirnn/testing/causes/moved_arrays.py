@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minirnn.kernels.contract import Array
-from minirnn.testing.causes import explains, is_forward
+from minirnn.testing.causes.search import explains, is_forward
 
 if TYPE_CHECKING:
     from minirnn.testing.mismatch import Compared
@@ -101,7 +101,7 @@ def _shifted_steps(failed: Sequence[Compared], call: Call) -> Iterator[tuple[str
 
 
 def _flipped_steps(failed: Sequence[Compared], call: Call) -> Iterator[tuple[str, str, Movement]]:
-    from minirnn.testing.turned_calls import flipped
+    from minirnn.testing.causes.turned_calls import flipped
 
     if not call.reverse:
         return

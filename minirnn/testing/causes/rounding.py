@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minirnn.kernels.contract import Array, Weights
-from minirnn.testing.faulty_backward import backward, backward_arrays
-from minirnn.testing.faulty_run import Faulty, Forward, rounded
+from minirnn.testing.causes.faulty_backward import backward, backward_arrays
+from minirnn.testing.causes.faulty_run import Faulty, Forward, rounded
 
 if TYPE_CHECKING:
     from minirnn.testing.mismatch import Compared

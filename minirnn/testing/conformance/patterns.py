@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minirnn.testing.cases import Case
-from minirnn.testing.conformance_report import Failure, Result
+from minirnn.testing.conformance.cases import Case
+from minirnn.testing.conformance.report import Failure, Result
 from minirnn.testing.mismatch import Compared, mismatch
 from minirnn.testing.reference import ReferenceRun
 
@@ -40,7 +40,7 @@ class Pending:
 
 
 def search(pending: list[Pending], seconds: float) -> str:
-    """Look for causes with `minirnn.testing.causes`, and give those found to the failures.
+    """Look for causes with `minirnn.testing.causes.search`, and give those found to the failures.
 
     A small case often leaves several causes open. Of these the one is taken that most other cases
     leave open too. Returns the cause of most of them in words, empty if there is none.

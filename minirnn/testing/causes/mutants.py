@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from minirnn.testing import turned_calls as turn
-from minirnn.testing.faulty_run import (
+from minirnn.testing.causes import turned_calls as turn
+from minirnn.testing.causes.faulty_run import (
     ACTIVATIONS,
     RIGHT_BACKWARD,
     RIGHT_FORWARD,
@@ -23,7 +23,7 @@ from minirnn.testing.faulty_run import (
     Forward,
     Products,
 )
-from minirnn.testing.turned_calls import Turn
+from minirnn.testing.causes.turned_calls import Turn
 
 if TYPE_CHECKING:
     from minirnn.testing.reference import Call

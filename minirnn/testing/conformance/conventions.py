@@ -16,7 +16,7 @@ import numpy as np
 
 from minirnn.errors import ArgumentError
 from minirnn.kernels.contract import Array, Weights
-from minirnn.testing.storage import STORAGES
+from minirnn.testing.conformance.storage import STORAGES
 
 if TYPE_CHECKING:
     from minirnn.kernels.cells.cell import Cell

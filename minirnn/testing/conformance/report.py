@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minirnn.errors import MinirnnError
-from minirnn.testing.cases import GRADES, Case
+from minirnn.testing.conformance.cases import GRADES, Case
 
-# What the kit finds by itself; `minirnn.testing.mutants` has the causes that single cases show.
+# What the kit finds by itself; `testing.causes.mutants` has the causes that single cases show.
 CAUSES = {
     "raised": "forward or backward raised an exception",
     "wrong-result": "too few or too many results, or what is no array",

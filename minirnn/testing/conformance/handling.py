@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from minirnn.kernels.contract import Array
-from minirnn.testing.cases import Case, Problem, problem_of
-from minirnn.testing.guarded import poison_memory
-from minirnn.testing.implementation import Forward, Implementation, Inputs, inputs_of
+from minirnn.testing.conformance.cases import Case, Problem, problem_of
+from minirnn.testing.conformance.guarded import poison_memory
+from minirnn.testing.conformance.implementation import Forward, Implementation, Inputs, inputs_of
+from minirnn.testing.conformance.storage import STORAGES
 from minirnn.testing.reference import reference
-from minirnn.testing.storage import STORAGES
 
 REPEATS = 20
 
