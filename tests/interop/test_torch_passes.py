@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402, N812
 from torch import nn  # noqa: E402
 
-from minirnn.interop.torch import watch  # noqa: E402
+from minirnn.interop.torch import accelerate, watch  # noqa: E402
 
 STEPS = 8
 
@@ -166,3 +166,47 @@ def _pickle_in(file: io.BytesIO) -> bytes:
     with zipfile.ZipFile(file) as archive:
         name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         return archive.read(name)
+
+
+def test_dropout_between_layers_rests_in_evaluation() -> None:
+    layers = nn.GRU(2, 6, num_layers=2, dropout=0.5).eval()
+    x = batches()[0]
+    wanted = layers(x)[0]
+    with accelerate(layers):
+        assert torch.allclose(layers(x)[0], wanted, atol=1e-6)
+
+
+def constant_of(loss: Any, x: Any) -> float:
+    """The loss of the best constant answer, as it is told of a loop with that loss."""
+    torch.manual_seed(1)
+    model = Answer()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    with watch(model) as seen:
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss(model(x)).backward()
+            optimizer.step()
+    return float(seen.diagnosis().figures["loss_of_a_constant"])
+
+
+def test_a_constant_answer_is_scored_as_the_loop_scores() -> None:
+    x = batches()[0]
+    mean = float(((x - x.mean((0, 1))) ** 2).mean())
+    assert constant_of(lambda given: F.mse_loss(given, x), x) == pytest.approx(mean, rel=1e-5)
+    summed = constant_of(lambda given: F.mse_loss(given, x, reduction="sum") / 7, x)
+    assert summed == pytest.approx(mean * x.numel() / 7, rel=1e-5)
+    for root in (torch.sqrt, lambda loss: loss**0.5):
+        rooted = constant_of(lambda given, root=root: root(F.mse_loss(given, x)), x)
+        assert rooted == pytest.approx(mean**0.5, rel=1e-5)
+
+
+def test_labels_that_are_ignored_are_not_scored() -> None:
+    x = batches()[0]
+    labels = (x[..., 0] > 0).long()
+    labels[:, 3:] = 7
+    known = labels[:, :3].float().mean()
+    wanted = float(F.binary_cross_entropy(known, known))
+    by_name = constant_of(lambda g: F.cross_entropy(g.mT, labels, ignore_index=7), x)
+    by_place = constant_of(lambda g: F.cross_entropy(g.mT, labels, None, None, 7), x)
+    assert by_name == pytest.approx(wanted, rel=1e-5)
+    assert by_place == pytest.approx(wanted, rel=1e-5)
