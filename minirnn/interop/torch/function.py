@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from minirnn.interop.torch import differentiable, modes
+from minirnn.interop.torch import differentiable, modes, openmp
 from minirnn.interop.torch.arrays import array_of, kernels_for, kernels_on, tensor_of
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Needs, Tape, Weights
@@ -115,6 +115,7 @@ def _forward(run: Run, inputs: Inputs, keep: Keep) -> tuple[Tensor, tuple[Tensor
     x, states, weights = inputs
     if run.records and run.tape is None:
         keep = "record"
+    openmp.make_room(x, weights)
     with kernels_on(x):
         output, last, tape = kernels_for(x).forward(
             run.cell,
@@ -140,6 +141,7 @@ def _backward(
     after = 1 + len(inputs.states)
     into_states = any(wants[1:after])
     needs = Needs(wants[0], into_states or run.records, *wants[after:])
+    openmp.make_room(inputs.x, inputs.weights)
     with kernels_on(inputs.x):
         doutput, *dlast = [None if g is None else array_of(g) for g in gradients]
         if run.records and tape is run.tape:  # the trace keeps them, and others may go on with them
