@@ -13,8 +13,8 @@ from minirnn.diagnosis.code import Place
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.loop import LayerFed, LoopSeen, LossSeen, Optimisation
-from minirnn.interop.torch.edits import remedies_for
-from minirnn.interop.torch.program import Program
+from minirnn.interop.torch.loop.edits import remedies_for
+from minirnn.interop.torch.loop.program import Program
 
 LAYER = LayerFed("lstm", batch_first=True, calls=9, given=8, carried=8)
 

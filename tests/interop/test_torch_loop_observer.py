@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402, N812
 from torch import nn  # noqa: E402
 
-from minirnn.interop.torch import losses  # noqa: E402
-from minirnn.interop.torch.batches import MOST_SEQUENCES  # noqa: E402
-from minirnn.interop.torch.loop import LoopObserver  # noqa: E402
-from minirnn.interop.torch.order import OrderWatch  # noqa: E402
-from minirnn.interop.torch.tallies import MOST, Curve  # noqa: E402
+from minirnn.interop.torch.loop import losses  # noqa: E402
+from minirnn.interop.torch.loop.batches import MOST_SEQUENCES  # noqa: E402
+from minirnn.interop.torch.loop.observer import LoopObserver  # noqa: E402
+from minirnn.interop.torch.loop.order import OrderWatch  # noqa: E402
+from minirnn.interop.torch.loop.tallies import MOST, Curve  # noqa: E402
 
 LOSSES = ("mse_loss", "l1_loss", "cross_entropy", "huber_loss", "nll_loss")
 

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from minirnn.interop.torch.data_edits import _numeral
+from minirnn.interop.torch.loop.data_edits import _numeral
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from minirnn.errors import TraceError
-from minirnn.interop.torch.loop import LoopObserver
+from minirnn.interop.torch.loop.observer import LoopObserver
 from minirnn.interop.torch.recording import WatchRecording
 from minirnn.interop.torch.swap import Swap
 
@@ -81,7 +81,7 @@ class Watch:
 
     def diagnosis(self) -> Any:
         """What is wrong with the model and with the loop that trains it: a `Diagnosis`."""
-        from minirnn.interop.torch.diagnosis import diagnose_watch
+        from minirnn.interop.torch.loop.diagnosis import diagnose_watch
 
         return diagnose_watch(self)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from minirnn.diagnosis.loop import Optimisation
-from minirnn.interop.torch.tallies import Curve
+from minirnn.interop.torch.loop.tallies import Curve
 
 MEASURED_FIRST, MEASURED_EVERY = 10, 20  # steps whose update is measured
 LOOKED_FOR_BY_HAND = 4  # backward passes without a step, between which the weights are compared

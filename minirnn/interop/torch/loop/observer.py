@@ -20,13 +20,13 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from minirnn.interop.torch import losses
-from minirnn.interop.torch.batches import Batches
-from minirnn.interop.torch.order import OrderWatch
-from minirnn.interop.torch.patches import Hook, Patches
-from minirnn.interop.torch.places import Places
-from minirnn.interop.torch.stepping import OptimiserWatch
-from minirnn.interop.torch.tallies import Curve, LayerTally
+from minirnn.interop.torch.loop import losses
+from minirnn.interop.torch.loop.batches import Batches
+from minirnn.interop.torch.loop.order import OrderWatch
+from minirnn.interop.torch.loop.patches import Hook, Patches
+from minirnn.interop.torch.loop.places import Places
+from minirnn.interop.torch.loop.stepping import OptimiserWatch
+from minirnn.interop.torch.loop.tallies import Curve, LayerTally
 
 __all__ = ["LoopObserver"]
 

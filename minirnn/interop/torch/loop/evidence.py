@@ -17,9 +17,9 @@ from minirnn.diagnosis.loop import LoopSeen, Padding
 from minirnn.inspect.host import on_host
 from minirnn.inspect.probe import Probe
 from minirnn.inspect.trace import Trace
-from minirnn.interop.torch.batches import Batch
-from minirnn.interop.torch.loop import LoopObserver
-from minirnn.interop.torch.losses import CLASSES, LossCall
+from minirnn.interop.torch.loop.batches import Batch
+from minirnn.interop.torch.loop.losses import CLASSES, LossCall
+from minirnn.interop.torch.loop.observer import LoopObserver
 
 Array = Any
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from minirnn.diagnosis.code import CodeEdit
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding, Remedy
-from minirnn.interop.torch import data_edits, step_edits
-from minirnn.interop.torch.program import Program
+from minirnn.interop.torch.loop import data_edits, step_edits
+from minirnn.interop.torch.loop.program import Program
 
 Offer = Callable[[Finding, Evidence, Program], list[Remedy]]
 

@@ -13,9 +13,9 @@ from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Diagnosis, Finding
 from minirnn.diagnosis.remedies import WOULD_NOT_HELP
 from minirnn.errors import TraceError
-from minirnn.interop.torch.edits import remedies_for
-from minirnn.interop.torch.evidence import evidence_of
-from minirnn.interop.torch.program import Program
+from minirnn.interop.torch.loop.edits import remedies_for
+from minirnn.interop.torch.loop.evidence import evidence_of
+from minirnn.interop.torch.loop.program import Program
 
 __all__ = ["diagnose_watch"]
 

@@ -10,7 +10,7 @@ from minirnn.diagnosis.detectors.unscaled_input import LARGE
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding, Remedy
 from minirnn.inspect.host import on_host
-from minirnn.interop.torch.program import Draft, Program, Source, argument, last_name
+from minirnn.interop.torch.loop.program import Draft, Program, Source, argument, last_name
 
 MOST_FEATURES = 8  # that are scaled by numbers written into the line
 LAYERS = ("LSTM", "GRU", "RNN")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from minirnn.interop.torch import losses
+from minirnn.interop.torch.loop import losses
 
 MOST_SEQUENCES = 240  # kept of the last batches: enough for shares to 1%
 MOST_BYTES = 4 << 20  # kept of one batch's inputs, and of what was compared

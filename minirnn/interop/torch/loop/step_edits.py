@@ -10,7 +10,7 @@ from minirnn.diagnosis.detectors.oscillating_loss import first_step, typical_upd
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding, Remedy
 from minirnn.diagnosis.loop import LoopSeen
-from minirnn.interop.torch.program import Draft, Program, Source, argument, last_name
+from minirnn.interop.torch.loop.program import Draft, Program, Source, argument, last_name
 
 FIRST_STEP = 0.02  # of the weights' size: what a first step moves at rates that are usual
 FAR = 3.0  # times their size: how far weights should be able to go in a training
