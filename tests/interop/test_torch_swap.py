@@ -280,6 +280,19 @@ def test_torch_jit_traces_pytorchs_own() -> None:
     torch.testing.assert_close(traced(x)[0], layer(x)[0], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [((), {}), ((1,), {"state": None}), ((1, None, 3), {}), ((1,), {"input": 1})],
+)
+def test_arguments_that_forward_has_not_are_pytorchs_error(given: Any, named: Any) -> None:
+    layer = nn.LSTM(3, 5)
+    with pytest.raises(TypeError) as theirs:
+        layer(*given, **named)
+    with accelerate(layer), pytest.raises(TypeError) as ours:
+        layer(*given, **named)
+    assert str(ours.value) == str(theirs.value)
+
+
 def test_bad_input_is_pytorchs_error_word_for_word() -> None:
     layer, x = nn.LSTM(3, 5), torch.randn(6, 4, 3)
     h = torch.zeros(1, 4, 5)

@@ -45,17 +45,21 @@ class Stand:
         own = type(module).forward.__get__(module)
         self.__name__, self.__doc__, self.__signature__ = "forward", own.__doc__, signature(own)
 
-    def __call__(self, input: Any, hx: Any = None) -> Any:
-        """What the module's own forward gives."""
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """What the module's own forward gives, and what it raises."""
         module: Any = self._module()
         if self.swaps:
+            try:
+                input, hx = _taken(*given, **named)
+            except TypeError:  # which their forward says in words of its own
+                return type(module).forward(module, *given, **named)
             # First of all, for a tracer would follow the checks of the arguments too.
             result = modes.tracing() or self._run(module, input, hx, Call(self))
             if not isinstance(result, str):
                 return result
             if result:
                 self._warn(result)
-        return type(module).forward(module, input, hx)
+        return type(module).forward(module, *given, **named)
 
     def __getattr__(self, name: str) -> Any:
         # torch.export reads a forward's code: that of the module's own, which it traces.
@@ -103,3 +107,9 @@ class Stand:
         for swap, name in self.swaps:
             swap.add(stand, name)
         return stand
+
+
+
+def _taken(input: Any, hx: Any = None) -> tuple[Any, Any]:
+    """The arguments of forward, by place or by name. Raises: TypeError for others."""
+    return input, hx
