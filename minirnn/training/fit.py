@@ -20,6 +20,7 @@ from minirnn.training.callbacks import Callback, Run, check_callbacks
 from minirnn.training.checkpoint import Checkpoint
 from minirnn.training.checkpointing import as_checkpoint, resume_run
 from minirnn.training.history import Epoch, History, Stop
+from minirnn.training.interrupts import Interrupts
 from minirnn.training.losses import (
     LOSSES,
     Loss,
@@ -152,6 +153,7 @@ class _Fitting:
             "dtype": train.x.dtype.name,
         }
         self.callbacks: tuple[Callback, ...] = ()
+        self.interrupts = Interrupts()
 
     def check(self) -> None:
         """Try the model on a few sequences, off the tape, and hold its output against targets."""
@@ -185,7 +187,7 @@ class _Fitting:
         self.callbacks = run.callbacks = callbacks
         wake_callbacks = None if checkpoint is None else resume_run(run, checkpoint)
         # As IEEE 754 has it: overflow gives inf and then NaN, which is found below, not warned of.
-        with mode(self.model, training=True), np.errstate(all="ignore"):
+        with mode(self.model, training=True), np.errstate(all="ignore"), self.interrupts:
             try:
                 for callback in callbacks:
                     callback.training_began(run)
@@ -213,6 +215,7 @@ class _Fitting:
             for batch in self.data.batches(self.batch_size, self.rng):
                 run.batch += 1
                 self._step(batch, tally, norms)
+                self.interrupts.check()
                 for callback in self.callbacks:
                     callback.batch_ended(run)
                 if run.stop_message:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import sys
 import warnings
 from typing import Any
 
@@ -194,3 +196,46 @@ def test_small_gains_do_not_count_when_a_least_change_is_asked(make_model, sums)
 def test_early_stopping_names_bad_arguments(options: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):
         EarlyStopping(**options)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_ctrl_c_is_not_lost_where_python_ignores_it(make_model, sums, monkeypatch) -> None:
+    """In a `__del__`, where a tape lets go of its nodes, an exception is printed and forgotten.
+
+    Not this one: nothing is printed, and training ends after the batch.
+    """
+    lost: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+
+    class Dying:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    class Lose(Callback):
+        def batch_ended(self, run: Run) -> None:
+            if (run.epoch, run.batch) == (2, 1):
+                Dying()
+
+    before = signal.getsignal(signal.SIGINT)
+    history = train(make_model(), sums, callbacks=[Lose()])
+    assert lost == []
+    assert history.stopped.kind == "interrupted"
+    assert (history.stopped.epoch, history.stopped.batch) == (2, 2)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_another_handler_of_ctrl_c_is_left_in_place(make_model, sums) -> None:
+    def handler(number: int, frame: Any) -> None: ...
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        seen: list[Any] = []
+
+        class Look(Callback):
+            def epoch_ended(self, run: Run) -> None:
+                seen.append(signal.getsignal(signal.SIGINT))
+
+        train(make_model(), sums, callbacks=[Look()])
+        assert set(seen) == {handler}
+    finally:
+        signal.signal(signal.SIGINT, before)
