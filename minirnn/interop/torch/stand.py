@@ -109,7 +109,6 @@ class Stand:
         return stand
 
 
-
 def _taken(input: Any, hx: Any = None) -> tuple[Any, Any]:
     """The arguments of forward, by place or by name. Raises: TypeError for others."""
     return input, hx
