@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 from minirnn.errors import ArgumentError
+from minirnn.files.whole import write_whole
 
 
 def check_writable(path: str | os.PathLike[str], argument: str = "path") -> Path:
@@ -29,24 +29,15 @@ def check_writable(path: str | os.PathLike[str], argument: str = "path") -> Path
 
 
 def write_atomically(path: str | os.PathLike[str], text: str) -> Path:
-    """Write `text` (UTF-8) beside `path`, flush it to disk, and rename it into place.
+    """Write `text` (UTF-8) to `path`, as `minirnn.files.whole` does: the whole of it or nothing.
 
     Raises: ArgumentError naming `path` when it cannot be written; nothing is left behind.
     """
     target = check_writable(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
+        write_whole(target, text.encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ArgumentError(
             "path", repr(str(target)), f"a file that can be written: {error}"
         ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     return target

@@ -195,6 +195,8 @@ class _Fitting:
                     wake_callbacks()
                 while run.epoch < run.epochs and run.history.stopped is None:
                     self._epoch()
+                    if run.history.stopped is None:
+                        self.interrupts.check()
             except KeyboardInterrupt:
                 run.history.stopped = self._stop("interrupted", "interrupted by the keyboard")
             for callback in callbacks:

@@ -199,7 +199,10 @@ def test_early_stopping_names_bad_arguments(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-def test_ctrl_c_is_not_lost_where_python_ignores_it(make_model, sums, monkeypatch) -> None:
+@pytest.mark.parametrize(("hook", "ends_at"), [("batch_ended", (2, 2)), ("epoch_ended", (2, 4))])
+def test_ctrl_c_is_not_lost_where_python_ignores_it(
+    make_model, sums, monkeypatch, hook: str, ends_at: tuple[int, int]
+) -> None:
     """In a `__del__`, where a tape lets go of its nodes, an exception is printed and forgotten.
 
     Not this one: nothing is printed, and training ends after the batch.
@@ -211,16 +214,20 @@ def test_ctrl_c_is_not_lost_where_python_ignores_it(make_model, sums, monkeypatc
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)
 
-    class Lose(Callback):
-        def batch_ended(self, run: Run) -> None:
-            if (run.epoch, run.batch) == (2, 1):
-                Dying()
+    class Lose(Callback): ...
 
+    lose = Lose()
+
+    def dying(run: Run) -> None:
+        if run.epoch == 2 and (hook == "epoch_ended" or run.batch == 1):
+            Dying()
+
+    setattr(lose, hook, dying)
     before = signal.getsignal(signal.SIGINT)
-    history = train(make_model(), sums, callbacks=[Lose()])
+    history = train(make_model(), sums, callbacks=[lose])
     assert lost == []
     assert history.stopped.kind == "interrupted"
-    assert (history.stopped.epoch, history.stopped.batch) == (2, 2)
+    assert (history.stopped.epoch, history.stopped.batch) == ends_at
     assert signal.getsignal(signal.SIGINT) is before
 
 

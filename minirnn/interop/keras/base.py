@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from minirnn.tensor import Tensor, as_tensor
 Result = Any  # a Tensor, or a tuple of them where the Keras layer returns several
 
 
-class KerasModule(Module):
+class KerasModule(Module, ABC):
     """A layer of Keras as a module: x is (B, T, I), and the answer is Keras's.
 
     Attributes: `kind`, the Keras class; `name`, the Keras layer's name; `entry`, its configuration
@@ -44,9 +45,9 @@ class KerasModule(Module):
         x = as_tensor(x, None, "x")
         return self.run(x, mask_from(x, lengths, mask))[0]
 
+    @abstractmethod
     def run(self, x: Tensor, mask: Mask | None) -> tuple[Result, Mask | None]:
         """The result, and the mask that goes with it to the next layer."""
-        raise NotImplementedError
 
     def variables(self, read: Read, *, gradients: bool) -> list[Array]:
         """The weights in Keras's order and layout, or the gradients with respect to them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -183,6 +184,7 @@ def time_distributed(layer: Layer, build: Build) -> KerasModule:
     Raises: ArgumentError for another.
     """
     inner = layer.inner("layer")
+    kinds: dict[str, Callable[[Layer, Build], KerasModule]]
     kinds = {"Dense": KerasDense, "Activation": KerasActivation, "Dropout": KerasDropout}
     if not inner.of_keras or inner.kind not in kinds:
         layer.refuse(f"the layer {inner}", f"TimeDistributed of {', '.join(kinds)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from reprlib import repr as short
 from typing import Any
 
@@ -50,15 +51,15 @@ class WithState(KerasModule):
             raise ArgumentError("state", came, f"{self.state_count()}, as Keras's initial_state")
         return self.run(x, mask_from(x, lengths, mask), given)[0]
 
+    @abstractmethod
     def state_count(self) -> int:
         """How many arrays `state` has."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(
         self, x: Tensor, mask: Mask | None, state: list[Any] | None = None
     ) -> tuple[Result, Mask | None]:
         """The result, and the mask if there is an output at every step."""
-        raise NotImplementedError
 
 
 class KerasRecurrent(WithState):
