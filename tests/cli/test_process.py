@@ -85,8 +85,16 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
     assert "BrokenPipe" not in err
 
 
+@pytest.fixture
+def heeds_control_c():
+    """Tests that run in a shell's background are started with SIGINT ignored, and so are theirs."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-def test_control_c_in_training_ends_with_one_line_and_130(tmp_path):
+def test_control_c_in_training_ends_with_one_line_and_130(tmp_path, heeds_control_c):
     (tmp_path / "r.toml").write_text(RECIPE.format(epochs=100_000))
     with start("doctor", "r.toml", cwd=tmp_path) as process:
         line = process.stderr.readline()
