@@ -28,11 +28,13 @@ def found(symptom: str, severity: str = "illness", **more: object) -> Finding:
 
 def test_every_symptom_has_a_detector_a_place_among_causes_and_remedies() -> None:
     wanted = {
-        "vanishing-gradient", "exploding-gradient", "saturated-gates", "constant-output",
-        "state-collapse", "unscaled-input", "outside-training-range", "missing-values",
-        "non-finite", "shape-broadcast", "accumulated-gradients", "batch-time-swap",
-        "carried-state", "no-recurrence", "reads-padding", "oscillating-loss", "slow-learning",
-        "stalled-loss",
+        "vanishing-gradient", "exploding-gradient", "saturated-gates", "dead-units",
+        "state-collapse", "constant-output", "output-loop", "frozen-generation",
+        "oscillating-loss", "stalled-loss", "slow-learning", "overfitting", "underfitting",
+        "unscaled-input", "outside-training-range", "outliers", "missing-values",
+        "low-data-diversity", "no-signal", "over-regularised", "shape-broadcast",
+        "accumulated-gradients", "batch-time-swap", "carried-state", "no-recurrence",
+        "reads-padding", "leakage", "non-finite",
     }  # fmt: skip
     assert set(DETECTORS) == set(BRINGS) == set(OFFERS) == set(WOULD_NOT_HELP) == wanted
 

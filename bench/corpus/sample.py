@@ -1,0 +1,42 @@
+"""What a plant makes: a run to be diagnosed, and what is true of it by construction."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+Part = Literal["tuning", "test"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of the corpus.
+
+    symptom   what was planted, the root of the trouble; None in a healthy run
+    what      in a line: cell, task, sizes, and what was done to it
+    recipe    nested dicts, as `Recipe.from_dict` takes them; {} where a script is given
+    script    a PyTorch training loop instead, text that `tools/loop_mistakes.py` could run
+    also      symptoms that this fault brings by its nature, and may be named besides; never more
+              than the plant's author can give a reason for (in a comment there)
+    curable   whether an edit of the recipe can cure it: no edit makes random labels predictable
+    """
+
+    symptom: str | None
+    what: str
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    script: str = ""
+    also: frozenset[str] = frozenset()
+    curable: bool = True
+
+
+def generator(symptom: str, kind: str, part: Part, number: int) -> np.random.Generator:
+    """The random numbers of one sample: other ones for each part, plant and number.
+
+    The test part is for `evaluate` alone; thresholds are set on the tuning part.
+    """
+    key = zlib.crc32(f"{symptom}/{kind}/{part}".encode())
+    return np.random.default_rng([key, number])

@@ -1,0 +1,47 @@
+"""What helps against each symptom, as edits of a recipe, best first; and what does not, and why.
+
+The order is by expected effect, as far as this project has measured it; the doctor tries them in
+this order and believes none before it has trained again.
+"""
+
+from __future__ import annotations
+
+from minirnn.diagnosis.finding import Advice, Finding, Remedy
+from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.remedies import generation, gradients, inputs, learning, loops
+from minirnn.diagnosis.remedies.offer import Offer
+from minirnn.errors import RecipeError
+
+FAMILIES = (inputs, loops, learning, gradients, generation)
+
+OFFERS: dict[str, Offer] = {key: offer for each in FAMILIES for key, offer in each.OFFERS.items()}
+WOULD_NOT_HELP: dict[str, tuple[Advice, ...]] = {
+    key: advice for each in FAMILIES for key, advice in each.WOULD_NOT_HELP.items()
+}
+OF_A_LOOP = tuple(loops.OFFERS)
+
+
+def with_remedies(
+    finding: Finding, recipe: Recipe | None
+) -> tuple[tuple[Remedy, ...], tuple[Advice, ...]]:
+    """The remedies for a finding that would change the recipe, and the advice that would not help.
+
+    Without a recipe the remedies are those for the default one: what to do, in a recipe's words.
+    """
+    if not finding.harmful:
+        return (), ()
+    base = recipe if recipe is not None else Recipe()
+    offer = OFFERS.get(finding.symptom)
+    offered = offer(base, finding) if offer is not None else []
+    return (
+        tuple(remedy for remedy in offered if recipe is None or changes(recipe, remedy)),
+        WOULD_NOT_HELP.get(finding.symptom, ()),
+    )
+
+
+def changes(recipe: Recipe, remedy: Remedy) -> bool:
+    """Whether a remedy makes another recipe of this one, and one that is allowed."""
+    try:
+        return recipe.edit(remedy.edit) != recipe
+    except RecipeError:
+        return False
