@@ -200,7 +200,9 @@ def apply(
     """Initialise a layer or a whole model; what is None stays as it is.
 
     kernel       for every weight_ih and every Linear's weight: "glorot_uniform", "glorot_normal",
-                 "he_uniform", "he_normal", "orthogonal", "identity" or "zeros"
+                 "he_uniform", "he_normal", "orthogonal", "identity", "zeros", or, whatever the
+                 sizes, "uniform" from -0.05 to 0.05 and "normal" of standard deviation 0.05, which
+                 are the defaults of Keras's RandomUniform and RandomNormal
     recurrent    for every weight_hh, likewise; each gate's block by itself
     bias         for every bias: "zeros"
     forget_bias  of every LSTM layer, see `forget_bias`; other cells have no such gate
@@ -241,6 +243,8 @@ _MATRIX: dict[str, _Fill] = {
     "he_normal": lambda p, blocks, rng: he_normal(p, blocks=blocks, rng=rng),
     "orthogonal": lambda p, blocks, rng: orthogonal(p, blocks=blocks, rng=rng),
     "identity": lambda p, blocks, rng: identity(p, blocks=blocks),
+    "uniform": lambda p, blocks, rng: uniform(p, -0.05, 0.05, rng=rng),
+    "normal": lambda p, blocks, rng: normal(p, 0.0, 0.05, rng=rng),
     "zeros": lambda p, blocks, rng: zeros(p),
 }
 

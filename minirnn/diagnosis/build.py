@@ -13,9 +13,11 @@ from minirnn.diagnosis.schedule import make_scheduler
 from minirnn.errors import RecipeError
 from minirnn.nn import SequenceModel
 from minirnn.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from minirnn.training.augment import GaussianNoise
 from minirnn.training.callbacks import Callback, EarlyStopping
 from minirnn.training.fit import fit
 from minirnn.training.history import History
+from minirnn.training.penalties import Penalty
 from minirnn.training.scheduling import Scheduling
 
 OPTIMIZERS: dict[str, Any] = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
@@ -121,6 +123,8 @@ def train(
         own.append(Scheduling(scheduler))
     if options.early_stopping:
         own.append(EarlyStopping(options.early_stopping))
+    penalty = Penalty(options.l1, options.l2)
+    noise = recipe.data.augment.noise
     return fit(
         model,
         data.training,
@@ -133,6 +137,8 @@ def train(
         batch_size=options.batch_size,
         clip_norm=options.clip_norm,
         clip_value=options.clip_value,
+        penalty=None if penalty.off else penalty,
+        augment=GaussianNoise(noise) if noise else None,
         seed=options.seed,
         progress=progress,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -197,16 +197,15 @@ class Later:
 
 
 @dataclass(frozen=True)
-class WordOrTable:
-    """`Later`'s partner for a setting that is either `off` or a whole table."""
+class NumberOrTable:
+    """A number, or a table of numbers with some of `keys`; what is left out of a table is 0."""
 
-    off: object
-    rule: Rule
+    rule: Real
     keys: tuple[str, ...]
 
     def read(self, key: str, value: object) -> Any:
-        """Raises: RecipeError."""
-        if not isinstance(value, dict):
+        """The number, or the whole table. Raises: RecipeError."""
+        if not isinstance(value, Mapping):
             return self.rule.read(key, value)
         for name in value:
             if name not in self.keys:
@@ -215,4 +214,4 @@ class WordOrTable:
                 raise RecipeError(
                     f"{key}.{name}", "an unknown key", f"one of {', '.join(self.keys)}", hint
                 )
-        raise not_built(key, value, f"{self.off!r} (off)")
+        return {name: self.rule.read(f"{key}.{name}", value.get(name, 0.0)) for name in self.keys}

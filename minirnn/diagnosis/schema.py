@@ -17,11 +17,11 @@ from minirnn.diagnosis.rules import (
     Flag,
     Later,
     Names,
+    NumberOrTable,
     Real,
     Rule,
     Text,
     Whole,
-    WordOrTable,
 )
 from minirnn.diagnosis.schedule import SchedulerRule
 
@@ -37,8 +37,14 @@ INITIALISERS = (
     "he_normal",
     "orthogonal",
     "identity",
+    "uniform",
+    "normal",
     "zeros",
 )
+
+
+# Of a penalty: one number, or one for each kind of parameter.
+STRENGTHS = NumberOrTable(Real(0.0), ("kernel", "recurrent", "bias"))
 
 
 def option(default: Value, rule: Rule) -> Value:
@@ -48,9 +54,13 @@ def option(default: Value, rule: Rule) -> Value:
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """`[data] augment`: what is done to the training inputs anew in each epoch."""
+    """`[data] augment`: what is done to the training inputs anew in each epoch.
 
-    noise: float = option(0.0, Later(Real(0.0), 0.0))
+    `noise` is the standard deviation of what is added to them, in units of the inputs as they are
+    fed: after scaling.
+    """
+
+    noise: float = option(0.0, Real(0.0))
 
 
 @dataclass(frozen=True)
@@ -95,11 +105,13 @@ class InitOptions:
 
     `bias = "chrono"` draws forget and input biases for memories up to the sequence's length, and
     then `forget_bias` is not used. `head_bias = "target_mean"` starts the head at the mean of the
-    training targets, so that the first epochs are not spent on finding it.
+    training targets, so that the first epochs are not spent on finding it. "uniform" (from -0.05
+    to 0.05) and "normal" (standard deviation 0.05) look at no sizes, as Keras's RandomUniform and
+    RandomNormal.
     """
 
-    kernel: str = option("glorot_uniform", Choice(INITIALISERS, ("uniform", "normal")))
-    recurrent: str = option("orthogonal", Choice(INITIALISERS, ("uniform", "normal")))
+    kernel: str = option("glorot_uniform", Choice(INITIALISERS))
+    recurrent: str = option("orthogonal", Choice(INITIALISERS))
     bias: str = option("zeros", Choice(("zeros", "chrono")))
     forget_bias: float = option(1.0, Real(-100.0, 100.0))
     head_bias: str = option("zeros", Choice(("zeros", "target_mean")))
@@ -124,7 +136,11 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """`[training]`: loss, optimiser, and everything done to a gradient."""
+    """`[training]`: loss, optimiser, and everything done to a gradient.
+
+    `l1` and `l2` penalise all weights and biases, or as a table those of each kind: `kernel`,
+    `recurrent`, `bias` (see `minirnn.training.Penalty`).
+    """
 
     loss: str = option("mse", Choice(("mse", "l1", "huber", "bce", "cross_entropy")))
     metrics: tuple[str, ...] = option(
@@ -138,12 +154,8 @@ class TrainingOptions:
     clip_norm: float = option(0.0, Real(0.0))
     clip_value: float = option(0.0, Real(0.0))
     weight_decay: float = option(0.0, Real(0.0))
-    l1: float = option(
-        0.0, WordOrTable(0.0, Later(Real(0.0), 0.0), ("kernel", "recurrent", "bias"))
-    )
-    l2: float = option(
-        0.0, WordOrTable(0.0, Later(Real(0.0), 0.0), ("kernel", "recurrent", "bias"))
-    )
+    l1: Any = field(default=0.0, metadata={"rule": STRENGTHS})
+    l2: Any = field(default=0.0, metadata={"rule": STRENGTHS})
     scheduler: Any = field(default="none", metadata={"rule": SchedulerRule()})
     early_stopping: int = option(0, Whole(0))
     truncate: int = option(0, Later(Whole(0), 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minirnn.training.augment import GaussianNoise
 from minirnn.training.baselines import persistence, seasonal_drift, training_mean
 from minirnn.training.callbacks import Callback, EarlyStopping, Run
 from minirnn.training.checkpoint import (
@@ -17,6 +18,7 @@ from minirnn.training.fit import fit
 from minirnn.training.generation import generate
 from minirnn.training.history import Epoch, History, Stop
 from minirnn.training.missing import count_missing, interpolate_missing
+from minirnn.training.penalties import Penalty
 from minirnn.training.predict import evaluate, predict
 from minirnn.training.scaling import Scaler, fit_scaler
 from minirnn.training.scheduling import Scheduling
@@ -32,7 +34,9 @@ __all__ = [
     "EarlyStopping",
     "Encoding",
     "Epoch",
+    "GaussianNoise",
     "History",
+    "Penalty",
     "PreparedSeries",
     "Run",
     "Scaler",

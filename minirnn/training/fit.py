@@ -16,6 +16,7 @@ from minirnn.errors import ArgumentError
 from minirnn.nn import Module
 from minirnn.optim import Optimizer, clip_grad_norm, clip_grad_value
 from minirnn.tensor import Tensor, no_grad
+from minirnn.training.augment import Augment, GaussianNoise, augmented
 from minirnn.training.callbacks import Callback, Run, check_callbacks
 from minirnn.training.checkpoint import Checkpoint
 from minirnn.training.checkpointing import as_checkpoint, resume_run
@@ -33,6 +34,7 @@ from minirnn.training.losses import (
     run_model,
 )
 from minirnn.training.metrics import Metric, resolve_metrics
+from minirnn.training.penalties import Penalty, PenaltyFunction
 from minirnn.training.predict import Tally, measure, mode
 from minirnn.training.progress import open_display
 from minirnn.training.sequences import Sequences, as_sequences
@@ -52,6 +54,8 @@ def fit(
     batch_size: int = 32,
     clip_norm: float = 0.0,
     clip_value: float = 0.0,
+    penalty: PenaltyFunction | None = None,
+    augment: Augment | None = None,
     shuffle: bool = True,
     seed: int = 0,
     progress: bool | TextIO | None = None,
@@ -65,6 +69,12 @@ def fit(
     metrics            "rmse", "mae", "r2", "accuracy", or callables (prediction, target) -> float
     clip_norm          largest norm of all gradients together; 0 does not clip
     clip_value         largest absolute value of a gradient, clipped after the norm; 0 does not
+    penalty            a `Penalty` (L1, L2), or a callable (model) -> Tensor of one element: added
+                       to the loss of every batch before its gradient is taken, and so part of the
+                       gradient's norm. The losses told are those of the data alone
+    augment            `GaussianNoise`, or a callable (batch, rng) -> batch: what is done to each
+                       training batch, by numbers drawn anew from `seed`; never to `validation`.
+                       Training losses and metrics are those of the batches as they were then
     shuffle, seed      the order of the sequences, new in every epoch; the same seed gives the
                        same bits (if the model's own randomness is seeded too)
     progress           None or True: a live display where stderr is a terminal, plain lines where
@@ -101,7 +111,10 @@ def fit(
         batch_size=check_count("batch_size", batch_size),
         clip_norm=_limit("clip_norm", clip_norm),
         clip_value=_limit("clip_value", clip_value),
-        rng=np.random.default_rng(check_count("seed", seed, 0)) if shuffle else None,
+        penalty=_function("penalty", penalty, "a Penalty"),
+        augment=_function("augment", augment, "GaussianNoise"),
+        seed=check_count("seed", seed, 0),
+        rng=np.random.default_rng(seed) if shuffle else None,
     )
     fitting.check()
     watchers = check_callbacks(callbacks)
@@ -129,6 +142,9 @@ class _Fitting:
         batch_size: int,
         clip_norm: float,
         clip_value: float,
+        penalty: PenaltyFunction | None,
+        augment: Augment | None,
+        seed: int,
         rng: np.random.Generator | None,
     ) -> None:
         self.model = model
@@ -140,14 +156,20 @@ class _Fitting:
         self.batch_size = batch_size
         self.clip_norm = clip_norm
         self.clip_value = clip_value
+        self.penalty = penalty
+        self.augment = augment
+        self.seed = seed
         self.rng = rng
         self.run = Run(model, optimizer, epochs, math.ceil(len(train) / batch_size), rng=rng)
         names = [name for name, known in LOSSES.items() if known is loss]
         self.run.settings = {
-            "loss": names[0] if names else getattr(loss, "__name__", type(loss).__name__),
+            "loss": names[0] if names else _name(loss),
             "batch_size": batch_size,
             "clip_norm": clip_norm,
             "clip_value": clip_value,
+            "penalty": _name(penalty),
+            "augment": _name(augment),
+            "augment_seed": None if augment is None else seed,
             "shuffle": rng is not None,
             "sequences": list(train.x.shape),
             "dtype": train.x.dtype.name,
@@ -175,9 +197,10 @@ class _Fitting:
                 if len(target) == 0:  # no step of these two counts
                     continue
                 value = self.loss(prediction, target)
-            if not isinstance(value, Tensor) or value.size != 1:
-                shape = f"a Tensor of shape {value.shape}" if isinstance(value, Tensor) else value
-                raise ArgumentError("loss", f"one that returns {shape}", "a Tensor of one element")
+            _check_number("loss", value)
+        if self.penalty is not None:
+            with no_grad(), np.errstate(all="ignore"):
+                _check_number("penalty", self.penalty(self.model))
 
     def train(
         self, callbacks: tuple[Callback, ...], checkpoint: Checkpoint | None = None
@@ -216,6 +239,8 @@ class _Fitting:
         try:
             for batch in self.data.batches(self.batch_size, self.rng):
                 run.batch += 1
+                if self.augment is not None:
+                    batch = augmented(self.augment, batch, self.seed, run.epoch, run.batch)
                 self._step(batch, tally, norms)
                 self.interrupts.check()
                 for callback in self.callbacks:
@@ -265,6 +290,8 @@ class _Fitting:
         run.loss = float(loss.item())
         if not math.isfinite(run.loss):
             raise _NotFiniteError(f"the loss became {run.loss}")
+        if self.penalty is not None:
+            loss = loss + self.penalty(self.model)
         loss.backward()
         run.gradient_norm = clip_grad_norm(self.optimizer.parameters, self.clip_norm or math.inf)
         if not math.isfinite(run.gradient_norm):
@@ -287,6 +314,25 @@ class _Fitting:
     def _stop(self, kind: Literal["non-finite", "interrupted", "requested"], message: str) -> Stop:
         where = f"in epoch {self.run.epoch}, batch {self.run.batch} of {self.run.batches}"
         return Stop(kind, f"{message} {where}", self.run.epoch, self.run.batch)
+
+
+def _function(argument: str, given: Any, wanted: str) -> Any:
+    if given is not None and not callable(given):
+        raise ArgumentError(argument, repr(given), f"None, {wanted}, or a callable")
+    return given
+
+
+def _name(function: Any) -> str | None:
+    """What a setting is called in a checkpoint: our own are told with their numbers."""
+    if function is None or isinstance(function, Penalty | GaussianNoise):
+        return None if function is None else repr(function)
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _check_number(argument: str, value: Any) -> None:
+    if not isinstance(value, Tensor) or value.size != 1:
+        shape = f"a Tensor of shape {value.shape}" if isinstance(value, Tensor) else value
+        raise ArgumentError(argument, f"one that returns {shape}", "a Tensor of one element")
 
 
 def _limit(argument: str, value: Any) -> float:
