@@ -14,6 +14,7 @@ from hypothesis import settings
 sys.path.extend(str(folder) for folder in sorted(Path(__file__).parent.glob("[a-z]*/")))
 
 import emulator
+import oracle_selection
 
 # Hypothesis draws the same examples every time, and the first call may take long: it compiles.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
@@ -73,3 +74,50 @@ def emulated(cuda: str) -> Any:
     if not emulator.is_emulated():
         pytest.skip("on a real GPU transfers are not logged: set MINIRNN_EMULATE=1")
     return emulator
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--oracles",
+        action="store_true",
+        help="only the tests that can reach PyTorch, Keras or ONNX: the others need none",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--oracles"):
+        return
+    wanted = [item for item in items if oracle_selection.reaches(item.path, _top_name(item))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(wanted)])
+    items[:] = wanted
+
+
+def _top_name(item: pytest.Item) -> str:
+    """The name in its file of the test, or of the class that it is in."""
+    inside = item.getparent(pytest.Class)
+    return inside.name if inside is not None else item.originalname
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """A test that was skipped for want of an oracle fails if `make oracle` would not run it."""
+    report = yield
+    _fail_if_lost(report, item.path, _top_name(item))
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    """The same of a file that was skipped as a whole."""
+    report = yield
+    _fail_if_lost(report, collector.path, None)
+    return report
+
+
+def _fail_if_lost(report: Any, path: Path, name: str | None) -> None:
+    if not report.skipped or not isinstance(report.longrepr, tuple):
+        return
+    reason = report.longrepr[2]
+    if oracle_selection.lost(path, name, reason):
+        report.outcome = "failed"
+        report.longrepr = f"{reason}, and `make oracle` would not run this (oracle_selection.py)"

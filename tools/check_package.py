@@ -133,10 +133,20 @@ def contents(wheel: Path) -> dict[str, str]:
     """
     with zipfile.ZipFile(wheel) as archive:
         found = {name: digest(archive.read(name)) for name in archive.namelist()}
-    records = {name for name in found if name.split("/")[0].endswith(".dist-info")}
-    if strange := {name for name in found.keys() - records if not name.startswith("minirnn/")}:
+    own = records(wheel)
+    if strange := {name for name in found.keys() - own if not name.startswith("minirnn/")}:
         raise PackageError(f"{wheel.name} would also install {sorted(strange)}")
-    return {name: found[name] for name in found.keys() - records}
+    return {name: found[name] for name in found.keys() - own}
+
+
+def records(wheel: Path) -> dict[str, str]:
+    """Path and digest of the wheel's own records: name, version, commands, list of files."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {
+            name: digest(archive.read(name))
+            for name in archive.namelist()
+            if name.split("/")[0].endswith(".dist-info")
+        }
 
 
 def digest(content: bytes) -> str:
@@ -157,6 +167,17 @@ def check_contents(wheel: Path, tree: Path) -> int:
             "`package-data` in pyproject.toml"
         )
     return len(found)
+
+
+def check_equal(wheel: Path, first: Path) -> None:
+    """Compare what two wheels would install, and what they say of themselves.
+
+    Raises: PackageError that names the files that differ.
+    """
+    here = contents(wheel) | records(wheel)
+    there = contents(first) | records(first)
+    if unlike := {name for name in here | there if here.get(name) != there.get(name)}:
+        raise PackageError(f"the wheels of two trees differ in {sorted(unlike)}")
 
 
 def environment(directory: Path) -> Path:
@@ -213,15 +234,22 @@ def check_all(work: Path) -> None:
         "zip": through_zip(tree, work),
         "sdist": through_sdist(tree, work),
     }
+    first: Path | None = None
     for kind, source in trees.items():
         wheel = build(source, "wheel", work)
         files = check_contents(wheel, source)
+        if first is not None:
+            check_equal(wheel, first)
         python = environment(work / f"wheel-{kind}")
         install(python, wheel)
         run(python, "-P", SMOKE, work / f"wheel-{kind}", cwd=work)
         run(python.parent / "minirnn", "--version", cwd=work)
-        tests = try_tests(python, work / f"wheel-{kind}")
-        print(f"wheel from {kind}: {files} files; tests from outside: {tests}", flush=True)
+        if first is None:
+            first = wheel
+            tests = f"tests from outside: {try_tests(python, work / f'wheel-{kind}')}"
+        else:
+            tests = "the same as the first"
+        print(f"wheel from {kind}: {files} files; {tests}", flush=True)
     for kind, mode in itertools.product(("checkout", "zip"), ("lenient", "compat")):
         python = environment(work / f"editable-{kind}-{mode}")
         install(python, "--config-settings", f"editable_mode={mode}", "--editable", trees[kind])

@@ -6,6 +6,7 @@ import math
 import re
 import runpy
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,12 @@ PAGES = [
     if "```python" in page.read_text(encoding="utf-8")
 ]
 
-NEEDS = {
-    "keras": ("keras", "torch", "h5py"),
-    "onnx": ("onnx",),
-    "pytorch": ("torch",),
-}  # what a page's code imports beside minirnn
+# Of all that a page's code imports, what is there without a framework.
+IMPORT = re.compile(r"^(?:import|from) (?:minirnn\.interop\.)?(\w+)", re.MULTILINE)
+THERE = {*sys.stdlib_module_names, "minirnn", "numpy", "safetensors", "cupy", "pytest"}
+ALONE = [page for page in PAGES if THERE.issuperset(IMPORT.findall(page.read_text("utf-8")))]
+BESIDE = [page for page in PAGES if page not in ALONE]
+ALSO = {"keras": ("torch", "h5py")}  # what the frameworks need of others
 
 # A block of code, and the block of text that follows it at once: what it prints.
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
@@ -77,14 +79,25 @@ def test_what_a_page_shows_is_compared_line_by_line(shown, same):
 
 # Keras on PyTorch makes arrays of tensors in a way that NumPy 2 has called old.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_code_of_the_page_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch, request):
+@pytest.mark.parametrize("page", BESIDE, ids=lambda page: page.stem)
+def test_code_of_the_page_beside_a_framework(page, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    for package in NEEDS.get(page.stem, ()):
-        pytest.importorskip(package)
+    for package in sorted(set(IMPORT.findall(page.read_text("utf-8"))) - THERE):
+        for needed in (package, *ALSO.get(package, ())):
+            pytest.importorskip(needed)
+    monkeypatch.chdir(tmp_path)
+    assert_runs_and_prints(page)
+
+
+@pytest.mark.parametrize("page", ALONE, ids=lambda page: page.stem)
+def test_code_of_the_page_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch, request):
     if page.stem == "gpu":
         request.getfixturevalue("cuda")
     monkeypatch.chdir(tmp_path)  # what an example saves is saved there
+    assert_runs_and_prints(page)
+
+
+def assert_runs_and_prints(page):
     names: dict[str, object] = {"__name__": "__main__"}
     text = page.read_text(encoding="utf-8")
     for block in BLOCK.finditer(text):

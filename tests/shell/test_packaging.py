@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+import zipfile
 from pathlib import Path
 
 import check_package
@@ -62,3 +63,19 @@ def test_a_file_that_a_wheel_lacks_is_noticed(zipped: Path, work: Path) -> None:
     (zipped / "kernels" / "late.py").touch()
     with pytest.raises(check_package.PackageError, match=r"minirnn/kernels/late\.py"):
         check_package.check_contents(wheel, zipped)
+
+
+def a_wheel(path: Path, **files: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            folder = "minirnn-1.dist-info" if name.isupper() else "minirnn"
+            archive.writestr(f"{folder}/{name}", text)
+    return path
+
+
+@pytest.mark.parametrize("other", [{"a": "2", "METADATA": "m"}, {"a": "1"}, {"b": "1"}])
+def test_wheels_of_two_trees_that_differ_are_noticed(other: dict[str, str], tmp_path: Path) -> None:
+    first = a_wheel(tmp_path / "first.whl", a="1", METADATA="m")
+    check_package.check_equal(a_wheel(tmp_path / "same.whl", METADATA="m", a="1"), first)
+    with pytest.raises(check_package.PackageError, match="differ in"):
+        check_package.check_equal(a_wheel(tmp_path / "other.whl", **other), first)
