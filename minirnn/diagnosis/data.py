@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from minirnn import datasets
 from minirnn.device import device_of
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.schema import DataOptions
+from minirnn.diagnosis.selection import (
+    complete,
+    marked,
+    split,
+    time_first,
+    without_features,
+    without_repeats,
+)
 from minirnn.errors import ArgumentError, DataError, RecipeError, ShapeError
 from minirnn.training.columns import read_column
 from minirnn.training.encoding import Transform
@@ -159,7 +166,7 @@ def _read_series(recipe: Recipe) -> tuple[Floats, str, str, int | None]:
     data = recipe.data
     if data.csv is not None:
         column = read_column(data.csv, data.column)
-        return column.values, column.name, "", None
+        return marked(column.values, data.missing_value), column.name, "", None
     if data.builtin == "co2":
         # The record comes with its gaps filled, unless the recipe says what to do with them.
         series = datasets.co2() if data.missing is None else datasets.co2(missing="keep")
@@ -177,17 +184,26 @@ def _prepare_sequences(recipe: Recipe) -> PreparedData:
     else:
         given_x, y = load_array("data.x", data.x), load_array("data.y", data.y)
         name = "target"
-    x = _numbers("data.x", given_x)
+    if data.time_first:
+        given_x, y = time_first(given_x, y)
+    x = marked(_numbers("data.x", given_x), data.missing_value)
     if y.dtype.kind == "b":
         y = y.astype(np.int64)
-    y = _labels(y) if recipe.training.loss == "cross_entropy" else _numbers("data.y", y)
+    if recipe.training.loss == "cross_entropy":
+        y = _labels(y)
+    else:
+        y = marked(_numbers("data.y", y), data.missing_value)
     if data.lengths is not None:
         lengths = load_array("data.lengths", data.lengths)
     if x.ndim != 3:
         raise ShapeError("data.x", f"shape {x.shape}", "(N, T, I): sequences, steps, features")
-    whole = Sequences(x, y, lengths)
+    whole = Sequences(without_features(x, data.drop), y, lengths)
+    absent, gaps = _count_absent(whole.x)
+    if data.missing == "drop":
+        whole = complete(whole)
+    if data.deduplicate:
+        whole = without_repeats(whole)
     training, validation = split(whole, data)
-    absent, gaps = _count_absent(x)
     scalers: tuple[Scaler, ...] = ()
     if data.missing == "interpolate":
         training = _filled(training)
@@ -258,22 +274,6 @@ def _labels(y: NDArray[Any]) -> NDArray[np.int64]:
     return y.astype(np.int64)
 
 
-def split(whole: Sequences, data: DataOptions) -> tuple[Sequences, Sequences | None]:
-    """A random share of independent sequences is held out, drawn with `data.seed`.
-
-    Raises: RecipeError, when a part would be empty.
-    """
-    count = round(len(whole) * data.validation)
-    if data.validation == 0.0:
-        return whole, None
-    if not 0 < count < len(whole):
-        raise RecipeError(
-            "data.validation", repr(data.validation), f"a share that splits {len(whole)} sequences"
-        )
-    order = np.random.default_rng(data.seed).permutation(len(whole))
-    return whole.take(np.sort(order[count:])), whole.take(np.sort(order[:count]))
-
-
 def _count_absent(x: NDArray[Any]) -> tuple[int, int]:
     """NaN in x (N, T, I), and the gaps they lie in, each within one sequence and feature."""
     if not np.isnan(x).any():
@@ -284,19 +284,25 @@ def _count_absent(x: NDArray[Any]) -> tuple[int, int]:
 
 
 def _filled(part: Sequences) -> Sequences:
-    """Fill NaN of x linearly in time, each sequence and feature by itself."""
-    if not np.isnan(part.x).any():
-        return part
-    x = part.x.copy()
-    for n, i in np.argwhere(np.isnan(x).any(axis=1)):
-        column = x[n, :, i].astype(np.float64)
+    """Fill NaN linearly in time, each sequence and feature by itself; of y, where it has steps."""
+    y = _filled_in_time("data.y", part.y) if part.per_step else part.y
+    return replace(part, x=_filled_in_time("data.x", part.x), y=y)
+
+
+def _filled_in_time(key: str, array: NDArray[Any]) -> NDArray[Any]:
+    """An array (N, T, I) without NaN; labels as they are."""
+    if array.dtype.kind != "f" or not np.isnan(array).any():
+        return array
+    filled = array.copy()
+    for n, i in np.argwhere(np.isnan(filled).any(axis=1)):
+        column = filled[n, :, i].astype(np.float64)
         if np.isnan(column).all():
             raise DataError(
-                "data.x", f"no number in feature {i} of sequence {n}",
+                key, f"no number in feature {i} of sequence {n}",
                 'at least one where data.missing = "interpolate"',
             )  # fmt: skip
-        x[n, :, i] = interpolate_missing(column)
-    return replace(part, x=x)
+        filled[n, :, i] = interpolate_missing(column)
+    return filled
 
 
 def _scaled(

@@ -111,6 +111,7 @@ class Evidence:
     answers     to the inputs; None where they cannot be compared with the targets
     parameters  {name: array} of the network as it is
     untrained   a probe of the network before training
+    unseen      answers to what was held out, of any task, as fed; None where nothing was
     loop        a training loop of somebody else's, as it was watched
     """
 
@@ -125,6 +126,7 @@ class Evidence:
     recipe: Recipe | None = None
     data: PreparedData | None = None
     held_out: HeldOut | None = None
+    unseen: Answers | None = None
     loop: LoopSeen | None = None
 
     @property

@@ -18,6 +18,7 @@ from minirnn.training.predict import predict
 from minirnn.training.sequences import Sequences
 
 Array = Any  # of the model's device
+MOST_UNSEEN = 1000  # held-out sequences that are answered
 SAMPLE = 240  # sequences that a probe sees: enough for shares to 1%, some tens of megabytes
 
 
@@ -69,12 +70,25 @@ def look(
         recipe=recipe,
         data=data,
         held_out=_held_out(model, data),
+        unseen=_unseen(model, recipe, data),
     )
 
 
 def arrays_of(model: Module) -> dict[str, Array]:
     """The parameters of a model by name."""
     return {name: parameter.data for name, parameter in model.named_parameters()}
+
+
+def _unseen(model: SequenceModel, recipe: Recipe, data: PreparedData) -> Answers | None:
+    """The answers to the held-out part, as fed and asked."""
+    if data.validation is None:
+        return None
+    part = sample(data.validation, MOST_UNSEEN)
+    outputs = predict(model, part.x, part.lengths)
+    _, y = time_major(part)
+    if part.per_step:
+        outputs = outputs.swapaxes(0, 1)
+    return answers_to(outputs, y, part.lengths, resolve_loss(recipe.training.loss))
 
 
 def _held_out(model: SequenceModel, data: PreparedData) -> HeldOut | None:

@@ -30,6 +30,7 @@ from minirnn.errors import RecipeError
 
 SERIES_ONLY = ("window", "horizon", "transform")
 TASK_ONLY = ("length", "samples")
+SEQUENCES_ONLY = ("time_first", "drop", "deduplicate", "split")
 PATHS = ("csv", "x", "y", "lengths")
 
 
@@ -37,7 +38,7 @@ PATHS = ("csv", "x", "y", "lengths")
 class Recipe:
     """Data, model, training, and perhaps a free run; every value checked, every default filled in.
 
-    Two recipes that differ in arrays alone count as equal.
+    Two recipes are equal where all values are, arrays to the last number.
     """
 
     data: DataOptions = field(default_factory=DataOptions)
@@ -212,6 +213,17 @@ def _check(recipe: Recipe) -> None:
             _refuse(recipe, name, "series")
         if recipe.generation is not None:
             raise RecipeError("generation", "a table", "none", "A free run is for series only")
+    if recipe.is_series:
+        for name in SEQUENCES_ONLY:
+            _refuse(recipe, name, "independent sequences")
+        if data.missing == "drop":
+            raise RecipeError(
+                "data.missing", "'drop'", "'keep' or 'interpolate' for a series",
+                "Without a step the others would no longer be equally far apart",
+            )  # fmt: skip
+    if data.builtin is not None:
+        for name in ("time_first", "missing_value"):
+            _refuse(recipe, name, "data of one's own")
     if recipe.is_series and training.loss in ("bce", "cross_entropy"):
         raise RecipeError(
             "training.loss", repr(training.loss), "'mse', 'l1' or 'huber' for a series"
