@@ -215,3 +215,17 @@ class NumberOrTable:
                     f"{key}.{name}", "an unknown key", f"one of {', '.join(self.keys)}", hint
                 )
         return {name: self.rule.read(f"{key}.{name}", value.get(name, 0.0)) for name in self.keys}
+
+
+@dataclass(frozen=True)
+class Indexes:
+    """A list of whole numbers from 0 up, each once."""
+
+    def read(self, key: str, value: object) -> tuple[int, ...]:
+        """In ascending order. Raises: RecipeError."""
+        if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+            raise RecipeError(key, shown(value), "a list of whole numbers, such as [0, 3]")
+        read = [Whole(0).read(f"{key}[{index}]", item) for index, item in enumerate(value)]
+        if len(set(read)) < len(read):
+            raise RecipeError(key, shown(value), "each number once")
+        return tuple(sorted(read))

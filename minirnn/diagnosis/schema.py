@@ -6,15 +6,19 @@ to the schema and refused by this version.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, cast
+
+import numpy as np
 
 from minirnn.diagnosis.rules import (
     Array,
     Choice,
     FilePath,
     Flag,
+    Indexes,
     Later,
     Names,
     NumberOrTable,
@@ -72,6 +76,12 @@ class DataOptions:
     unless they are to be interpolated; left out, a built-in series comes with its gaps filled.
     `length` and `samples` are the steps and the number of sequences of a built-in task (see
     `minirnn.datasets` for what its length counts).
+
+    `missing_value` is a number that stands for a missing value, such as -999, in a csv, x or y.
+    For independent sequences only: `time_first` says that x, and y of one answer a step, were given
+    with the steps before the sequences; `drop` leaves features of x out, by index; `deduplicate`
+    keeps one of sequences with equal inputs; `missing = "drop"` leaves sequences with a missing
+    value out; and `split` holds out sequences drawn at random, or the last ones.
     """
 
     builtin: str | None = option(
@@ -83,7 +93,7 @@ class DataOptions:
     )
     csv: str | None = option(None, FilePath())
     column: str | None = option(None, Text())
-    # Arrays do not compare to one truth value; a recipe's edits never change them.
+    # Arrays do not compare to one truth value: `__eq__` compares them.
     x: Any = field(default=None, compare=False, metadata={"rule": Array()})
     y: Any = field(default=None, compare=False, metadata={"rule": Array()})
     lengths: Any = field(default=None, compare=False, metadata={"rule": Array()})
@@ -91,12 +101,25 @@ class DataOptions:
     horizon: int = option(1, Whole(1))
     transform: str = option("none", Choice(("none", "change")))
     scale: str = option("none", Choice(("none", "standard", "minmax", "robust")))
-    missing: str | None = option(None, Choice(("keep", "interpolate")))
+    missing: str | None = option(None, Choice(("keep", "interpolate", "drop")))
+    missing_value: float | None = option(None, Real(-math.inf))
+    time_first: bool = option(False, Flag())
+    drop: tuple[int, ...] = option((), Indexes())
+    deduplicate: bool = option(False, Flag())
+    split: str = option("random", Choice(("random", "last")))
     validation: float = option(0.2, Real(0.0, 1.0))
     seed: int = option(0, Whole(0))
     length: int = option(50, Whole(2))
     samples: int = option(1000, Whole(2))
     augment: AugmentOptions = field(default_factory=AugmentOptions)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all values are equal, arrays in shape, type and every number."""
+        if not isinstance(other, DataOptions):
+            return NotImplemented
+        return all(
+            _equal(getattr(self, item.name), getattr(other, item.name)) for item in fields(self)
+        )
 
 
 @dataclass(frozen=True)
@@ -181,6 +204,17 @@ TABLES: dict[str, type[Any]] = {
     "training": TrainingOptions,
     "generation": GenerationOptions,
 }
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two values of a recipe are equal; NaN is equal to NaN in an array."""
+    if one is other:
+        return True
+    if not isinstance(one, np.ndarray) and not isinstance(other, np.ndarray):
+        return bool(one == other)
+    if not (isinstance(one, np.ndarray) and isinstance(other, np.ndarray)):
+        return False
+    return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 def rule_of(item: Field[Any]) -> Rule | None:
