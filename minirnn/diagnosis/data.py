@@ -175,7 +175,11 @@ def _read_series(recipe: Recipe) -> tuple[Floats, str, str, int | None]:
     return series.values, series.name, series.unit, series.period
 
 
-def _prepare_sequences(recipe: Recipe) -> PreparedData:
+def given_sequences(recipe: Recipe) -> tuple[Sequences, str]:
+    """The sequences of a recipe as they were given, all of them, and what the target is called.
+
+    Raises: DataError, RecipeError, ShapeError or DTypeError that names what is wrong.
+    """
     data = recipe.data
     lengths = None
     if data.builtin is not None:
@@ -197,7 +201,13 @@ def _prepare_sequences(recipe: Recipe) -> PreparedData:
         lengths = load_array("data.lengths", data.lengths)
     if x.ndim != 3:
         raise ShapeError("data.x", f"shape {x.shape}", "(N, T, I): sequences, steps, features")
-    whole = Sequences(without_features(x, data.drop), y, lengths)
+    return Sequences(x, y, lengths), name
+
+
+def _prepare_sequences(recipe: Recipe) -> PreparedData:
+    data = recipe.data
+    whole, name = given_sequences(recipe)
+    whole = replace(whole, x=without_features(whole.x, data.drop))
     absent, gaps = _count_absent(whole.x)
     if data.missing == "drop":
         whole = complete(whole)

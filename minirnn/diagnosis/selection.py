@@ -83,7 +83,7 @@ def without_repeats(whole: Sequences) -> Sequences:
 
 
 def contents(whole: Sequences, row: int) -> bytes:
-    """What a sequence holds: equal for two whose inputs are equal, bit for bit, where they count."""
+    """What a sequence holds: the same for two with equal inputs in every step that counts."""
     steps = whole.x.shape[1] if whole.lengths is None else int(whole.lengths[row])
     return np.ascontiguousarray(whole.x[row, :steps]).tobytes()
 
