@@ -19,10 +19,10 @@ import numpy as np
 from minirnn import functional
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
-from minirnn.diagnosis.dependence import Dependence, measure_dependence
 from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.inspect import steps
+from minirnn.inspect.dependence import Dependence, measure_dependence
 from minirnn.inspect.host import fetch
 from minirnn.inspect.probe import Probe
 from minirnn.inspect.trace import Trace
@@ -112,7 +112,7 @@ class Evidence:
     parameters  {name: array} of the network as it is
     untrained   a probe of the network before training
     unseen      answers to what was held out, of any task, as fed; None where nothing was
-    loop        a training loop of somebody else's, as it was watched
+    loop        the training step by step: a recipe's, or a loop of somebody else's
     """
 
     inputs: Array

@@ -1,11 +1,13 @@
 """Seeing inside: recordings of recurrent layers, their traces, and what is measured on them."""
 
 from minirnn.inspect.compare import TraceComparison
+from minirnn.inspect.dependence import Dependence, measure_dependence
 from minirnn.inspect.dimension import effective_rank, participation_ratio
 from minirnn.inspect.fixed_points import FixedPoints, fixed_points
 from minirnn.inspect.horizon import memory_horizon
 from minirnn.inspect.loops import Loop, find_loop, repetition_rate
 from minirnn.inspect.lyapunov import LyapunovExponents, free_run_exponents, lyapunov_exponents
+from minirnn.inspect.predictability import Predictability, measure_predictability
 from minirnn.inspect.probe import Probe, gradient_probe
 from minirnn.inspect.recording import Recording, record
 from minirnn.inspect.saturation import GateSaturation, gate_saturation
@@ -15,11 +17,13 @@ from minirnn.inspect.spread import Spread, spread_between_sequences
 from minirnn.inspect.trace import Trace
 
 __all__ = [
+    "Dependence",
     "FixedPoints",
     "GateSaturation",
     "JacobianSpectrum",
     "Loop",
     "LyapunovExponents",
+    "Predictability",
     "Probe",
     "Recording",
     "Spread",
@@ -34,6 +38,8 @@ __all__ = [
     "input_sensitivity",
     "jacobian_spectrum",
     "lyapunov_exponents",
+    "measure_dependence",
+    "measure_predictability",
     "memory_horizon",
     "participation_ratio",
     "record",

@@ -132,6 +132,8 @@ def free_run_exponents(
 
     if not isinstance(model, SequenceModel):
         raise ArgumentError("model", type(model).__name__, "a SequenceModel")
+    if model.norm != "none":
+        raise ArgumentError("model", f"one with norm={model.norm!r}", "one with norm='none'")
     with record() as recording:
         generate(model, context, steps)
     layers = model.recurrent.num_layers

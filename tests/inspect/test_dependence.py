@@ -9,7 +9,8 @@ import pytest
 
 from minirnn.datasets import adding
 from minirnn.device import to_device
-from minirnn.diagnosis.dependence import aligned_at_end, measure_dependence
+from minirnn.inspect.dependence import measure_dependence
+from minirnn.inspect.regression import aligned_at_end
 
 RNG = np.random.default_rng(5)
 T, B = 50, 200
