@@ -10,6 +10,7 @@ import numpy as np
 
 from minirnn.device import check_device
 from minirnn.diagnosis.build import build_model, train
+from minirnn.diagnosis.course import Course
 from minirnn.diagnosis.data import prepare
 from minirnn.diagnosis.examine import findings_in
 from minirnn.diagnosis.figures import measure
@@ -57,9 +58,7 @@ def doctor(
     check_device(device)
 
     def attempt(of: Recipe) -> Attempt:
-        run = perform(of, device=device, progress=progress)
-        diagnosis = Diagnosis(findings_in(run.evidence), run.figures, run=run)
-        return Attempt(of, diagnosis, run.history, run.figures, run=run)
+        return examined(of, device=device, progress=progress)
 
     tell = watch if watch is not None else _silent
     first = attempt(recipe)
@@ -75,6 +74,15 @@ def doctor(
     return replace(last.diagnosis, attempts=tuple(attempts))
 
 
+def examined(
+    recipe: Recipe, *, device: str = "cpu", progress: bool | TextIO | None = None
+) -> Attempt:
+    """One run of a recipe, and what is found in it. Raises: as `doctor`."""
+    run = perform(recipe, device=device, progress=progress)
+    diagnosis = Diagnosis(findings_in(run.evidence), run.figures, run=run)
+    return Attempt(recipe, diagnosis, run.history, run.figures, run=run)
+
+
 def perform(recipe: Recipe, *, device: str = "cpu", progress: bool | TextIO | None = None) -> Run:
     """One run of a recipe on a device: prepare, build, probe, train, look, measure.
 
@@ -85,8 +93,9 @@ def perform(recipe: Recipe, *, device: str = "cpu", progress: bool | TextIO | No
     # Values that are missing, or weights that explode, are what the doctor is here to see.
     with np.errstate(all="ignore"):
         before = probe_of(model, recipe, data)
-        history = train(recipe, model, data, progress=progress)
-        evidence = look(model, recipe, data, history, untrained=before)
+        course = Course(model, recipe, data)
+        history = train(recipe, model, data, progress=progress, callbacks=(course,))
+        evidence = look(model, recipe, data, history, untrained=before, loop=course.seen())
         figures, forecasts = measure(model, recipe, data, evidence)
     return Run(recipe, data, model, history, evidence, forecasts, figures)
 

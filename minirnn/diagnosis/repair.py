@@ -11,6 +11,7 @@ from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.wording import listed, quantity
 from minirnn.errors import DataError, RecipeError
 
+Choice = Callable[[Attempt, list[Recipe]], tuple[Finding, Remedy] | None]
 ENOUGH = 0.5  # an R2 with which a network no longer fails
 BETTER = 0.95  # of the error before: what is above is no improvement
 WORSE = 1.2  # a remedy may not raise the held-out error by more than this factor
@@ -21,8 +22,11 @@ def repair(
     attempt: Callable[[Recipe], Attempt],
     trainings: int,
     tell: Callable[[Attempt], None],
+    choose: Choice | None = None,
 ) -> tuple[list[Attempt], Attempt]:
     """Go on from a first attempt until it is healthy or nothing is left to try.
+
+    `choose` says what to try next: the best remedy that is left, or for a control any other.
 
     Returns every attempt in order, and the one that stands in the end: the last that was kept.
     """
@@ -31,7 +35,7 @@ def repair(
     while not current.diagnosis.healthy and len(attempts) < trainings:
         if _interrupted(attempts[-1]):
             break
-        found = next_remedy(current, tried)
+        found = (choose or next_remedy)(current, tried)
         if found is None:
             break
         finding, remedy = found

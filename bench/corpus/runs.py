@@ -1,0 +1,213 @@
+"""One run of the corpus: make the sample, let the doctor look, repair, and try the control."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import minirnn as mr
+from bench.corpus.control import DrawnRemedies
+from bench.corpus.row import Key, Row
+from bench.corpus.sample import Sample, generator
+from bench.corpus.sources import plant_of
+from minirnn.diagnosis import Diagnosis
+from minirnn.diagnosis.doctor import TRAININGS, examined
+from minirnn.diagnosis.finding import Attempt, Finding
+from minirnn.diagnosis.repair import repair
+
+EDITS = 3  # of a script, one after the other
+NO_TORCH = "PyTorch is not installed"
+
+
+@dataclass
+class Seen:
+    """What was seen of one run; the objects behind a `Row`.
+
+    diagnosis  of the faulty or healthy run;  cured  of what was made of it;  verdicts  on the way
+    """
+
+    sample: Sample
+    diagnosis: Diagnosis
+    cured: Diagnosis | None = None
+    trainings: int | None = None
+    verdicts: tuple[str, ...] = ()
+    control: bool | None = None
+    drawn: tuple[str, ...] = ()
+
+
+def sample_of(key: Key) -> Sample:
+    """The sample of a key, the same every time.
+
+    Raises: ValueError, where it says something else than its plant and kind.
+    """
+    plant = plant_of(key.symptom)
+    made: Sample = getattr(plant, key.kind)(generator(key.symptom, key.kind, key.part, key.number))
+    planted = key.symptom if key.kind == "faulty" else None
+    if made.symptom != planted:
+        raise ValueError(f"the {key.kind} sample of {key.symptom} says {made.symptom!r}")
+    if bool(made.recipe) == bool(made.script):
+        raise ValueError("a sample holds either a recipe or a script")
+    return made
+
+
+def run(key: Key, *, mend: bool = True) -> Row:
+    """Everything about one run, as the row of a file; a failure of the program's own too."""
+    sample: Sample | None = None
+    seconds: dict[str, float] = {}
+    try:
+        sample = sample_of(key)
+        if sample.script and find_spec("torch") is None:
+            return _row(key, sample, skipped=NO_TORCH)
+        seen = see(key, sample, mend=mend, seconds=seconds)
+    except Exception as error:  # noqa: BLE001  # a broken plant loses its run, and is told
+        return _row(key, sample, seconds=_short(seconds), error=_told(error))
+    harmful = [finding.symptom for finding in seen.diagnosis if finding.harmful]
+    notes = [finding.symptom for finding in seen.diagnosis if not finding.harmful]
+    return _row(
+        key,
+        sample,
+        named=tuple(harmful),
+        notes=tuple(notes),
+        trainings=seen.trainings,
+        # What was never found was not repaired, however healthy the doctor calls it.
+        cured=None if seen.cured is None else bool(harmful) and seen.cured.healthy,
+        skill=_skill(seen.diagnosis),
+        skill_cured=None if seen.cured is None else _skill(seen.cured),
+        verdicts=seen.verdicts,
+        control=seen.control,
+        drawn=seen.drawn,
+        seconds=_short(seconds),
+    )
+
+
+def see(
+    key: Key, sample: Sample, *, mend: bool = True, seconds: dict[str, float] | None = None
+) -> Seen:
+    """Run a sample; with `mend`, repair it where it is faulty and can be, and try the control."""
+    took = {} if seconds is None else seconds
+    mend = mend and sample.symptom is not None and sample.curable
+    return (_script if sample.script else _recipe)(key, sample, mend, took)
+
+
+def _recipe(key: Key, sample: Sample, mend: bool, took: dict[str, float]) -> Seen:
+    def attempt(of: mr.Recipe) -> Attempt:
+        return examined(of, progress=False)
+
+    first = _timed("diagnosis", took, lambda: attempt(mr.Recipe.from_dict(sample.recipe)))
+    seen = Seen(sample, first.diagnosis)
+    if not mend:
+        return seen
+    attempts, last = _timed("repair", took, lambda: repair(first, attempt, TRAININGS, _silent))
+    seen.cured = last.diagnosis
+    seen.trainings = len(attempts) - 1
+    seen.verdicts = tuple(each.verdict for each in attempts[1:])
+    if first.diagnosis.healthy:  # missed: no remedy was offered, and none can be held against it
+        return seen
+    drawn = DrawnRemedies(generator(key.symptom, "control", key.part, key.number))
+    attempts, last = _timed(
+        "control", took, lambda: repair(first, attempt, len(attempts), _silent, drawn)
+    )
+    seen.control = last.diagnosis.healthy
+    seen.drawn = tuple(each.remedy.what for each in attempts[1:] if each.remedy is not None)
+    return seen
+
+
+def _script(key: Key, sample: Sample, mend: bool, took: dict[str, float]) -> Seen:
+    """A training loop in PyTorch under `watch`; its repair is to make the suggested edits."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        first = _timed("diagnosis", took, lambda: watched(sample.script, key.number, folder))
+        seen = Seen(sample, first)
+        if mend:
+            _timed("repair", took, lambda: _edited(seen, key.number, folder))
+    return seen
+
+
+def _edited(seen: Seen, seed: int, folder: Path) -> None:
+    """Make the root's first edit of the lines, run them again, and so on while any is offered."""
+    text, now, verdicts = seen.sample.script, seen.diagnosis, []
+    while not now.healthy and len(verdicts) < EDITS:
+        code = _code_of(now.root)
+        if code is None or not code.changes:
+            break
+        text = code.applied_to(text)
+        now = watched(text, seed, folder)
+        left = ", ".join(finding.symptom for finding in now if finding.harmful)
+        verdicts.append(f"{code.words}: {f'left {left}' if left else 'cured'}")
+    seen.cured, seen.trainings, seen.verdicts = now, len(verdicts), tuple(verdicts)
+
+
+def _code_of(root: Finding | None) -> Any:
+    offers = [remedy.code for remedy in root.remedies if remedy.code] if root is not None else []
+    return offers[0] if offers else None
+
+
+def watched(script: str, seed: int, folder: Path) -> Diagnosis:
+    """What is said of a loop; one that PyTorch ends by an error is judged by what was seen."""
+    import torch
+
+    from minirnn.interop.torch import watch
+
+    torch.set_num_threads(1)
+    # A name of its own each time: Python remembers the lines of a file that it has seen.
+    path = folder / f"loop_{time.monotonic_ns()}.py"
+    path.write_text(script, encoding="utf-8")
+    names: dict[str, Any] = {"watch": watch, "SEED": seed}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's of a broadcast target is not ours to print
+        try:
+            exec(compile(script, str(path), "exec"), names)
+        except RuntimeError:
+            if "watched" not in names:
+                raise
+        told: Diagnosis = names["watched"].diagnosis()
+    return told
+
+
+def _skill(diagnosis: Diagnosis) -> float | None:
+    """R2 on what was held out, None where there is none: a measure that no detector decides."""
+    unseen = None if diagnosis.run is None else diagnosis.run.evidence.unseen
+    skill = None if unseen is None or not unseen.finite else unseen.skill
+    return round(skill, 4) if skill is not None and math.isfinite(skill) else None
+
+
+def _timed(name: str, took: dict[str, float], what: Callable[[], Any]) -> Any:
+    started = time.perf_counter()
+    try:
+        return what()
+    finally:
+        took[name] = time.perf_counter() - started
+
+
+def _row(key: Key, sample: Sample | None, **values: Any) -> Row:
+    if sample is None:
+        planted = key.symptom if key.kind == "faulty" else None
+        return Row(key, planted=planted, **values)
+    return Row(
+        key,
+        what=sample.what,
+        planted=sample.symptom,
+        also=tuple(sorted(sample.also)),
+        curable=sample.curable,
+        of_a_loop=bool(sample.script),
+        **values,
+    )
+
+
+def _short(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in seconds.items()}
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip() or 'no message'}"[:400]
+
+
+def _silent(attempt: Attempt) -> None:
+    """Watch nothing."""
