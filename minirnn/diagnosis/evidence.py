@@ -24,6 +24,7 @@ from minirnn.diagnosis.recipe import Recipe
 from minirnn.inspect import steps
 from minirnn.inspect.dependence import Dependence, measure_dependence
 from minirnn.inspect.host import fetch
+from minirnn.inspect.predictability import Predictability, measure_predictability
 from minirnn.inspect.probe import Probe
 from minirnn.inspect.trace import Trace
 from minirnn.training.history import History
@@ -170,6 +171,23 @@ class Evidence:
             return None
         return measure_dependence(self.inputs, self.last_targets, self.lengths)
 
+    @cached_property
+    def predictability(self) -> Predictability | None:
+        """Whether anything but a network can tell each sequence's last target from its inputs.
+
+        Asked on the host about a recipe's training part, more of which is there than in `inputs`.
+        """
+        if self.data is None:
+            if not self.rows_finite:
+                return None
+            return measure_predictability(self.inputs, self.last_targets, self.lengths)
+        part = self.data.host.training
+        y = part.y
+        if part.per_step:
+            ends = np.full(len(part), part.x.shape[1]) if part.lengths is None else part.lengths
+            y = y[np.arange(len(part)), np.maximum(ends - 1, 0)]
+        return measure_predictability(part.x.swapaxes(0, 1), y, part.lengths)
+
     @property
     def last_targets(self) -> Array:
         """(B, O), or labels (B,): the target of each sequence, or of its last valid step."""
@@ -190,6 +208,12 @@ class Evidence:
         """Whether the network explains less than half of what its targets vary."""
         # Written so that a NaN, from a network that broke, counts as failing.
         return not self.skill >= 0.5
+
+    @property
+    def misses(self) -> bool:
+        """Whether it fails, on what it was trained on or on what was held out."""
+        unseen = self.unseen
+        return self.fails or (unseen is not None and not unseen.skill >= 0.5)
 
 
 def is_finite(trace: Trace) -> bool:

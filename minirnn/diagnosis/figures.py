@@ -10,6 +10,8 @@ import numpy as np
 from minirnn.device import array_namespace, to_device
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Answers, Evidence
+from minirnn.diagnosis.look import answers_in_units, valid_rows
+from minirnn.diagnosis.naive import target_rows
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.run import Forecast
 from minirnn.diagnosis.season import estimate_period
@@ -18,6 +20,7 @@ from minirnn.nn import SequenceModel
 from minirnn.training.baselines import seasonal_drift
 from minirnn.training.metrics import accuracy, rmse
 from minirnn.training.predict import predict
+from minirnn.training.sequences import Sequences
 
 Array = Any
 
@@ -28,7 +31,7 @@ def measure(
     """The figures by name, and the forecasts they were taken of (of a series)."""
     if data.series is not None:
         return _of_series(model, recipe, data, evidence)
-    return _of_sequences(model, data, evidence), {}
+    return _of_sequences(model, recipe, data, evidence), {}
 
 
 def _of_series(
@@ -47,6 +50,7 @@ def _of_series(
         figures |= {
             "held_out_rmse": held.answers.error,
             "persistence_rmse": held.naive.error if held.naive else None,
+            **_series_baselines(data),
         }
         forecasts["validation"] = Forecast(
             series.indices("validation"),
@@ -70,13 +74,13 @@ def free_run(model: SequenceModel, recipe: Recipe, data: PreparedData) -> Foreca
     series = data.series
     assert series is not None
     assert recipe.generation is not None
-    steps = min(recipe.generation.steps, len(series.values) - series.cut)
+    count = min(recipe.generation.steps, len(series.values) - series.cut)
     context = recipe.generation.context or series.window
-    naive = _continued(_past(data), steps, _period(data))
+    naive = _continued(_past(data), count, _period(data))
     return Forecast(
-        np.arange(series.cut, series.cut + steps),
-        series.values[series.cut : series.cut + steps],
-        replace(series, window=context).free_run(model, steps),
+        np.arange(series.cut, series.cut + count),
+        series.values[series.cut : series.cut + count],
+        replace(series, window=context).free_run(model, count),
         None if naive is None else to_device(naive, data.device),
     )
 
@@ -88,15 +92,15 @@ def _past(data: PreparedData) -> Array:
     return series.values[: series.cut]
 
 
-def _continued(past: Array, steps: int, period: int | None) -> Array | None:
+def _continued(past: Array, count: int, period: int | None) -> Array | None:
     """What a free run is held against; None where the past does not tell.
 
     Without a season the slope is that of the whole past: between a few values it is chance.
     """
     if period is not None:
-        return seasonal_drift(past, steps, period) if len(past) >= 2 * period else None
+        return seasonal_drift(past, count, period) if len(past) >= 2 * period else None
     ends_known = len(past) > 1 and np.isfinite(past[[0, -1]]).all()
-    return seasonal_drift(past, steps, 1, len(past) - 1) if ends_known else None
+    return seasonal_drift(past, count, 1, len(past) - 1) if ends_known else None
 
 
 def _of_free_run(run: Forecast, period: int | None) -> dict[str, Any]:
@@ -119,26 +123,71 @@ def _period(data: PreparedData) -> int | None:
     return estimate_period(_past(data))
 
 
-def _of_sequences(model: SequenceModel, data: PreparedData, evidence: Evidence) -> dict[str, Any]:
+def _series_baselines(data: PreparedData) -> dict[str, float]:
+    """One step ahead over what is held out: the mean of what is trained on, and the last season."""
+    host = data.host
+    series = host.series
+    assert series is not None
+    wanted = series.targets("validation")
+    if not len(wanted) or not np.isfinite(_past(data)).any():
+        return {}
+    figures = {"mean_rmse": rmse(np.full(len(wanted), np.nanmean(_past(data))), wanted)}
+    period = _period(data)
+    if period is not None:
+        # The last value of the same phase that is known when the window ends.
+        back = -(-series.horizon // period) * period
+        at = series.indices("validation") - back
+        if at.min() >= 0:
+            figures["last_season_rmse"] = rmse(series.values[at], wanted)
+    return figures
+
+
+def _of_sequences(
+    model: SequenceModel, recipe: Recipe, data: PreparedData, evidence: Evidence
+) -> dict[str, Any]:
+    """Of independent sequences: errors of numbers, or the share of right answers."""
     figures: dict[str, Any] = {"training_r2": evidence.skill}
     held = evidence.held_out
+    part = data.validation
     if held is not None:
-        wanted, mean = held.answers.wanted, held.trained_answers.wanted.mean(axis=0)
-        baseline = Answers(array_namespace(mean).broadcast_to(mean, wanted.shape), wanted)
-        figures |= {
-            "held_out_rmse": held.answers.error,
-            "mean_rmse": baseline.error,
+        figures |= _errors(held.answers, held.trained_answers) | {
             "training_rmse": held.trained_answers.error,
             "held_out_r2": held.answers.skill,
         }
-    part = data.validation
-    if part is not None and part.is_labels and not part.per_step:
-        outputs = predict(model, part.x, part.lengths)
-        host = data.host
-        assert host.validation is not None
-        usual = np.bincount(host.training.y).argmax()
-        figures |= {
-            "held_out_accuracy": accuracy(outputs, part.y),
-            "majority_accuracy": float(np.mean(host.validation.y == usual)),
+    elif part is not None and part.per_step and not part.is_labels:
+        answers, trained = (
+            answers_in_units(model, recipe, data, each) for each in (part, data.training)
+        )
+        figures |= _errors(answers, trained) | {
+            "training_rmse": trained.error,
+            "held_out_r2": answers.skill,
         }
+    if part is not None and (part.is_labels or recipe.training.loss == "bce"):
+        figures |= _right(model, data, part)
     return figures
+
+
+def _errors(answers: Answers, trained: Answers) -> dict[str, float]:
+    """The error of the answers, and of always answering with the mean of the training targets."""
+    mean = trained.wanted.mean(axis=0)
+    baseline = Answers(
+        array_namespace(mean).broadcast_to(mean, answers.wanted.shape), answers.wanted
+    )
+    return {"held_out_rmse": answers.error, "mean_rmse": baseline.error}
+
+
+def _right(model: SequenceModel, data: PreparedData, part: Sequences) -> dict[str, float]:
+    """The share of right answers, and that of the commonest one in training."""
+    outputs = predict(model, part.x, part.lengths)
+    y = part.y
+    if part.per_step:
+        outputs = valid_rows(outputs, part)
+        y = valid_rows(y[..., None], part)[:, 0] if part.is_labels else valid_rows(y, part)
+    host = data.host
+    assert host.validation is not None
+    usual, asked = target_rows(host.training), target_rows(host.validation)
+    if part.is_labels:
+        majority = float((asked == np.bincount(usual).argmax()).mean())
+    else:
+        majority = float(((asked > 0.5) == (usual.mean(axis=0) > 0.5)).mean())
+    return {"held_out_accuracy": accuracy(outputs, y), "majority_accuracy": majority}

@@ -9,7 +9,9 @@ import numpy as np
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Answers, Evidence, HeldOut, answers_to
+from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.inspect import steps
 from minirnn.inspect.probe import Probe, gradient_probe
 from minirnn.nn import Module, SequenceModel
 from minirnn.training.history import History
@@ -51,6 +53,7 @@ def look(
     data: PreparedData,
     history: History,
     untrained: Probe | None = None,
+    loop: LoopSeen | None = None,
 ) -> Evidence:
     """Everything the detectors may see of a trained model."""
     part = sample(data.training)
@@ -69,7 +72,8 @@ def look(
         history=history,
         recipe=recipe,
         data=data,
-        held_out=_held_out(model, data),
+        loop=loop,
+        held_out=_held_out(model, recipe, data),
         unseen=_unseen(model, recipe, data),
     )
 
@@ -91,7 +95,7 @@ def _unseen(model: SequenceModel, recipe: Recipe, data: PreparedData) -> Answers
     return answers_to(outputs, y, part.lengths, resolve_loss(recipe.training.loss))
 
 
-def _held_out(model: SequenceModel, data: PreparedData) -> HeldOut | None:
+def _held_out(model: SequenceModel, recipe: Recipe, data: PreparedData) -> HeldOut | None:
     """Of a task with one answer a sequence, in numbers; None of others or with nothing held out."""
     train, held = data.training, data.validation
     if held is None or held.per_step or held.is_labels:
@@ -113,14 +117,32 @@ def _held_out(model: SequenceModel, data: PreparedData) -> HeldOut | None:
         held.y,
         train.x,
         train.y,
-        answers=_answers(model, data, held),
-        trained_answers=_answers(model, data, train),
+        answers=answers_in_units(model, recipe, data, held),
+        trained_answers=answers_in_units(model, recipe, data, train),
     )
 
 
-def _answers(model: SequenceModel, data: PreparedData, part: Sequences) -> Answers:
+def answers_in_units(
+    model: SequenceModel, recipe: Recipe, data: PreparedData, part: Sequences
+) -> Answers:
+    """Answers to sequences in the data's own units, one a sequence or one a valid step (N, O).
+
+    What a "bce" is taught are probabilities.
+    """
     outputs = predict(model, part.x, part.lengths)
-    return Answers(data.original(outputs), data.original(part.y))
+    if recipe.training.loss == "bce":
+        with np.errstate(over="ignore"):
+            outputs = 1.0 / (1.0 + array_namespace(outputs).exp(-outputs))
+    given, wanted = data.original(outputs), data.original(part.y)
+    if part.per_step:
+        given, wanted = valid_rows(given, part), valid_rows(wanted, part)
+    return Answers(given, wanted)
+
+
+def valid_rows(array: Array, part: Sequences) -> Array:
+    """(R, F): the rows of an array (N, T, F) at all steps of a part that count."""
+    ends = np.full(len(part), part.x.shape[1]) if part.lengths is None else part.lengths
+    return steps.rows(array.swapaxes(0, 1), ends)
 
 
 def series_answers(model: SequenceModel | None, data: PreparedData, part: Any) -> Answers:

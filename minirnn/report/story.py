@@ -303,13 +303,15 @@ def before_and_after(diagnosis: Diagnosis, wording: Wording) -> Table | None:
     if diagnosis.figures.get("season"):
         swing = f"its last {wording.season}'s swing{measured}"
         lines.append(("free_run_swing", swing, "true_swing", "true"))
-    rows = []
+    rows: list[list[str]] = []
     for key, title, baseline, name in lines:
         values = [value_of(a.figures, key) for a in attempts]
         measures = [v for a in attempts if (v := value_of(a.figures, baseline)) is not None]
         # Holes in the series leave a baseline without a number until they are filled.
         naive = next(filter(math.isfinite, measures), measures[0] if measures else None)
         if all(value is None for value in values) or (name and naive is None):
+            continue
+        if any(row[0] == title for row in rows):  # of several baselines the first is enough
             continue
         without = f"{quantity(naive)} ({name})" if name else ""
         rows.append([title, *(quantity(value) for value in values), without])

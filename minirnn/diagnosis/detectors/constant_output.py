@@ -31,7 +31,9 @@ def detect(evidence: Evidence) -> Finding | None:
     dependence = evidence.dependence
     predictable = dependence.best if dependence is not None and dependence.telling else None
     hopeless = dependence is not None and not dependence.telling
-    early = evidence.loop is not None and evidence.loop.iterations < LEAST_STEPS
+    # A loop that is watched may still go on; a recipe's training is over.
+    watched = evidence.loop if evidence.recipe is None else None
+    early = watched is not None and watched.iterations < LEAST_STEPS
     return Finding(
         symptom=SYMPTOM,
         severity="note" if hopeless or early else "illness",
