@@ -12,6 +12,8 @@ from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.schedule import make_scheduler
 from minirnn.errors import RecipeError
 from minirnn.nn import SequenceModel
+from minirnn.nn.between import Norm
+from minirnn.nn.initial_states import Start
 from minirnn.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from minirnn.training.augment import GaussianNoise
 from minirnn.training.callbacks import Callback, EarlyStopping
@@ -49,6 +51,8 @@ def build_model(recipe: Recipe, data: PreparedData) -> SequenceModel:
         bidirectional=options.bidirectional,
         dropout=options.dropout,
         head_dropout=options.head_dropout,
+        norm=cast(Norm, options.norm),
+        initial_state=cast(Start, options.initial_state),
         activation=options.activation,
         rng=rng,
     )

@@ -142,7 +142,11 @@ class InitOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """`[model]`: recurrent layers and a linear head."""
+    """`[model]`: recurrent layers and a linear head.
+
+    `norm` stands between layers and before the head; `initial_state` is as `SequenceModel` tells:
+    "random" in training alone, and "carried" from batch to batch, though a recipe shuffles.
+    """
 
     cell: str = option("lstm", Choice(("lstm", "gru", "rnn")))
     hidden_size: int = option(32, Whole(1))
@@ -152,8 +156,8 @@ class ModelOptions:
     dropout: float = option(0.0, Real(0.0, 1.0))
     head_dropout: float = option(0.0, Real(0.0, 1.0))
     readout: str = option("last", Choice(("last", "all")))
-    norm: str = option("none", Choice(("none",), ("layer", "batch")))
-    initial_state: str = option("zeros", Choice(("zeros",), ("learned", "random", "carried")))
+    norm: str = option("none", Choice(("none", "layer", "batch")))
+    initial_state: str = option("zeros", Choice(("zeros", "learned", "random", "carried")))
     init: InitOptions = field(default_factory=InitOptions)
 
 

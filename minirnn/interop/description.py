@@ -66,9 +66,9 @@ def describe(model: Module) -> dict[str, Any]:
         return {"type": kind, "arguments": arguments | _choices(model)}
     elif type(model) is Sequential:
         return {"type": kind, "modules": [describe(each) for each in model]}
-    elif type(model) is SequenceModel and _has_its_parts(model._children):
-        parts = {name: describe(child) for name, child in model._children.items()}
-        return {"type": kind, "readout": model.readout, "modules": parts}
+    elif type(model) is SequenceModel and _has_its_parts(_parts(model)):
+        parts = {name: describe(child) for name, child in _parts(model).items()}
+        return {"type": kind, "readout": model.readout, "modules": parts} | _extras(model)
     return {"type": kind, "own": True}
 
 
@@ -77,6 +77,8 @@ def _arguments(model: Recurrent | RecurrentCell) -> dict[str, Any]:
     told: dict[str, Any] = {name: getattr(model, name) for name in names}
     if isinstance(model, LSTM) and model.proj_size:
         told["proj_size"] = model.proj_size
+    if isinstance(model, Recurrent) and model.norm != "none":
+        told["norm"] = model.norm
     return told | {"dtype": model.dtype.name}
 
 
@@ -135,19 +137,41 @@ def _build(told: Any, room: int, cell: Cell | None, rng: np.random.Generator) ->
     if kind == "SequenceModel":
         return sequence_model(
             told["readout"],
+            norm=told.get("norm", "none"),
+            initial_state=told.get("initial_state", "zeros"),
+            rng=rng,
             **{name: _build(part, room, cell, rng) for name, part in told["modules"].items()},
         )
     raise ValueError(f"the type {kind!r} is unknown")
 
 
-def sequence_model(readout: Any, **parts: Module) -> SequenceModel:
+def sequence_model(
+    readout: Any,
+    *,
+    norm: Any = "none",
+    initial_state: Any = "zeros",
+    rng: Any = None,
+    **parts: Module,
+) -> SequenceModel:
     """A `SequenceModel` of parts that are there, which its own constructor might not make."""
     if not _has_its_parts(parts):
         raise ValueError(f"the parts of a SequenceModel are {sorted(parts)}")
     model = SequenceModel("rnn", input_size=1, hidden_size=1, output_size=1, readout=readout)
     for name in PARTS:
         setattr(model, name, parts[name])
+    model.add_extras(norm, initial_state, np.random.default_rng(rng))
     return model
+
+
+def _parts(model: SequenceModel) -> dict[str, Module]:
+    """Those that every model has; the others are told by two words (`_extras`)."""
+    extras = ("head_norm", "initial")
+    return {name: child for name, child in model._children.items() if name not in extras}
+
+
+def _extras(model: SequenceModel) -> dict[str, str]:
+    told = {"norm": (model.norm, "none"), "initial_state": (model.initial_state, "zeros")}
+    return {name: value for name, (value, default) in told.items() if value != default}
 
 
 def _has_its_parts(parts: Mapping[str, Module]) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.device import array_namespace, check_device, to_device
-from minirnn.errors import ArgumentError, ShapeError
-from minirnn.functional import sqrt
+from minirnn.device import array_namespace, beside, check_device, to_device
+from minirnn.errors import ArgumentError, DTypeError, ShapeError
+from minirnn.functional import sqrt, where
 from minirnn.kernels.contract import Array
 from minirnn.nn.arguments import boolean, float_dtype, positive_int
 from minirnn.nn.module import Module
@@ -87,8 +87,9 @@ class BatchNorm(_Normalization):
 
     In training by those of the batch, over all axes but the last, and with `momentum` they enter
     the buffers `running_mean` and `running_var (features,)`; in evaluation by the buffers. Padded
-    steps of sequences count like any other. As `torch.nn.BatchNorm1d`, whose features are its
-    second axis; the names in a state dict are the same.
+    steps of sequences count like any other, unless a call says which are `valid`. As
+    `torch.nn.BatchNorm1d`, whose features are its second axis; the names in a state dict are the
+    same.
 
     Raises: ArgumentError, DTypeError or DeviceError that names the argument.
     """
@@ -117,26 +118,53 @@ class BatchNorm(_Normalization):
         self.register_buffer("running_var", array_namespace(zeros).ones_like(zeros))
         self.register_buffer("num_batches_tracked", to_device(np.zeros((), np.int64), self._where))
 
-    def forward(self, x: Tensor | Array) -> Tensor:
+    def forward(self, x: Tensor | Array, valid: Any = None) -> Tensor:
         """Normalise x (..., features).
+
+        valid  (...) bool, a NumPy array: which vectors enter the statistics of a batch in
+               training; None is all. What the others become then means nothing, and no
+               gradient reaches them
 
         Raises: ShapeError, DTypeError or DeviceError; in training also for fewer than two vectors,
         which have no variance.
         """
         x = self._checked(x, self.running_mean)
+        if valid is not None:
+            _check_valid(valid, x.shape)
         if not self.training:
-            centred = x - self.running_mean
-            return self._scaled(centred / sqrt(Tensor(self.running_var) + self.eps))
-        count = x.size // self.features
+            return self.by_running(x)
+        count = x.size // self.features if valid is None else int(valid.sum())
         if count < 2:
             wanted = "two vectors of features or more, in training"
-            raise ShapeError("x", f"shape {x.shape}", wanted)
+            raise ShapeError("x", f"shape {x.shape} with {count} of them", wanted)
         axes = tuple(range(x.ndim - 1))
-        mean = x.mean(axis=axes)
-        centred = x - mean
-        variance = (centred * centred).mean(axis=axes)
+        if valid is None:
+            mean = x.mean(axis=axes)
+            centred = x - mean
+            variance = (centred * centred).mean(axis=axes)
+        else:
+            counted = beside(valid[..., None], x.data)
+            # Zeros for what does not count: what is not finite there must not come back in a
+            # gradient as 0 * NaN.
+            x = where(counted, x, 0.0)
+            mean = x.sum(axis=axes) / count
+            centred = x - mean
+            variance = where(counted, centred * centred, 0.0).sum(axis=axes) / count
         self.running_mean += self.momentum * (mean.data - self.running_mean)
         unbiased = variance.data * (count / (count - 1))
         self.running_var += self.momentum * (unbiased - self.running_var)
         self.num_batches_tracked += 1
         return self._scaled(centred / sqrt(variance + self.eps))
+
+    def by_running(self, x: Tensor) -> Tensor:
+        """Normalise x (..., features) by the buffers, in either mode."""
+        centred = x - self.running_mean
+        return self._scaled(centred / sqrt(Tensor(self.running_var) + self.eps))
+
+
+def _check_valid(valid: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(valid, np.ndarray) or valid.dtype != np.bool_:
+        came = valid.dtype.name if hasattr(valid, "dtype") else f"a {type(valid).__name__}"
+        raise DTypeError("valid", came, "a NumPy array of bool")
+    if valid.shape != shape[:-1]:
+        raise ShapeError("valid", f"shape {valid.shape}", f"{shape[:-1]}, one for each vector of x")

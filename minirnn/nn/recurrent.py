@@ -29,6 +29,7 @@ from minirnn.nn.arguments import (
     level_of_the_user,
     positive_int,
 )
+from minirnn.nn.between import Norm, checked_norm, normalised, normalizer, valid_steps
 from minirnn.nn.lengths import checked_lengths
 from minirnn.nn.linear import uniform_parameter
 from minirnn.nn.module import Module
@@ -55,6 +56,9 @@ class Recurrent(Module):
     batch_first    x and output are (B, T, ...) at this layer's door, as views; states never are
     dropout        probability of dropping each output of every layer but the last, in training
     bidirectional  a second set of parameters runs from T-1 to 0; outputs are joined (T, B, 2*H)
+    norm           "layer" or "batch": the output of every layer but the last is normalised on its
+                   way to the next, by `norm_l{k}`, a `LayerNorm` or `BatchNorm` of D*H features;
+                   steps past a sequence's end enter no statistics. "none" has no such modules
     recompute      True keeps about H numbers per step and sequence for backward, where an LSTM
                    keeps 6 H otherwise, and computes the gates again there: the same gradients, for
                    the operations of one more forward pass. A recording keeps everything anyway
@@ -79,6 +83,7 @@ class Recurrent(Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        norm: Norm = "none",
         recompute: bool = False,
         dtype: Any = "float32",
         device: str = "cpu",
@@ -93,17 +98,19 @@ class Recurrent(Module):
         self.batch_first = boolean("batch_first", batch_first)
         self.dropout = drop_probability("dropout", dropout)
         self.bidirectional = boolean("bidirectional", bidirectional)
+        self.norm = checked_norm(norm)
         self.recompute = boolean("recompute", recompute)
         self.dtype = float_dtype(dtype)
         where = check_device(device)
         self.rng = generator(rng)
         self.num_directions = 2 if bidirectional else 1
-        if self.dropout > 0.0 and self.num_layers == 1:
-            warnings.warn(
-                f"dropout={self.dropout} has no effect with num_layers=1: it acts between layers",
-                UserWarning,
-                stacklevel=level_of_the_user(),  # who makes the layer, or converts one
-            )
+        for name in ("dropout", "norm") if self.num_layers == 1 else ():
+            if (value := getattr(self, name)) not in (0.0, "none"):
+                warnings.warn(
+                    f"{name}={value!r} has no effect with num_layers=1: it acts between layers",
+                    UserWarning,
+                    stacklevel=level_of_the_user(),  # who makes the layer, or converts one
+                )
         # Names of the parameters by layer and direction. What they name is looked up at each call,
         # so that a parameter may be replaced by assignment.
         suffixes = ("", "_reverse")[: self.num_directions]
@@ -111,6 +118,9 @@ class Recurrent(Module):
             tuple(self._make_parameters(layer, suffix, where) for suffix in suffixes)
             for layer in range(self.num_layers)
         )
+        for layer in range(self.num_layers - 1) if self.norm != "none" else ():
+            features = self.num_directions * self.output_size
+            setattr(self, f"norm_l{layer}", normalizer(self.norm, features, self.dtype, where))
 
     def _make_parameters(self, layer: int, suffix: str, device: str) -> tuple[str, ...]:
         H, outputs = self.hidden_size, self.output_size
@@ -175,8 +185,8 @@ class Recurrent(Module):
         keep: Keep | None = "record" if recordings else None
         finals: list[states.States] = []
         for layer, directions in enumerate(self._names):
-            if layer > 0 and self.training and self.dropout > 0.0:
-                x = dropout_of(x, self.dropout, self.rng)
+            if layer > 0:
+                x = self._between(layer - 1, x, lengths)
             outputs = []
             for reverse, names in zip(self._directions, directions, strict=False):
                 ran = self._run(
@@ -200,6 +210,15 @@ class Recurrent(Module):
             last = tuple([stack(levels) for levels in zip(*finals, strict=True)])
         return x, last[0] if len(last) == 1 else last
 
+    def _between(self, layer: int, x: Tensor, lengths: Array | None) -> Tensor:
+        """What becomes of a layer's output (T, B, D*H) on its way to the next layer."""
+        if self.norm != "none":
+            norm = self.__dict__[f"norm_l{layer}"]
+            x = normalised(norm, x, valid_steps(len(x.data), lengths))
+        if self.training and self.dropout > 0.0:
+            x = dropout_of(x, self.dropout, self.rng)
+        return x
+
     def _run(self, x: Tensor, start: states.States, names: tuple[str, ...], **options: Any) -> Ran:
         """One layer in one direction, with the parameters of those names."""
         weights = self._weights(names)
@@ -209,8 +228,8 @@ class Recurrent(Module):
     def stream(self, batch: int = 1, state: Any = None) -> Stream:
         """Run step by step as samples arrive, with the parameters of now: see `minirnn.nn.Stream`.
 
-        Raises: ArgumentError if the layer is bidirectional; ShapeError or DTypeError for a state
-        that does not fit.
+        Raises: ArgumentError if the layer is bidirectional or normalises between its layers;
+        ShapeError or DTypeError for a state that does not fit.
         """
         return Stream(self, batch, state)
 
@@ -267,11 +286,17 @@ class Recurrent(Module):
     def _describe(self) -> str:
         cell = "" if type(self) in (RNN, GRU, LSTM) else f"{self.cell.name!r}, "
         text = f"{cell}{self.input_size}, {self.hidden_size}"
-        plain = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
-        plain |= {"bidirectional": False, "recompute": False}
+        plain: dict[str, Any] = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+        }
+        plain |= {"bidirectional": False, "norm": "none", "recompute": False}
         for name, default in plain.items():
             value = getattr(self, name)
-            text += "" if value == default else f", {name}={value}"
+            shown = repr(value) if isinstance(value, str) else value
+            text += "" if value == default else f", {name}={shown}"
         return text
 
     if TYPE_CHECKING:  # the parameters, whose names depend on the number of layers

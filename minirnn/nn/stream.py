@@ -44,6 +44,9 @@ class Stream:
         if layer.bidirectional:
             wanted = "a layer of one direction: the other needs the end of the sequence first"
             raise ArgumentError("layer", repr(layer), wanted)
+        if layer.norm != "none" and layer.num_layers > 1:
+            wanted = "one with norm='none': nothing acts between the layers of a stream"
+            raise ArgumentError("layer", f"a layer with norm={layer.norm!r}", wanted)
         self._layer = layer
         self.batch = positive_int("batch", batch)
         self._shape = (self.batch, layer.input_size)

@@ -14,6 +14,7 @@ from minirnn.errors import ArgumentError, MissingExtraError
 from minirnn.kernels import cells
 from minirnn.kernels.contract import Array
 from minirnn.nn import Recurrent, SequenceModel
+from minirnn.nn.between import extras_of
 from minirnn.profiling.subject import PLAIN_LAYERS, Subject
 from minirnn.tensor import Tensor
 from minirnn.testing.tolerances import Sizes, bound, terms
@@ -48,6 +49,8 @@ def obstacle(subject: Subject) -> str:
         return f"it has no {type(model).__name__}"
     if layer.cell not in TWINS:
         return f"it has no {layer.cell!r}"
+    if extra := extras_of(model):
+        return f"its own layers have no {extra}"
     if layer.output_size != layer.hidden_size:
         return "a projection is another number of operations there"
     if layer.dropout > 0.0 or (isinstance(model, SequenceModel) and model.head_dropout.p > 0.0):

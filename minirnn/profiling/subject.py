@@ -14,6 +14,7 @@ from minirnn.device import array_namespace, device_of, to_device
 from minirnn.errors import ArgumentError, ShapeError
 from minirnn.kernels.contract import Array, check_lengths
 from minirnn.nn import GRU, LSTM, RNN, Linear, Module, Recurrent, SequenceModel
+from minirnn.nn.between import extras_of
 from minirnn.nn.module import device_of_module
 from minirnn.profiling.device import Device, device_named
 from minirnn.tensor import Tensor, no_grad
@@ -199,7 +200,7 @@ def _with_units(model: Module, H: int) -> Module | None:
         if layer.output_size != layer.hidden_size:  # a projection, of which size?
             return None
         return _layer_with_units(layer, H).to(device)
-    if type(model) is not SequenceModel:
+    if type(model) is not SequenceModel or extras_of(model):
         return None
     other, head = copy.deepcopy(model), model.head
     inputs = head.in_features // model.recurrent.hidden_size * H
@@ -220,6 +221,7 @@ def _layer_with_units(layer: Recurrent, H: int) -> Recurrent:
         batch_first=layer.batch_first,
         dropout=layer.dropout if layer.num_layers > 1 else 0.0,
         bidirectional=layer.bidirectional,
+        norm=layer.norm,
         recompute=layer.recompute,
         dtype=layer.dtype,
         rng=0,

@@ -13,7 +13,7 @@ import numpy as np
 from minirnn import functional
 from minirnn.device import array_namespace
 from minirnn.errors import ArgumentError
-from minirnn.nn import Module
+from minirnn.nn import Module, SequenceModel
 from minirnn.optim import Optimizer, clip_grad_norm, clip_grad_value
 from minirnn.tensor import Tensor, no_grad
 from minirnn.training.augment import Augment, GaussianNoise, augmented
@@ -161,6 +161,7 @@ class _Fitting:
         self.seed = seed
         self.rng = rng
         self.run = Run(model, optimizer, epochs, math.ceil(len(train) / batch_size), rng=rng)
+        self.run.train, self.run.loss_function = train, loss
         names = [name for name, known in LOSSES.items() if known is loss]
         self.run.settings = {
             "loss": names[0] if names else _name(loss),
@@ -229,6 +230,9 @@ class _Fitting:
     def _epoch(self) -> None:
         run = self.run
         run.epoch, run.batch = run.epoch + 1, 0
+        for module in self.model.modules():
+            if isinstance(module, SequenceModel):
+                module.reset_state()
         for callback in self.callbacks:
             callback.epoch_began(run)
         started = time.perf_counter()

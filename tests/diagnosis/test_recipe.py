@@ -156,8 +156,6 @@ def test_a_value_that_cannot_be_is_refused_by_its_key(key: str, value: object) -
     ("key", "value"),
     [
         ("data.builtin", "text"),
-        ("model.norm", "layer"),
-        ("model.initial_state", "learned"),
         ("training.truncate", 10),
         ("training.scheduled_sampling", 0.5),
         ("generation.sample", "temperature"),

@@ -11,6 +11,7 @@ from minirnn.interop.keras.layout import Layout
 from minirnn.interop.keras.reverse import Reverse
 from minirnn.kernels.contract import Array
 from minirnn.nn import Dropout, Linear, Module, Recurrent, SequenceModel, Sequential
+from minirnn.nn.between import refuse_extras
 from minirnn.tensor import Tensor
 
 LAYERS = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
@@ -39,6 +40,8 @@ def to_keras(module: Module, *, return_sequences: bool = True, return_state: boo
         made = keras.saving.deserialize_keras_object(dict(module.entry))
         made.set_weights([_on_cpu(a) for a in module.variables(_value, gradients=False)])
         return made
+    if isinstance(module, Module):
+        refuse_extras(module, "module", "one with norm='none' and initial_state='zeros'")
     if isinstance(module, Recurrent):
         layers = _recurrent(module, return_sequences=return_sequences, return_state=return_state)
     else:

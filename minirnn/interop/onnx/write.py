@@ -17,6 +17,7 @@ from minirnn.files.whole import write_whole
 from minirnn.interop.onnx.model import OnnxModel
 from minirnn.interop.onnx.write_recurrent import packed, recurrent_attributes
 from minirnn.nn import Dropout, Linear, Module, Recurrent, SequenceModel, Sequential
+from minirnn.nn.between import refuse_extras
 from minirnn.tensor import Tensor
 
 OPSET, OLDEST = 17, 14  # 14 is the recurrent operators' last change of meaning
@@ -58,6 +59,7 @@ def to_onnx(
         newest = onnx.defs.onnx_opset_version()
         if not OLDEST <= opset <= newest:
             raise ArgumentError("opset", opset, f"{OLDEST} to {newest}")
+        refuse_extras(module, "module", "one with norm='none' and initial_state='zeros'")
         proto = _Writer(opset, lengths, state).model(module)
     else:
         raise ArgumentError("module", type(module).__name__, "a minirnn Module")

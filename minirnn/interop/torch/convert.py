@@ -18,6 +18,7 @@ from minirnn.interop.torch.equations import base_of
 from minirnn.interop.torch.models import TorchSequenceModel, readout_of
 from minirnn.kernels import cells
 from minirnn.nn.arguments import generator
+from minirnn.nn.between import refuse_extras
 from minirnn.tensor import Tensor
 
 __all__ = ["from_torch", "to_torch"]
@@ -154,6 +155,7 @@ def to_torch(layer: Any, *, share: bool = False) -> Any:
     """
     if not isinstance(layer, ours.Module):
         raise ArgumentError("layer", f"a {type(layer).__name__}", f"a minirnn layer: {_GIVEN}")
+    refuse_extras(layer, "layer", "one with norm='none' and initial_state='zeros'")
     return _To(share).convert(layer, "layer")
 
 
