@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, get_args
 
-from bench.corpus import sources
+from bench.corpus import fingerprint
 from bench.corpus.measures import measure, wanted
 from bench.corpus.page import PAGE, write_page
 from bench.corpus.progress import Progress
@@ -113,7 +113,7 @@ def _evaluate(given: argparse.Namespace) -> int:
 
 def _symptoms(text: str | None) -> list[str]:
     """The symptoms to evaluate: those asked for, or all with a plant."""
-    known = sources.symptoms()
+    known = fingerprint.symptoms()
     if not text:
         if not known:
             raise ArgumentError("plants", "none", "at least one in bench/corpus/plants")
@@ -133,7 +133,7 @@ def _path(part: str, symptoms: list[str]) -> Path:
 
 def _usable(path: Path, keys: list[Key], *, mend: bool, reuse: bool) -> dict[Key, Row]:
     """The rows of a file that need not be made again."""
-    digests = {key.symptom: sources.digest(key.symptom) for key in keys}
+    digests = {key.symptom: fingerprint.digest(key.symptom) for key in keys}
     asked = set(keys)
     return {
         key: row

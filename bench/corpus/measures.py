@@ -68,7 +68,8 @@ class OfSymptom:
     root       of the runs it was planted in, those in which it is the first finding
     silent     of its plant's healthy runs, those in which nothing at all is named above a note
     repaired   of its curable runs, those that a repair ended healthy
-    control    of those, with as many remedies drawn at random
+    compared   the same of the runs whose repair was held against chance
+    control    of these, those that as many remedies drawn at random ended healthy
     trainings  what a repair took, the median
     skill, skill_cured   R2 on held-out data, the medians before and after a repair
     """
@@ -78,6 +79,7 @@ class OfSymptom:
     root: Share
     silent: Share
     repaired: Share
+    compared: Share
     control: Share
     trainings: float | None = None
     skill: float | None = None
@@ -96,12 +98,12 @@ class Measures:
 
     @property
     def above_control(self) -> float:
-        """How much more often a repair succeeds than chance, over the runs where both were tried."""
-        return self.pooled.repaired.value - self.pooled.control.value
+        """How much more often a repair succeeds than chance, over the runs that both tried."""
+        return self.pooled.compared.value - self.pooled.control.value
 
 
 def measure(rows: Iterable[Row]) -> Measures:
-    """Count. A run with an error counts as wrong in everything; one that was skipped, in nothing."""
+    """Count. A run with an error counts as wrong in everything, a skipped one in nothing."""
     every = list(rows)
     counted = [row for row in every if not row.skipped]
     symptoms = sorted({row.key.symptom for row in counted})
@@ -140,6 +142,7 @@ def _built(rows: Sequence[Row], precision: Share) -> OfSymptom:
         root=share(row.told_right for row in faulty),
         silent=share(not row.error and not row.named for row in healthy),
         repaired=share(bool(row.cured) for row in mended),
+        compared=share(bool(row.cured) for row in drawn),
         control=share(bool(row.control) for row in drawn),
         trainings=median([row.trainings for row in mended if row.trainings] or [0]) or None,
         skill=median(row.skill for row in both if row.skill is not None) if both else None,

@@ -41,8 +41,8 @@ class Row:
     also      symptoms that the fault brings and that may be named besides
     of_a_loop  whether it is a training loop in PyTorch, not a recipe
     named     the harmful findings, root first;  notes  the others
-    trainings, cured   what the repair took beyond the first training, and whether the end is healthy;
-              None where no repair was asked for, or nothing can cure
+    trainings, cured   what the repair took beyond the first training, and whether the end is
+              healthy; None where no repair was asked for, or nothing can cure
     skill, skill_cured   R2 on what was held out, before and after; None where there is none
     verdicts  a sentence each training
     control   whether as many remedies drawn at random ended healthy; None where not tried

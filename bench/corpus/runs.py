@@ -14,9 +14,9 @@ from typing import Any
 
 import minirnn as mr
 from bench.corpus.control import DrawnRemedies
+from bench.corpus.fingerprint import plant_of
 from bench.corpus.row import Key, Row
 from bench.corpus.sample import Sample, generator
-from bench.corpus.sources import plant_of
 from minirnn.diagnosis import Diagnosis
 from minirnn.diagnosis.doctor import TRAININGS, examined
 from minirnn.diagnosis.finding import Attempt, Finding

@@ -7,7 +7,7 @@ import math
 from bench.corpus.measures import Measures, OfSymptom, Share, wanted
 
 
-def percent(of: Share) -> str:
+def fraction(of: Share) -> str:
     """`29/30`, and nothing of none."""
     return f"{of.right}/{of.of}" if of else "–"
 
@@ -35,6 +35,5 @@ def summary(measures: Measures) -> str:
 def _line(name: str, of: OfSymptom, width: int) -> str:
     shares = (of.recall, of.precision, of.root, of.silent, of.repaired, of.control)
     trainings = "–" if of.trainings is None else f"{of.trainings:g}"
-    return (
-        f"{name:{width}}" + "".join(f"{percent(each):>11}" for each in shares) + f"{trainings:>11}"
-    )
+    cells = [*map(fraction, shares), trainings]
+    return f"{name:{width}}" + "".join(f"{cell:>11}" for cell in cells)

@@ -9,7 +9,8 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -38,12 +39,11 @@ class _Worker:
 
 def work(key: Key, mend: bool) -> Row:
     """A run, with the digest of the sources as they were when this process loaded them."""
-    from dataclasses import replace
+    from bench.corpus.fingerprint import digest
 
+    before = digest(key.symptom)  # and only then are the sources loaded
     from bench.corpus.runs import run
-    from bench.corpus.sources import digest
 
-    before = digest(key.symptom)
     return replace(run(key, mend=mend), digest=before)
 
 
@@ -129,10 +129,8 @@ def _say_into(errors: str) -> None:
 
 def _give(worker: _Worker, key: Key, mend: bool) -> None:
     worker.key, worker.began = key, time.monotonic()
-    try:
+    with suppress(OSError):  # it has ended: told where its answer is looked for
         worker.pipe.send((key, mend))
-    except (BrokenPipeError, OSError):
-        pass  # it has ended: told where its answer is looked for
 
 
 def _answering(pool: list[_Worker], limit: float) -> list[_Worker]:

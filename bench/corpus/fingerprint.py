@@ -11,7 +11,8 @@ from types import ModuleType
 ROOT = Path(__file__).resolve().parents[2]
 # What no diagnosis passes through.
 BESIDE = ("report", "commands", "testing", "profiling", "interop/keras", "interop/onnx", "cli.py")
-OWN = ("sample.py", "runs.py", "control.py")
+# What counts and tells, and changes no row.
+AFTERWARDS = ("evaluate", "measures", "page", "progress", "row", "tables", "try_one", "workers")
 
 
 def plant_of(symptom: str) -> ModuleType:
@@ -26,14 +27,19 @@ def symptoms() -> list[str]:
     return [name.replace("_", "-") for name, words in text.items() if "\nSYMPTOM" in words]
 
 
+@cache
 def digest(symptom: str) -> str:
-    """Of a plant, of what plants share, and of what stands behind a diagnosis."""
+    """Of a plant, of what plants and samples are made with, and of what stands behind a diagnosis.
+
+    As they were when this process first asked: what it has loaded does not change any more.
+    """
     folder = Path(__file__).parent
     plants = folder / "plants"
     own = plants / f"{symptom.replace('-', '_')}.py"
-    others = {plants / f"{name.replace('-', '_')}.py" for name in symptoms()} - {own}
+    others = {plants / f"{name.replace('-', '_')}.py" for name in symptoms()}
     shared = [file for file in sorted(plants.glob("*.py")) if file not in others]
-    return _of([*shared, *(folder / name for name in OWN)], _behind())
+    makers = [file for file in sorted(folder.glob("*.py")) if file.stem not in AFTERWARDS]
+    return _of([own, *shared, *makers], _behind())
 
 
 @cache
