@@ -12,6 +12,8 @@ from minirnn.errors import ArgumentError
 from minirnn.nn import Module
 from minirnn.optim import Optimizer
 from minirnn.training.history import History
+from minirnn.training.losses import Loss
+from minirnn.training.sequences import Sequences
 from minirnn.training.windows import check_count
 
 
@@ -23,6 +25,9 @@ class Run:
     clipping. `history` grows by one after each epoch, before `epoch_ended` is called. `rng` deals
     the sequences out (None: in order), `settings` are the arguments of `fit` that decide its
     numbers, and `callbacks` are all that watch: what a checkpoint needs beside model and optimiser.
+    `train` are the training sequences on the model's device, and `loss_function` the loss of
+    (prediction, target). `notices` are lines that stand in the progress display, by any name; a
+    callback puts them in and takes them out.
     """
 
     model: Module
@@ -38,6 +43,9 @@ class Run:
     rng: np.random.Generator | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     callbacks: tuple[Callback, ...] = ()
+    train: Sequences | None = None
+    loss_function: Loss | None = None
+    notices: dict[str, str] = field(default_factory=dict)
 
     def stop(self, message: str) -> None:
         """Ask training to end after this batch or epoch, and say why."""

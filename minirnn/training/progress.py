@@ -69,29 +69,42 @@ class _Clock:
 
 
 class PlainProgress(Callback):
-    """One line for the first, the last and about twenty epochs in all."""
+    """One line for the first, the last and about twenty epochs in all, and one for each notice."""
 
     def __init__(self, stream: TextIO) -> None:
         """Write to `stream`."""
         self._stream = stream
         self._clock = _Clock()
+        self._notices: dict[str, str] = {}
 
     def training_began(self, run: Run) -> None:
         """Start the clock."""
         self._clock = _Clock(run.epoch)
+        self._notices = {}
 
     def epoch_ended(self, run: Run) -> None:
         """Write the epoch's line."""
         every = math.ceil(run.epochs / PLAIN_LINES)
         last = run.history.epochs[-1]
-        if last.number not in (1, run.epochs) and last.number % every and last.complete:
-            return
-        width = len(str(run.epochs))
-        left = f"{format_seconds(self._clock.left(run))} left"
-        self._write("  ".join([f"epoch {last.number:>{width}}/{run.epochs}", *figures(run), left]))
+        if last.number in (1, run.epochs) or not last.number % every or not last.complete:
+            left = f"{format_seconds(self._clock.left(run))} left"
+            self._write("  ".join([self._epoch(run), *figures(run), left]))
+        self._tell_notices(run)
+
+    def _epoch(self, run: Run) -> str:
+        return f"epoch {run.epoch:>{len(str(run.epochs))}}/{run.epochs}"
+
+    def _tell_notices(self, run: Run) -> None:
+        """A line for each notice when it comes, and one when it goes."""
+        before, self._notices = self._notices, dict(run.notices)
+        for name in [each for each in self._notices if each not in before]:
+            self._write(f"{self._epoch(run)}  {self._notices[name]}")
+        for name in [each for each in before if each not in self._notices]:
+            self._write(f"{self._epoch(run)}  no longer so: {before[name]}")
 
     def training_ended(self, run: Run) -> None:
         """Say why training stopped, if it did."""
+        self._tell_notices(run)
         if run.history.stopped:
             self._write(f"stopped: {run.history.stopped.message}")
 
@@ -101,13 +114,14 @@ class PlainProgress(Callback):
 
 
 class LiveProgress(Callback):
-    """Two lines that are drawn anew: epoch, bar and time left; losses and gradient norm."""
+    """Lines that are drawn anew: epoch, bar and time left; losses and gradient norm; notices."""
 
     def __init__(self, stream: TextIO) -> None:
         """Draw on `stream`, which is a terminal."""
         self._stream = stream
         self._clock = _Clock()
         self._figures = ""
+        self._notices = ""
         self._bar: Progress | None = None
         self._live: Live | None = None
 
@@ -118,6 +132,7 @@ class LiveProgress(Callback):
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.text import Text
 
+        self._notices = ""
         self._clock = _Clock(run.epoch)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
@@ -129,7 +144,7 @@ class LiveProgress(Callback):
         bar = self._bar
         self._live = Live(
             console=Console(file=self._stream),
-            get_renderable=lambda: Group(bar, Text(self._figures)),
+            get_renderable=lambda: Group(bar, Text(self._figures), *self._lines()),
             refresh_per_second=8,
             # What is printed meanwhile is lifted above the display; into a file it goes untouched.
             redirect_stdout=_is_terminal(sys.stdout),
@@ -144,11 +159,18 @@ class LiveProgress(Callback):
         self._update(completed=done, epoch=f"{run.epoch}/{run.epochs}", left=left)
 
     def epoch_ended(self, run: Run) -> None:
-        """Show the epoch's figures."""
+        """Show the epoch's figures, and the notices that stand."""
         self._figures = "  ".join(figures(run))
+        self._notices = "\n".join(run.notices.values())
+
+    def _lines(self) -> list[Any]:
+        from rich.text import Text
+
+        return [Text(self._notices, style="yellow")] if self._notices else []
 
     def training_ended(self, run: Run) -> None:
         """Leave the last figures, and why training stopped, if it did."""
+        self._notices = "\n".join(run.notices.values())
         stopped = run.history.stopped
         if stopped:
             self._figures = f"{self._figures}\nstopped: {stopped.message}".lstrip()
