@@ -258,12 +258,19 @@ class Diagnosis:
 
 
 def edit_text(edit: Mapping[str, object]) -> str:
-    """`{"data.scale": "standard"}` -> `data.scale = "standard"`, as a recipe spells it."""
-    shown = (
-        f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
-        for key, value in edit.items()
-    )
-    return ", ".join(shown)
+    """`{"data.scale": "standard"}` -> `data.scale = "standard"`, as a recipe spells it.
+
+    Arrays, which would fill pages, are told by shape and type.
+    """
+    return ", ".join(f"{key} = {_spelt(value)}" for key, value in edit.items())
+
+
+def _spelt(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array {value.shape} of {value.dtype.name}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def plain(value: object) -> Any:

@@ -1,24 +1,39 @@
-"""missing-values: NaN among the values that the network is fed or asked for.
+"""missing-values: NaN, or a number that stands for it, among what the network is fed or asked for.
 
-Formula    share of values that are NaN, as fed, in inputs and targets, both parts
-Threshold  one is enough for an illness: a NaN passes every product, so each window that holds it
-           answers NaN, and so does the loss of its batch. What a recipe filled before feeding is a
-           note, a warning from 20% of the values up: then the filling is most of what is learned
-Source     IEEE 754: every sum and product with a NaN is one. 20%: a judgement of ours
+Formula    share of values that are NaN, as fed, in inputs and targets, both parts.
+           A mark = one number, the least or the largest of a feature, that comes at least 3 times
+           and lies further from all others than 3 times their range; 0, or a whole number of at
+           least 9 in size. Equal steps at a sequence's end are padding, and not counted
+Threshold  one NaN is enough for an illness: it passes every product, so each window that holds it
+           answers NaN, and so does the loss of its batch. A mark is an illness where the network
+           fails, and a note where it copes. What a recipe filled before feeding is a note, a
+           warning from 20% of the values up: then the filling is most of what is learned
+Source     IEEE 754: every sum and product with a NaN is one. -999 and its kin are what file formats
+           without an empty cell use. 20%, and 3 ranges: judgements of ours
 Cost       one pass over the data
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from minirnn.device import array_namespace
+from minirnn.diagnosis.data import PreparedData, given_sequences
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.wording import counted, share
+from minirnn.diagnosis.layout import padding_ends
+from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.wording import counted, number, share
 
 SYMPTOM = "missing-values"
 MUCH = 0.2
+LEAST_MARKS, APART = 3, 3.0  # times the range of the other values
+SMALLEST_MARK = 9.0
+LEAST_OTHERS = 10  # different values
 
 
 def detect(evidence: Evidence) -> Finding | None:
@@ -30,6 +45,9 @@ def detect(evidence: Evidence) -> Finding | None:
         here += int(isnan(evidence.targets).sum())
     if fed or here:
         return _fed(evidence, here)
+    marked = _marked(evidence)
+    if marked is not None:
+        return marked
     if evidence.data is not None and evidence.data.missing:
         return _filled(evidence)
     return None
@@ -47,6 +65,14 @@ def _fed(evidence: Evidence, here: int) -> Finding:
         if data.series is not None:
             absent = np.flatnonzero(np.isnan(data.series.values))
             figures["first_indexes"] = absent[:5].tolist()
+        else:
+            parts = [part for part in (data.training, data.validation) if part is not None]
+            lacking = sum(
+                int(np.isnan(part.y).sum())
+                for part in parts
+                if part.y.dtype.kind == "f" and not part.per_step
+            )
+            figures["targets_missing"] = lacking
     count = int(str(figures["values_missing"]))
     return Finding(
         symptom=SYMPTOM,
@@ -64,8 +90,10 @@ def _fed(evidence: Evidence, here: int) -> Finding:
 
 
 def _filled(evidence: Evidence) -> Finding:
-    data = evidence.data
+    data, recipe = evidence.data, evidence.recipe
     assert data is not None
+    if recipe is not None and recipe.data.missing == "drop":
+        return _left_out(data)
     whole = data.series.values.size if data.series is not None else data.training.x.size
     part = data.missing / whole
     return Finding(
@@ -80,3 +108,83 @@ def _filled(evidence: Evidence) -> Finding:
             "measurements" + (", and here they are much of what it sees." if part >= MUCH else ".")
         ),
     )
+
+
+def _left_out(data: PreparedData) -> Finding:
+    return Finding(
+        symptom=SYMPTOM,
+        severity="note",
+        where="inputs",
+        evidence={"values_missing": data.missing, "gaps": data.gaps},
+        cause="Values are missing, and the sequences that hold them were left out.",
+        explanation=(
+            f"{counted(data.missing, 'value')} were missing; the sequences with a missing value "
+            "are neither trained on nor held out. Should values be missing for a reason, those "
+            "that are left may be of another kind."
+        ),
+    )
+
+
+def _marked(evidence: Evidence) -> Finding | None:
+    recipe, data = evidence.recipe, evidence.data
+    if recipe is None or data is None or recipe.data.builtin is not None:
+        return None
+    for where, column in _columns(recipe, data):
+        mark = mark_among(column)
+        if mark is None:
+            continue
+        count = int((column == mark).sum())
+        part = count / column.size
+        rest = column[column != mark]
+        least, most = number(float(rest.min())), number(float(rest.max()))
+        return Finding(
+            symptom=SYMPTOM,
+            severity="illness" if evidence.misses else "note",
+            where=where,
+            evidence={"mark": mark, "values_marked": count, "share": part},
+            cause=(
+                f"{counted(count, 'value')} ({share(part)}) are {number(mark)}; all others lie "
+                f"between {least} and {most}."
+            ),
+            explanation=(
+                f"{number(mark)} looks like a mark for a missing value. The network takes it for a "
+                "measurement, by far the most extreme there is: it throws the state about wherever "
+                "it stands, and whatever scaling is fitted to it presses all real values together."
+            ),
+        )
+    return None
+
+
+def _columns(recipe: Recipe, data: PreparedData) -> Iterator[tuple[str, NDArray[Any]]]:
+    """What was given, value by value, of each feature and target, and where it is."""
+    if data.host.series is not None:
+        # In the series' own units: as given, but for what was filled.
+        yield f"the series {data.name!r}", data.host.series.values
+        return
+    given, _ = given_sequences(recipe)
+    N, T = given.x.shape[:2]
+    ends = given.lengths if given.lengths is not None else padding_ends(given.x)
+    counts = np.arange(T) < (np.full(N, T) if ends is None else ends)[:, None]
+    for feature in range(given.x.shape[2]):
+        if feature not in recipe.data.drop:
+            yield f"input feature {feature}", given.x[:, :, feature][counts]
+    if not given.is_labels:
+        for target in range(given.y.shape[-1]):
+            yield f"target {target}", given.y[..., target].ravel()
+
+
+def mark_among(values: NDArray[Any]) -> float | None:
+    """The number among these that stands for a missing value, or None."""
+    known = values[np.isfinite(values)]
+    if known.size < LEAST_OTHERS + LEAST_MARKS:
+        return None
+    for mark in (float(known.min()), float(known.max())):
+        if mark != round(mark) or 0.0 < abs(mark) < SMALLEST_MARK:
+            continue
+        rest = known[known != mark]
+        if known.size - rest.size < LEAST_MARKS or rest.size < LEAST_OTHERS:
+            continue
+        apart = float(np.abs(rest - mark).min())
+        if apart > APART * float(np.ptp(rest)) and len(np.unique(rest)) >= LEAST_OTHERS:
+            return mark
+    return None

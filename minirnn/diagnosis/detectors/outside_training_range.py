@@ -1,13 +1,15 @@
 """outside-training-range: asked about values it was never trained on, the network goes wrong there.
 
 Formula    a held-out row is outside when its target, or an input of it, lies beyond the least or
-           largest value trained on, as fed. Over the outside rows:
+           largest value trained on, as fed; of independent sequences by more than a tenth of the
+           range between them, for of some hundred alike the most extreme one may be held out. Over
+           the outside rows:
            error ratio = RMSE / RMSE where it was trained (independent sequences: or on held-out
            rows inside, if that is more; a series: both in units of persistence's RMSE, so that a
            series which becomes wilder is no illness);
            behind = slope, by least squares, of (target - answer) on how far the row is (a series:
            on the window's last value, which tells no noise of the target; else on the target)
-Threshold  at least 5% of the rows outside. An illness where the network explains at least half of
+Threshold  at least 5% of the rows outside, and of independent sequences 5 rows. An illness where the network explains at least half of
            its training targets, so that it is there that it goes wrong, and either the error
            ratio is above 2, or (a series) behind is above 0.05 and four times its own standard
            error; and, of a series, where it is worse than persistence there. A note else
@@ -31,7 +33,8 @@ from minirnn.inspect.host import fetch
 Array = Any  # of the network's device
 
 SYMPTOM = "outside-training-range"
-LEAST_SHARE = 0.05
+LEAST_SHARE, LEAST_ROWS = 0.05, 5
+MARGIN = 0.1  # of the range trained on, that a row of independent sequences lies beyond it
 RATIO = 2.0
 BEHIND = 0.05
 SURE = 4.0  # standard errors; more than the usual two, for neighbours in a series are alike
@@ -45,7 +48,8 @@ def detect(evidence: Evidence) -> Finding | None:
         return None
     outside = rows_outside(held)
     part = float(outside.mean()) if len(outside) else 0.0
-    if part < LEAST_SHARE:
+    series = held.naive is not None
+    if part < LEAST_SHARE or (not series and part * len(outside) < LEAST_ROWS):
         return None
     beyond, inside = _rows(held.answers, outside), held.trained_answers
     naive = None if held.naive is None else _rows(held.naive, outside)
@@ -114,14 +118,17 @@ def detect(evidence: Evidence) -> Finding | None:
 
 def rows_outside(held: HeldOut) -> Array:
     """(N,) whether a held-out row, its target or an input, lies beyond the range trained on."""
-    beyond = _beyond(held.y, held.trained_y, axes=tuple(range(held.y.ndim - 1)))
+    margin = MARGIN if held.naive is None else 0.0
+    beyond = _beyond(held.y, held.trained_y, tuple(range(held.y.ndim - 1)), margin)
     outside = beyond.reshape(len(beyond), -1).any(axis=1)
-    inputs = _beyond(held.x, held.trained_x, axes=(0, 1))
+    inputs = _beyond(held.x, held.trained_x, (0, 1), margin)
     return outside | inputs.any(axis=(1, 2))
 
 
-def _beyond(new: Array, trained: Array, axes: tuple[int, ...]) -> Array:
-    return (new < trained.min(axis=axes)) | (new > trained.max(axis=axes))
+def _beyond(new: Array, trained: Array, axes: tuple[int, ...], margin: float) -> Array:
+    least, most = trained.min(axis=axes), trained.max(axis=axes)
+    by = margin * (most - least)
+    return (new < least - by) | (new > most + by)
 
 
 def error_ratio(held: HeldOut, outside: Array) -> float:

@@ -2,11 +2,13 @@
 
 Formula    a sequence's padding is the run of equal steps at its end, all sequences with the same
            value; read = share of the gradient of padded sequences that enters at a step of their
-           padding
+           padding. Of a recipe: all of it, where `model.readout` is "last" and there are no
+           `data.lengths`; kept = share of the gradient through time (of the hidden states, of the
+           last-step probe) that falls on steps of padding
 Threshold  read > 0.5, where at least a fifth of the sequences are padded by 2 steps or more, to at
            least 3 different lengths, and the layer was told no lengths. An illness where the
-           network fails; a note where it answers well all the same, for a quiet end can be part of
-           a signal, and a short one does little harm
+           network fails, of a recipe also on what was held out alone; a note where it answers well
+           all the same, for a quiet end can be part of a signal, and a short one does little harm
 Source     the article "loss does not decrease", whose `out[:, -1]` reads padding; thresholds are a
            judgement of ours
 Cost       one pass over the inputs and the gradient of the batch looked at
@@ -16,8 +18,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
+from minirnn.diagnosis.layout import padding_ends
 from minirnn.diagnosis.wording import number, share
 
 SYMPTOM = "reads-padding"
@@ -28,6 +32,8 @@ LEAST_LENGTHS = 3
 
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
+    if evidence.recipe is not None:
+        return _of_recipe(evidence)
     loop = evidence.loop
     if loop is None or loop.padding is None or not loop.layers:
         return None
@@ -69,3 +75,70 @@ def detect(evidence: Evidence) -> Finding | None:
             "tells more of the padding than of the sequence."
         ),
     )
+
+
+def _of_recipe(evidence: Evidence) -> Finding | None:
+    recipe, data = evidence.recipe, evidence.data
+    assert recipe is not None
+    if data is None or data.series is not None or recipe.model.readout != "last":
+        return None
+    part = data.host.training
+    if part.lengths is not None:
+        return None
+    ends = padding_ends(part.x)
+    if ends is None:
+        return None
+    T = part.x.shape[1]
+    padded = ends < T
+    if padded.mean() < PADDED_SHARE or len(np.unique(ends[padded])) < LEAST_LENGTHS:
+        return None
+    behind = T - ends[padded]
+    value = part.x[padded][0, -1]
+    kept = _gradient_on_padding(evidence)
+    return Finding(
+        symptom=SYMPTOM,
+        severity="illness" if evidence.misses else "note",
+        where="the data: x is padded, and data.lengths are not given",
+        evidence={
+            "read_from_padding": 1.0,
+            "gradient_on_padding": kept,
+            "padded_sequences": float(padded.mean()),
+            "padding_value": value.tolist(),
+            "steps_of_padding": float(behind.mean()),
+            "most_steps_of_padding": int(behind.max()),
+            "steps": T,
+        },
+        cause=(
+            f"{share(float(padded.mean()))} of the sequences end in equal steps, as padding does, "
+            "and the network is told no lengths: it walks on through them and answers at the end."
+        ),
+        explanation=(
+            f"The answer is taken at step {T - 1}, {number(float(behind.mean()))} steps of "
+            f"padding after the sequence ended (up to {int(behind.max())}). By then the state "
+            "tells more of the padding than of the sequence"
+            + (
+                ""
+                if kept is None
+                else f": {share(kept)} of the gradient that travels back falls on padding"
+            )
+            + "."
+        ),
+    )
+
+
+def _gradient_on_padding(evidence: Evidence) -> float | None:
+    """The share of ||dL/dh_t||, over the padded sequences looked at, that falls on their padding.
+
+    Of the last layer's forward direction; None without a trace.
+    """
+    forward = [trace for trace in evidence.traces if not trace.reverse]
+    host = None if evidence.data is None else evidence.data.host.training
+    if not forward or host is None:
+        return None
+    xp = array_namespace(evidence.inputs)
+    equal = xp.cumprod((evidence.inputs == evidence.inputs[-1:]).all(axis=2)[::-1], axis=0)[::-1]
+    norms = xp.sqrt((forward[-1].grad_hidden.astype(np.float64) ** 2).sum(axis=2))
+    padded = equal.sum(axis=0) >= PADDED_BY
+    norms, equal = norms[:, padded], equal[:, padded]
+    total = float(norms.sum())
+    return float((norms * equal).sum()) / total if total > 0 else None

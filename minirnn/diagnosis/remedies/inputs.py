@@ -30,13 +30,22 @@ def _range(recipe: Recipe, finding: Finding) -> list[Remedy]:
 
 
 def _missing(recipe: Recipe, finding: Finding) -> list[Remedy]:
-    return [
-        Remedy(
-            {"data.missing": "interpolate"},
-            "Fill each gap by a straight line between its neighbours, in time.",
-            "Every window has an answer.",
-        )
-    ]
+    mark = finding.evidence.get("mark")
+    named: dict[str, object] = {} if mark is None else {"data.missing_value": mark}
+    fill = Remedy(
+        {**named, "data.missing": "interpolate"},
+        "Fill each gap by a straight line between its neighbours, in time.",
+        "Every window has an answer.",
+    )
+    if recipe.is_series:
+        return [fill]
+    leave_out = Remedy(
+        {**named, "data.missing": "drop"},
+        "Leave out the sequences that lack a value: an answer that is not known teaches nothing.",
+        "Every sequence that is left has an answer.",
+    )
+    targets = bool(finding.evidence.get("targets_missing"))
+    return [leave_out] if targets else [fill, leave_out]
 
 
 OFFERS: dict[str, Offer] = {
@@ -53,9 +62,9 @@ WOULD_NOT_HELP: dict[str, tuple[Advice, ...]] = {
             "a crash that never happened.",
         ),
         Advice(
-            "drop the missing rows",
+            "drop the missing steps",
             "The steps that are left would no longer be equally far apart, and nothing tells "
-            "the network.",
+            "the network. (Whole sequences may be left out.)",
         ),
     ),
     "unscaled-input": (CLIPPING, RANDOM_STATE, DROPOUT),
