@@ -27,14 +27,22 @@ CUDA = $(or $(shell nvidia-smi 2> /dev/null | sed -n 's/.*CUDA Version: *\([0-9]
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
 
+# Two tests at a time, and then those that measure time, one by one. Of a part of the tests there may
+# be but one kind: of the other pytest says by 5 that there is none, which is no failure.
+define run_tests
+$(BIN)/pytest $(1) -n 2 --dist loadfile -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
+$(BIN)/pytest $(1) -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
+endef
+
 demo: $(DEMO_READY)  ## three networks on the CO2 record: failing, flattening, cured
 	$(BIN)/minirnn demo $(DEMO_ARGS)
 
 test: $(TEST_READY)  ## the tests; those that compare with PyTorch are skipped without it
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(call run_tests)
 
+oracle: export KERAS_BACKEND = torch
 oracle: $(ORACLES_READY)  ## the tests that compare with PyTorch, Keras and ONNX, installed for them
-	KERAS_BACKEND=torch $(BIN)/pytest --oracles $(PYTEST_ARGS)
+	$(call run_tests,--oracles)
 
 lint: $(TEST_READY)  ## style and types
 	$(BIN)/ruff check

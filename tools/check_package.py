@@ -203,7 +203,8 @@ def try_tests(python: Path, directory: Path) -> str:
     outside = directory / "outside"
     shutil.copytree(ROOT / "tests", outside / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", outside)
-    pytest = [python, "-P", "-m", "pytest", "-q", "-x", "-k", "not cuda"]
+    pytest = [python, "-P", "-m", "pytest", "-q", "-x", "-k", "not cuda", "-m", "not alone"]
+    pytest += ["-n", "2", "--dist", "loadfile"]
     without = [f"--ignore=tests/{file}" for file in WITHOUT]
     printed = run(*pytest, *without, *PARTS, cwd=outside)
     return printed.strip().splitlines()[-1]

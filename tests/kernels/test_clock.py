@@ -16,6 +16,8 @@ from minirnn.kernels.contract import Keep, Needs
 from minirnn.kernels.cpu import clock, forward_pass, threads
 from minirnn.kernels.phases import PHASES
 
+pytestmark = pytest.mark.alone  # it measures time
+
 NAMES = ["rnn-tanh", "gru-tanh", "lstm-tanh"]
 SLICED = [False, True]  # one compiled call for everything, or work cut into slices
 

@@ -15,6 +15,8 @@ import pytest
 
 import minirnn as mr
 
+pytestmark = pytest.mark.alone  # it measures time
+
 FORWARD, WITH_BACKWARD = 3 * 20e-6, 3 * 60e-6
 
 

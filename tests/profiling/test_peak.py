@@ -13,6 +13,8 @@ import pytest
 
 from minirnn.profiling import fma_peak, peak, read_bandwidth
 
+pytestmark = pytest.mark.alone  # it measures time
+
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 

@@ -21,7 +21,7 @@ from minirnn.profiling import assemble, growth, measure, peak
 from minirnn.profiling.peak import CpuPeak
 from minirnn.profiling.timing import Halves, Sample, Step
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.alone]
 
 RNG = np.random.default_rng(0)
 SMALL = {"steps": 6, "batch": 3, "input_size": 5, "hidden_size": 4, "repeats": 3}

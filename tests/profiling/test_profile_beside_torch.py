@@ -10,7 +10,7 @@ from minirnn.profiling import beside_torch, measure
 from minirnn.profiling.build import subject_of
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.alone]
 
 RNG = np.random.default_rng(0)
 SMALL = {"steps": 6, "batch": 3, "input_size": 5, "hidden_size": 4, "repeats": 1}

@@ -19,7 +19,7 @@ window = 12
 cell = "gru"
 hidden_size = 8
 """
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.alone]
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import pytest
 
 import minirnn
 
+pytestmark = pytest.mark.alone  # it measures time
+
 WHERE = Path(minirnn.__file__).parent.parent
 HEAVY = ("numba", "llvmlite", "rich", "safetensors", "plotly", "jinja2", "torch", "cupy")
 

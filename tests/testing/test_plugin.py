@@ -80,6 +80,7 @@ def test_a_session_that_does_not_use_it_loads_three_modules_and_no_numpy(tmp_pat
     assert "numpy" not in beside
 
 
+@pytest.mark.alone  # it measures time
 def test_loading_it_takes_a_tenth_of_the_time_of_pytest_at_most(tmp_path):
     code = f"""
 import time
