@@ -18,7 +18,8 @@ from bench.corpus.fingerprint import plant_of
 from bench.corpus.row import Key, Row
 from bench.corpus.sample import Sample, generator
 from minirnn.diagnosis import Diagnosis
-from minirnn.diagnosis.doctor import TRAININGS, examined
+from minirnn.diagnosis.budget import Budget
+from minirnn.diagnosis.doctor import examined
 from minirnn.diagnosis.finding import Attempt, Finding
 from minirnn.diagnosis.repair import repair
 
@@ -104,18 +105,17 @@ def _recipe(key: Key, sample: Sample, mend: bool, took: dict[str, float]) -> See
     seen = Seen(sample, first.diagnosis)
     if not mend:
         return seen
-    attempts, last = _timed("repair", took, lambda: repair(first, attempt, TRAININGS, _silent))
-    seen.cured = last.diagnosis
-    seen.trainings = len(attempts) - 1
-    seen.verdicts = tuple(each.verdict for each in attempts[1:])
+    made = _timed("repair", took, lambda: repair(first, attempt, Budget(), _silent))
+    seen.cured = made.diagnosis
+    seen.trainings = len(made.attempts) - 1
+    seen.verdicts = tuple(each.verdict for each in made.attempts[1:])
     if first.diagnosis.healthy:  # missed: no remedy was offered, and none can be held against it
         return seen
     drawn = DrawnRemedies(generator(key.symptom, "control", key.part, key.number))
-    attempts, last = _timed(
-        "control", took, lambda: repair(first, attempt, len(attempts), _silent, drawn)
-    )
-    seen.control = last.diagnosis.healthy
-    seen.drawn = tuple(each.remedy.what for each in attempts[1:] if each.remedy is not None)
+    as_many = Budget(len(made.attempts))
+    chance = _timed("control", took, lambda: repair(first, attempt, as_many, _silent, drawn))
+    seen.control = chance.diagnosis.healthy
+    seen.drawn = tuple(each.remedy.what for each in chance.attempts[1:] if each.remedy)
     return seen
 
 

@@ -144,7 +144,10 @@ class Attempt:
     kept       whether the repair went on from here (always true of the first)
     verdict    one sentence: what this attempt did
     figures    named figures of the run: errors in the data's own units beside naive baselines
-    run        the trained model, its data, forecasts and traces
+    run        the trained model, its data, forecasts and traces; None where the attempt was read
+               back from a file (`doctor(keep=...)`)
+    cut        what ended the training before its time, in words: the keyboard, or the limit of
+               time; "" where it ran as the recipe says. Such an attempt proves nothing of a remedy
     """
 
     recipe: Recipe
@@ -157,6 +160,7 @@ class Attempt:
     kept: bool = True
     verdict: str = ""
     run: Run | None = None
+    cut: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON; the model and its arrays are left out."""
@@ -165,6 +169,7 @@ class Attempt:
             "aimed_at": self.aimed_at,
             "kept": self.kept,
             "verdict": self.verdict,
+            "cut": self.cut,
             "figures": plain(dict(self.figures)),
             "recipe": self.recipe.describe(),
             "history": plain(self.history.to_dict()),
@@ -180,12 +185,17 @@ class Diagnosis:
     figures    named figures of the run, as in `Attempt`
     attempts   every training that was made, in order; empty for `mr.diagnose`, which makes none
     run        the trained model, its data, predictions and traces, where there are any
+    ended      why a repair ended before it had cured, in words: no remedy is left, the trainings or
+               the time are used up, it was interrupted; "" of one that cured, and without repair
+    interrupted  whether the keyboard ended it: what stands here is what was known by then
     """
 
     findings: tuple[Finding, ...] = ()
     figures: Mapping[str, object] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
     run: Run | None = None
+    ended: str = ""
+    interrupted: bool = False
 
     @property
     def symptoms(self) -> set[str]:
@@ -224,6 +234,8 @@ class Diagnosis:
         return {
             "healthy": self.healthy,
             "cured": self.cured,
+            "ended": self.ended,
+            "interrupted": self.interrupted,
             "symptoms": sorted(self.symptoms),
             "findings": [finding.to_dict() for finding in self.findings],
             "figures": plain(dict(self.figures)),
@@ -251,6 +263,8 @@ class Diagnosis:
         steps = [f"{number}. {attempt.verdict}" for number, attempt in enumerate(self.attempts)]
         told: set[str] = set()  # a remedy for the root is often that for what follows, too
         lines = [head, *steps]
+        if self.ended:
+            lines.append(f"the repair ended: {self.ended}")
         for finding in self.findings:
             lines.append(finding.told(told))
             told |= {str(remedy) for remedy in finding.remedies[:1]}

@@ -2,60 +2,108 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
-from minirnn.diagnosis.finding import Attempt, Finding, Remedy, edit_text
+from minirnn.diagnosis.budget import Budget
+from minirnn.diagnosis.finding import Attempt, Diagnosis, Finding, Remedy, edit_text
+from minirnn.diagnosis.judge import judge, second_best
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.wording import listed, quantity
 from minirnn.errors import DataError, RecipeError
 
 Choice = Callable[[Attempt, list[Recipe]], tuple[Finding, Remedy] | None]
-ENOUGH = 0.5  # an R2 with which a network no longer fails
-BETTER = 0.95  # of the error before: what is above is no improvement
-WORSE = 1.2  # a remedy may not raise the held-out error by more than this factor
+INTERRUPTED = "interrupted by the keyboard"
+NOTHING_LEFT = "no remedy is left to try"
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """Every attempt, in the order in which they were made or taken up again, and why it ended."""
+
+    attempts: tuple[Attempt, ...]
+    ended: str = ""
+    interrupted: bool = False
+
+    @property
+    def standing(self) -> Attempt:
+        """The attempt that stands in the end: the last that was kept."""
+        return standing(self.attempts)
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """Of the network as it is in the end, with all attempts."""
+        return replace(
+            self.standing.diagnosis,
+            attempts=self.attempts,
+            ended=self.ended,
+            interrupted=self.interrupted,
+        )
 
 
 def repair(
     first: Attempt,
     attempt: Callable[[Recipe], Attempt],
-    trainings: int,
+    budget: Budget,
     tell: Callable[[Attempt], None],
     choose: Choice | None = None,
-) -> tuple[list[Attempt], Attempt]:
-    """Go on from a first attempt until it is healthy or nothing is left to try.
+) -> Repaired:
+    """Go on from a first attempt until it is healthy, or nothing is left to try.
 
     `choose` says what to try next: the best remedy that is left, or for a control any other.
-
-    Returns every attempt in order, and the one that stands in the end: the last that was kept.
+    An interrupt at any moment ends it with what is known then.
     """
-    attempts, current = [first], first
-    tried = [first.recipe]
-    while not current.diagnosis.healthy and len(attempts) < trainings:
-        if _interrupted(attempts[-1]):
-            break
-        found = (choose or next_remedy)(current, tried)
-        if found is None:
-            break
-        finding, remedy = found
-        tried.append(current.recipe.edit(remedy.edit))
-        try:
-            made = attempt(tried[-1])
-        except (DataError, RecipeError) as error:
-            # What a remedy asks for may not fit the data: changes that are all equal have no scale.
-            at = attempts.index(current)
-            told = f"{current.verdict}; {edit_text(remedy.edit)} cannot be applied: {error}"
-            attempts[at] = current = replace(current, verdict=told)
-            continue
-        made = replace(made, edit=dict(remedy.edit), remedy=remedy, aimed_at=finding.symptom)
-        kept, verdict = judge(current, made)
-        made = replace(made, kept=kept, verdict=verdict)
-        tell(made)
-        attempts.append(made)
-        if kept:
-            current = made
-    return attempts, current
+    attempts, tried = [first], [first.recipe]
+    ended, interrupted = "", False
+    try:
+        while not standing(attempts).diagnosis.healthy:
+            ended = attempts[-1].cut or budget.over(len(attempts))
+            ended = ended or _next(attempts, tried, attempt, tell, choose or next_remedy)
+            if ended:
+                break
+    except KeyboardInterrupt:
+        ended, interrupted = INTERRUPTED, True
+    return Repaired(tuple(attempts), ended, interrupted or attempts[-1].cut == INTERRUPTED)
+
+
+def _next(
+    attempts: list[Attempt],
+    tried: list[Recipe],
+    attempt: Callable[[Recipe], Attempt],
+    tell: Callable[[Attempt], None],
+    choose: Choice,
+) -> str:
+    """Try what comes next; why there is nothing, where there is not.
+
+    Each change of `attempts` is one statement: wherever an interrupt falls, they are whole.
+    """
+    at = max(index for index, each in enumerate(attempts) if each.kept)
+    current = attempts[at]
+    found = choose(current, tried)
+    if found is None:
+        again = second_best(current, attempts[at + 1 :])
+        if again is None:
+            return NOTHING_LEFT
+        attempts[:] = [*(each for each in attempts if each.recipe is not again.recipe), again]
+        return ""
+    finding, remedy = found
+    tried.append(current.recipe.edit(remedy.edit))
+    try:
+        made = attempt(tried[-1])
+    except (DataError, RecipeError) as error:
+        # What a remedy asks for may not fit the data: changes that are all equal have no scale.
+        told = f"{current.verdict}; {edit_text(remedy.edit)} cannot be applied: {error}"
+        attempts[at] = replace(current, verdict=told)
+        return ""
+    made = replace(made, edit=dict(remedy.edit), remedy=remedy, aimed_at=finding.symptom)
+    kept, verdict = judge(current, made)
+    attempts.append(replace(made, kept=kept, verdict=verdict))
+    tell(attempts[-1])
+    return ""
+
+
+def standing(attempts: Iterable[Attempt]) -> Attempt:
+    """The last that was kept; the first always is."""
+    return [each for each in attempts if each.kept][-1]
 
 
 def next_remedy(current: Attempt, tried: list[Recipe]) -> tuple[Finding, Remedy] | None:
@@ -65,54 +113,3 @@ def next_remedy(current: Attempt, tried: list[Recipe]) -> tuple[Finding, Remedy]
             if current.recipe.edit(remedy.edit) not in tried:
                 return finding, remedy
     return None
-
-
-def judge(before: Attempt, after: Attempt) -> tuple[bool, str]:
-    """Whether to go on from an attempt, and what it did, in one sentence."""
-    edit, aim = edit_text(after.edit), after.aimed_at
-    harmful = [finding.symptom for finding in after.diagnosis.findings if finding.harmful]
-    if aim in harmful:
-        return False, f"{edit} left {aim} standing: taken back"
-    error, earlier = held_out_error(after), held_out_error(before)
-    unit = str(after.figures.get("unit", ""))
-    # A run that broke has no error at all, and any error is better than none.
-    if math.isfinite(earlier) and not error <= WORSE * earlier:
-        return False, (
-            f"{edit} removed {aim}, but the held-out error rose from "
-            f"{quantity(earlier, unit)} to {quantity(error, unit)}: taken back"
-        )
-    if no_better(before, after):
-        return False, f"{edit} removed {aim}, but the network is no better for it: taken back"
-    if not harmful:
-        return True, f"{edit} cured it: nothing above a note is left"
-    return True, f"{edit} removed {aim}; left: {listed(harmful)}"
-
-
-def no_better(before: Attempt, after: Attempt) -> bool:
-    """Whether a network that explained too little still does, with an error hardly lower."""
-    failing = not skill(after) >= ENOUGH
-    error, earlier = held_out_error(after), held_out_error(before)
-    if math.isfinite(error) and math.isfinite(earlier):
-        return failing and error > BETTER * earlier
-    return (
-        failing and not skill(after) > skill(before) + 1 - BETTER and math.isfinite(skill(before))
-    )
-
-
-def skill(attempt: Attempt) -> float:
-    """R2 on the training part, NaN where there is none."""
-    value = attempt.figures.get("training_r2")
-    return float(value) if isinstance(value, float) else math.nan
-
-
-def held_out_error(attempt: Attempt) -> float:
-    """The held-out error of an attempt, NaN where there is none."""
-    value = attempt.figures.get("held_out_rmse")
-    if value is None and "held_out_accuracy" in attempt.figures:
-        value = 1.0 - float(str(attempt.figures["held_out_accuracy"]))
-    return float(value) if isinstance(value, float) else math.nan
-
-
-def _interrupted(attempt: Attempt) -> bool:
-    stopped = attempt.history.stopped if attempt.history is not None else None
-    return stopped is not None and stopped.kind == "interrupted"

@@ -14,10 +14,7 @@ from problems import examine, harm, recall, recipe, wave, write_csv
 import minirnn as mr
 from minirnn.diagnosis import Attempt, Diagnosis, Recipe, doctor
 from minirnn.diagnosis.doctor import perform
-from minirnn.diagnosis.finding import Finding, Remedy
-from minirnn.diagnosis.repair import judge, next_remedy, repair
 from minirnn.errors import ArgumentError, DataError, RecipeError
-from minirnn.training.history import History, Stop
 
 
 @pytest.fixture(scope="module")
@@ -246,82 +243,6 @@ def test_answers_at_every_step_are_examined() -> None:
     diagnosis = examine(recipe({"x": x, "y": y}, edits))
     assert diagnosis.healthy
     assert diagnosis.figures["training_r2"] > 0.7
-
-
-# The repair loop by itself, on attempts made by hand.
-
-
-def made(symptoms: list[str], error: float, r2: float = 0.0, **edits: Any) -> Attempt:
-    remedies = tuple(Remedy(edit, "why", "what") for edit in edits.get("remedies", ()))
-    findings = tuple(
-        Finding(symptom, "illness", "here", {}, "cause", "words", remedies=remedies)
-        for symptom in symptoms
-    )
-    base = Recipe.from_dict({"data": {"builtin": "co2"}}).edit(edits.get("recipe", {}))
-    figures = {"held_out_rmse": error, "training_r2": r2, "unit": "ppm"}
-    return Attempt(base, Diagnosis(findings, figures), History(), figures)
-
-
-def aimed(attempt: Attempt, at: str) -> Attempt:
-    from dataclasses import replace
-
-    return replace(attempt, aimed_at=at, edit={"data.scale": "standard"})
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "kept", "word"),
-    [
-        ((["unscaled-input"], 30.0), ([], 0.4, 0.9), True, "cured"),
-        ((["unscaled-input"], 30.0), (["outside-training-range"], 2.0, 0.9), True, "left: outside"),
-        ((["unscaled-input"], 30.0), (["unscaled-input"], 0.4, 0.9), False, "left unscaled-input"),
-        ((["vanishing-gradient"], 1.0, 0.9), ([], 1.5, 0.9), False, "rose from"),
-        ((["vanishing-gradient"], 1.0), ([], float("nan"), float("nan")), False, "rose from"),
-        ((["vanishing-gradient"], 1.0), ([], 0.99, 0.01), False, "no better"),
-        ((["vanishing-gradient"], 1.0), ([], 0.8, 0.3), True, "cured"),
-        ((["non-finite"], float("nan"), float("nan")), ([], 5.0, 0.2), True, "cured"),
-    ],
-)
-def test_a_remedy_is_judged_by_the_symptom_and_by_the_error(
-    before: Any, after: Any, kept: bool, word: str
-) -> None:
-    went_on, verdict = judge(made(*before), aimed(made(*after), before[0][0]))
-    assert went_on == kept
-    assert word in verdict
-
-
-def test_a_remedy_is_not_tried_twice_and_the_root_is_treated_first() -> None:
-    first = made(["unscaled-input"], 3.0, remedies=[{"data.scale": "standard"}, {"data.seed": 1}])
-    found = next_remedy(first, [first.recipe])
-    assert found is not None
-    assert dict(found[1].edit) == {"data.scale": "standard"}
-    tried = [first.recipe, first.recipe.edit({"data.scale": "standard"})]
-    found = next_remedy(first, tried)
-    assert found is not None
-    assert dict(found[1].edit) == {"data.seed": 1}
-    assert next_remedy(first, [*tried, first.recipe.edit({"data.seed": 1})]) is None
-
-
-def test_an_attempt_that_did_not_help_is_taken_back() -> None:
-    remedies = [{"data.scale": "robust"}, {"data.scale": "standard"}]
-    first = made(["unscaled-input"], 30.0, remedies=remedies)
-
-    def attempt(which: Recipe) -> Attempt:
-        cured = which.data.scale == "standard"
-        symptoms = [] if cured else ["unscaled-input"]
-        return made(symptoms, 1.0, 0.9, recipe={"data.scale": which.data.scale}, remedies=remedies)
-
-    attempts, last = repair(first, attempt, 9, lambda each: None)
-    assert [each.kept for each in attempts] == [True, False, True]
-    assert last.recipe.data.scale == "standard"
-    assert last.diagnosis.healthy
-
-
-def test_an_interrupted_training_ends_the_repair() -> None:
-    first = made(["unscaled-input"], 30.0, remedies=[{"data.scale": "standard"}])
-    first.history.stopped = Stop("interrupted", "by the keyboard", 1, 2)
-    attempts, last = repair(first, lambda which: pytest.fail("trained again"), 9, lambda each: None)
-    assert attempts == [first]
-    assert last is first
 
 
 def test_the_public_names_are_at_the_top() -> None:

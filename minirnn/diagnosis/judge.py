@@ -1,0 +1,120 @@
+"""What an attempt did, and whether to go on from it: believed is only what is seen after training.
+
+A remedy stays where all of this holds:
+1. its training ran to its end;
+2. the symptom it was for is gone;
+3. the held-out error did not rise above `WORSE` times what it was;
+4. a network that failed explains more than it did (`no_better`);
+5. it brought no other illness, or the network is strictly better in exchange: the held-out error
+   below `BETTER` times what it was, and no more illnesses than before. So may what lay beneath come
+   to light (standardised, a series leaves its training range), but one harm is not traded for
+   another.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from minirnn.diagnosis.finding import Attempt, edit_text
+from minirnn.diagnosis.wording import listed, quantity
+
+ENOUGH = 0.5  # an R2 with which a network no longer fails
+BETTER = 0.95  # of the error before: what is above is no improvement
+WORSE = 1.2  # a remedy may not raise the held-out error by more than this factor
+
+
+def judge(before: Attempt, after: Attempt) -> tuple[bool, str]:
+    """Whether to go on from an attempt, and what it did, in one sentence."""
+    edit, aim = edit_text(after.edit), after.aimed_at
+    if after.cut:
+        return (
+            False,
+            f"{edit} was cut short ({after.cut}), so what it does is not known: taken back",
+        )
+    left = harmful(after)
+    if aim in left:
+        return False, f"{edit} left {aim} standing: taken back"
+    error, earlier = held_out_error(after), held_out_error(before)
+    unit = str(after.figures.get("unit", ""))
+    # A run that broke has no error at all, and any error is better than none.
+    if math.isfinite(earlier) and not error <= WORSE * earlier:
+        return False, (
+            f"{edit} removed {aim}, but the held-out error rose from "
+            f"{quantity(earlier, unit)} to {quantity(error, unit)}: taken back"
+        )
+    if no_better(before, after):
+        return False, f"{edit} removed {aim}, but the network is no better for it: taken back"
+    if not left:
+        return True, f"{edit} cured it: nothing above a note is left"
+    new = brought(before, after)
+    if new and not (lower_error(before, after) and len(left) <= len(harmful(before))):
+        return False, f"{edit} removed {aim}, but brought {listed(new)} instead: taken back"
+    return True, f"{edit} removed {aim}; left: {listed(left)}"
+
+
+def second_best(current: Attempt, tried: list[Attempt]) -> Attempt | None:
+    """Of the attempts from `current` that were taken back, the best to go on from; None of none.
+
+    Two remedies may help together alone: then each leaves the symptom standing, and the better one
+    still lowers the error. Asked only when nothing else is left.
+    """
+    better = [
+        each
+        for each in tried
+        if not each.cut and not brought(current, each) and lower_error(current, each)
+    ]
+    if not better:
+        return None
+    best = min(better, key=held_out_error)
+    unit = str(best.figures.get("unit", ""))
+    error = quantity(held_out_error(best), unit)
+    told = best.verdict.removesuffix(": taken back")
+    return replace(
+        best, kept=True, verdict=f"{told}; taken up again, as none did better (error {error})"
+    )
+
+
+def harmful(attempt: Attempt) -> list[str]:
+    """The symptoms above a note, root first."""
+    return [finding.symptom for finding in attempt.diagnosis.findings if finding.harmful]
+
+
+def brought(before: Attempt, after: Attempt) -> list[str]:
+    """The illnesses that were not there before."""
+    known = harmful(before)
+    return [symptom for symptom in harmful(after) if symptom not in known]
+
+
+def lower_error(before: Attempt, after: Attempt) -> bool:
+    """Whether the held-out error fell by more than chance would have it; any is below none."""
+    error, earlier = held_out_error(after), held_out_error(before)
+    if math.isfinite(error):
+        return not math.isfinite(earlier) or error < BETTER * earlier
+    # Nothing is held out: what the network explains of its training part has to do.
+    return not math.isfinite(earlier) and skill(after) > skill(before) + 1 - BETTER
+
+
+def no_better(before: Attempt, after: Attempt) -> bool:
+    """Whether a network that explained too little still does, with an error hardly lower."""
+    failing = not skill(after) >= ENOUGH
+    error, earlier = held_out_error(after), held_out_error(before)
+    if math.isfinite(error) and math.isfinite(earlier):
+        return failing and error > BETTER * earlier
+    return (
+        failing and not skill(after) > skill(before) + 1 - BETTER and math.isfinite(skill(before))
+    )
+
+
+def skill(attempt: Attempt) -> float:
+    """R2 on the training part, NaN where there is none."""
+    value = attempt.figures.get("training_r2")
+    return float(value) if isinstance(value, float) else math.nan
+
+
+def held_out_error(attempt: Attempt) -> float:
+    """The held-out error of an attempt, NaN where there is none."""
+    value = attempt.figures.get("held_out_rmse")
+    if value is None and "held_out_accuracy" in attempt.figures:
+        value = 1.0 - float(str(attempt.figures["held_out_accuracy"]))
+    return float(value) if isinstance(value, float) else math.nan

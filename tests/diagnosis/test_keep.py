@@ -1,0 +1,236 @@
+"""Attempts kept in a file: nothing is trained twice, and a kill leaves every finished one."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from problems import harm, recall, recipe, wave, write_csv
+
+from minirnn.diagnosis import Attempt, Diagnosis, Recipe, doctor
+from minirnn.diagnosis import doctor as doctor_of_the_package
+from minirnn.diagnosis.keep import Kept, decoded, digest_of, encoded
+from minirnn.errors import ArgumentError, DataError
+from minirnn.training.callbacks import Callback, Run
+
+doctor_module = sys.modules[doctor_of_the_package.__module__]
+
+
+@pytest.fixture
+def sick(tmp_path: Path) -> Recipe:
+    """A series fed raw: two trainings to the cure."""
+    series = write_csv(tmp_path / "a.csv", 1000 + 20 * wave(240))
+    return recipe(series, {"data.window": 8, "training.epochs": 4})
+
+
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
+    """What is trained from now on."""
+    seen: list[Recipe] = []
+    perform = doctor_module.perform
+
+    def counted(which: Recipe, **options: Any) -> Any:
+        seen.append(which)
+        return perform(which, **options)
+
+    monkeypatch.setattr(doctor_module, "perform", counted)
+    return seen
+
+
+def told(diagnosis: Diagnosis) -> dict[str, Any]:
+    """All that is told of a diagnosis but the time it took."""
+    plain = diagnosis.to_dict()
+    for attempt in plain["attempts"]:
+        del attempt["history"]["seconds"]
+    return plain
+
+
+def test_a_repair_that_is_called_again_trains_nothing_twice_and_says_the_same(
+    sick: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = tmp_path / "kept.json"
+    seen = trained(monkeypatch)
+    short = doctor(sick, repair=True, trainings=2, keep=keep, progress=False)
+    assert len(seen) == 2
+    again = doctor(sick, repair=True, trainings=2, keep=keep, progress=False)
+    assert len(seen) == 2
+    assert told(again) == told(short)
+    assert short.run is not None
+    assert again.run is None
+    longer = doctor(sick, repair=True, trainings=3, keep=keep, progress=False)
+    assert len(seen) == len(longer.attempts)
+    assert len({digest_of(each) for each in seen}) == len(seen)
+
+
+def test_an_interrupt_in_the_second_training_is_gone_on_from(
+    sick: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = tmp_path / "kept.json"
+    examined = doctor_module.examined
+    seen: list[Recipe] = []
+
+    class ControlC(Callback):
+        def epoch_began(self, run: Run) -> None:
+            if len(seen) == 2 and run.epoch == 2:
+                raise KeyboardInterrupt
+
+    def pressing(which: Recipe, *, callbacks: tuple[Callback, ...], **options: Any) -> Attempt:
+        seen.append(which)
+        return examined(which, callbacks=(*callbacks, ControlC()), **options)
+
+    monkeypatch.setattr(doctor_module, "examined", pressing)
+    stopped = doctor(sick, repair=True, keep=keep, progress=False)
+    assert stopped.interrupted
+    assert [each.kept for each in stopped.attempts] == [True, False]
+    assert "was cut short (interrupted by the keyboard)" in stopped.attempts[1].verdict
+    assert harm(stopped) == harm(stopped.before)
+    monkeypatch.setattr(doctor_module, "examined", examined)
+    trains = trained(monkeypatch)
+    finished = doctor(sick, repair=True, keep=keep, progress=False)
+    assert trains[0] == seen[1]  # the first was kept; the half one was not
+    assert finished.attempts[0].run is None
+    assert not finished.interrupted
+    assert told(finished) == told(doctor(sick, repair=True, progress=False))
+
+
+@pytest.mark.parametrize("stage", ["prepare", "findings_in"])
+def test_an_interrupt_before_anything_is_known_is_raised_and_later_is_returned(
+    sick: Recipe, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = 1
+    calls = 0
+    original = getattr(doctor_module, stage)
+
+    def pressing(*given: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise KeyboardInterrupt
+        return original(*given)
+
+    monkeypatch.setattr(doctor_module, stage, pressing)
+    with pytest.raises(KeyboardInterrupt):
+        doctor(sick, repair=True, progress=False)
+    at, calls = 2, 0
+    diagnosis = doctor(sick, repair=True, progress=False)
+    assert diagnosis.interrupted
+    assert len(diagnosis.attempts) == 1
+    assert diagnosis.root is not None
+    json.dumps(diagnosis.to_dict(), allow_nan=False)
+
+
+def test_the_time_ends_a_training_under_way(sick: Recipe, tmp_path: Path) -> None:
+    long = sick.edit({"training.epochs": 100_000})
+    began = time.monotonic()
+    keep = tmp_path / "kept.json"
+    diagnosis = doctor(long, repair=True, seconds=0.3, keep=keep, progress=False)
+    assert time.monotonic() - began < 20
+    (attempt,) = diagnosis.attempts
+    assert diagnosis.ended == attempt.cut == "the time is up (0.3 s)"
+    assert not diagnosis.interrupted
+    assert "of 100000 epochs" in attempt.verdict
+    assert json.loads(keep.read_bytes())["attempts"] == {}  # half a training is none
+
+
+def test_other_data_are_another_training(tmp_path: Path) -> None:
+    first, second = recall(60, 4, -1), recall(60, 4, -1)
+    assert digest_of(recipe(first)) == digest_of(recipe(second))
+    second["y"][7] += 1e-6
+    assert digest_of(recipe(first)) != digest_of(recipe(second))
+    assert digest_of(recipe(first), "cpu") != digest_of(recipe(first), "cuda")
+    series = write_csv(tmp_path / "a.csv", wave(100))
+    before = digest_of(recipe(series))
+    write_csv(tmp_path / "a.csv", wave(100) + 1)
+    assert digest_of(recipe(series)) != before
+
+
+def test_what_is_kept_comes_back_to_the_last_bit() -> None:
+    value = {
+        "numbers": [1, -0.1, math.inf, -math.inf, math.nan, 5e-324],
+        "words": {"a": None, "b": True, "": "né"},
+        "array": np.array([[1.5, np.nan]], np.float32),
+        "lengths": np.arange(3),
+    }
+    back = decoded(json.loads(json.dumps(encoded(value), allow_nan=False)))
+    assert back.keys() == value.keys()
+    np.testing.assert_array_equal(back["numbers"], value["numbers"])
+    assert back["words"] == value["words"]
+    for name in ("array", "lengths"):
+        assert back[name].dtype == value[name].dtype
+        np.testing.assert_array_equal(back[name], value[name])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[data]\nbuiltin = 'co2'\n",
+        "{}",
+        "[]",
+        '{"format": "minirnn-attempts", "version": 2, "attempts": {}}',
+        '{"format": "minirnn-attempts", "version": 1, "attempts": []}',
+        '{"format": "minirnn-attempts", "version": 1, "attem',
+    ],
+)
+def test_a_file_of_something_else_is_refused_and_left_as_it_is(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(DataError, match="keep"):
+        Kept(path)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("entry", [{}, [], {"findings": [{"symptom": 1}]}, {"findings": [3]}])
+def test_a_damaged_attempt_is_a_data_error(entry: Any, sick: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    kept = Kept(path)
+    kept.attempts[kept._key(sick)] = entry
+    kept._write()
+    with pytest.raises(DataError, match="keep"):
+        doctor(sick, keep=path, progress=False)
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_anything_is_trained(
+    sick: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = trained(monkeypatch)
+    for path in (tmp_path, tmp_path / "none" / "kept.json"):
+        with pytest.raises(ArgumentError, match="keep"):
+            doctor(sick, keep=path, progress=False)
+    assert seen == []
+
+
+WRITER = """
+import sys
+from minirnn.diagnosis import Attempt, Diagnosis, Recipe
+from minirnn.diagnosis.keep import Kept
+from minirnn.training.history import History
+
+kept = Kept(sys.argv[1])
+base = Recipe.from_dict({"data": {"builtin": "co2"}})
+for seed in range(100_000):
+    kept.add(Attempt(base.edit({"training.seed": seed}), Diagnosis(), History(), {"seed": seed}))
+    print(seed, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows kills otherwise")
+def test_a_kill_while_it_keeps_leaves_every_finished_attempt(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    command = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != "20\n":
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    kept = Kept(path)
+    base = Recipe.from_dict({"data": {"builtin": "co2"}})
+    found = [kept.find(base.edit({"training.seed": seed})) for seed in range(21)]
+    assert [attempt.figures["seed"] for attempt in found if attempt] == list(range(21))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["kept.json"]
