@@ -25,7 +25,7 @@ THROWN_ABOUT = ("exploding-gradient", "non-finite", "saturated-gates")
 BRINGS: dict[str, tuple[str, ...]] = {
     "missing-values": ("non-finite",),
     "leakage": ("overfitting",),
-    "outliers": ("unscaled-input", "oscillating-loss", *THROWN_ABOUT, *LEARNS_NOTHING),
+    "outliers": ("no-signal", "unscaled-input", "oscillating-loss", *THROWN_ABOUT, *LEARNS_NOTHING),
     "low-data-diversity": ("overfitting", "outside-training-range", *LEARNS_NOTHING),
     "batch-time-swap": ("no-signal", "reads-padding", "carried-state", *LEARNS_NOTHING),
     "no-recurrence": ("no-signal", *LEARNS_NOTHING),
@@ -37,22 +37,22 @@ BRINGS: dict[str, tuple[str, ...]] = {
     "unscaled-input": ("oscillating-loss", *THROWN_ABOUT, *LEARNS_NOTHING),
     "over-regularised": LEARNS_NOTHING,
     "oscillating-loss": (*THROWN_ABOUT, *LEARNS_NOTHING),
+    # A start that symmetry holds, a rate that was taken away, steps that are never made.
+    "stalled-loss": tuple(each for each in LEARNS_NOTHING if each != "stalled-loss"),
     "slow-learning": (
         "state-collapse",
         "underfitting",
-        "stalled-loss",
         "constant-output",
         "frozen-generation",
         "output-loop",
     ),
-    "exploding-gradient": ("non-finite", "saturated-gates", "dead-units", "stalled-loss"),
-    "non-finite": ("saturated-gates", "underfitting", "stalled-loss", "constant-output"),
-    "saturated-gates": ("vanishing-gradient", "state-collapse", "underfitting", "stalled-loss"),
-    "dead-units": ("vanishing-gradient", "state-collapse", "underfitting", "stalled-loss"),
-    "vanishing-gradient": ("state-collapse", "underfitting", "stalled-loss", "constant-output"),
-    "state-collapse": ("underfitting", "stalled-loss", "constant-output"),
-    "underfitting": ("stalled-loss", "constant-output", "frozen-generation", "output-loop"),
-    "stalled-loss": ("constant-output", "frozen-generation", "output-loop"),
+    "exploding-gradient": ("non-finite", "saturated-gates", "dead-units"),
+    "non-finite": ("saturated-gates", "underfitting", "constant-output"),
+    "saturated-gates": ("vanishing-gradient", "state-collapse", "underfitting"),
+    "dead-units": ("vanishing-gradient", "state-collapse", "underfitting"),
+    "vanishing-gradient": ("state-collapse", "underfitting", "constant-output"),
+    "state-collapse": ("underfitting", "constant-output"),
+    "underfitting": ("constant-output", "frozen-generation", "output-loop"),
     "constant-output": ("frozen-generation", "output-loop"),
     "overfitting": (),
     "outside-training-range": ("frozen-generation",),
@@ -73,13 +73,21 @@ def follows_from(symptom: str) -> set[str]:
     return reached
 
 
+def says_no_more(finding: Finding) -> bool:
+    """Whether a finding says no more than that nothing was learned."""
+    return finding.symptom == "stalled-loss" and finding.evidence.get("kind") == "level"
+
+
 def in_order_of_cause(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings, roots first, each root followed by its consequences; notes at the end.
 
     Every harmful finding gets as `consequences` the harmful findings that follow from it. A note
-    is neither root nor consequence: it does no harm.
+    is neither root nor consequence: it does no harm. A loss that stalls for no reason of its own is
+    a note where any other harm is there: it says that nothing was learned, and the others say why.
     """
     found = list(findings)
+    if any(finding.harmful and not says_no_more(finding) for finding in found):
+        found = [replace(f, severity="note") if says_no_more(f) else f for f in found]
     rank = {symptom: index for index, symptom in enumerate(BRINGS)}
     harmful = sorted(
         (finding for finding in found if finding.harmful),

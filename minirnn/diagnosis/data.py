@@ -14,6 +14,7 @@ from minirnn import datasets
 from minirnn.device import device_of
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.selection import (
+    clipped,
     complete,
     marked,
     split,
@@ -220,6 +221,9 @@ def _prepare_sequences(recipe: Recipe) -> PreparedData:
         validation = None if validation is None else _filled(validation)
     if data.scale != "none":
         training, validation, scalers = _scaled(training, validation, recipe)
+    if data.clip > 0.0:
+        training = clipped(training, data.clip)
+        validation = None if validation is None else clipped(validation, data.clip)
     return PreparedData(
         training=training,
         validation=validation,

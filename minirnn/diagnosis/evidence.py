@@ -21,8 +21,10 @@ from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.regularisation import Regularisation
 from minirnn.inspect import steps
 from minirnn.inspect.dependence import Dependence, measure_dependence
+from minirnn.inspect.extremes import extreme_rows
 from minirnn.inspect.host import fetch
 from minirnn.inspect.predictability import Predictability, measure_predictability
 from minirnn.inspect.probe import Probe
@@ -79,6 +81,26 @@ class Answers:
         )
         return given / wanted if wanted else np.nan
 
+    @cached_property
+    def ordinary(self) -> Answers:
+        """Those to targets that are not extreme (see `extreme_rows`); all, where none is."""
+        extreme = extreme_rows(self.wanted)
+        return Answers(self.given[~extreme], self.wanted[~extreme]) if extreme.any() else self
+
+    @property
+    def typical_skill(self) -> float:
+        """R2, of all targets or of those that are not extreme, whichever is higher.
+
+        One target a thousand times too large leaves no R2 to whatever answers the others well; and
+        where the extreme ones are the signal, the others may be noise.
+        """
+        return max(self.skill, self.ordinary.skill)
+
+    @property
+    def typical_spread(self) -> float:
+        """The spread likewise."""
+        return max(self.spread, self.ordinary.spread)
+
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
@@ -113,6 +135,7 @@ class Evidence:
     parameters  {name: array} of the network as it is
     untrained   a probe of the network before training
     unseen      answers to what was held out, of any task, as fed; None where nothing was
+    regularisation  what the recipe's regularisers cost; None where it has none
     loop        the training step by step: a recipe's, or a loop of somebody else's
     """
 
@@ -128,6 +151,7 @@ class Evidence:
     data: PreparedData | None = None
     held_out: HeldOut | None = None
     unseen: Answers | None = None
+    regularisation: Regularisation | None = None
     loop: LoopSeen | None = None
 
     @property
@@ -200,8 +224,8 @@ class Evidence:
 
     @property
     def skill(self) -> float:
-        """R2 of the answers to the probe's inputs; NaN where there is none."""
-        return self.answers.skill if self.answers is not None else float("nan")
+        """R2 of the answers to the probe's inputs (see `typical_skill`); NaN without answers."""
+        return self.answers.typical_skill if self.answers is not None else float("nan")
 
     @property
     def fails(self) -> bool:
@@ -213,7 +237,7 @@ class Evidence:
     def misses(self) -> bool:
         """Whether it fails, on what it was trained on or on what was held out."""
         unseen = self.unseen
-        return self.fails or (unseen is not None and not unseen.skill >= 0.5)
+        return self.fails or (unseen is not None and not unseen.typical_skill >= 0.5)
 
 
 def is_finite(trace: Trace) -> bool:

@@ -58,7 +58,7 @@ def _of_series(
             held.answers.given[:, 0],
             held.naive.given[:, 0] if held.naive else None,
         )
-    figures |= {"training_rmse": trained.error, "training_r2": trained.skill}
+    figures |= {"training_rmse": trained.error, "training_r2": trained.typical_skill}
     forecasts["training"] = Forecast(
         series.indices("training"), trained.wanted[:, 0], trained.given[:, 0]
     )

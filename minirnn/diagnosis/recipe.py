@@ -30,7 +30,7 @@ from minirnn.errors import RecipeError
 
 SERIES_ONLY = ("window", "horizon", "transform")
 TASK_ONLY = ("length", "samples")
-SEQUENCES_ONLY = ("time_first", "drop", "deduplicate", "split")
+SEQUENCES_ONLY = ("time_first", "drop", "deduplicate", "clip", "split")
 PATHS = ("csv", "x", "y", "lengths")
 
 

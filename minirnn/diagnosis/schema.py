@@ -80,7 +80,8 @@ class DataOptions:
     `missing_value` is a number that stands for a missing value, such as -999, in a csv, x or y.
     For independent sequences only: `time_first` says that x, and y of one answer a step, were given
     with the steps before the sequences; `drop` leaves features of x out, by index; `deduplicate`
-    keeps one of sequences with equal inputs; `missing = "drop"` leaves sequences with a missing
+    keeps one of sequences with equal inputs; `clip` moves inputs beyond that size, as they are
+    fed, to it (0 moves none); `missing = "drop"` leaves sequences with a missing
     value out; and `split` holds out sequences drawn at random, or the last ones.
     """
 
@@ -106,6 +107,7 @@ class DataOptions:
     time_first: bool = option(False, Flag())
     drop: tuple[int, ...] = option((), Indexes())
     deduplicate: bool = option(False, Flag())
+    clip: float = option(0.0, Real(0.0))
     split: str = option("random", Choice(("random", "last")))
     validation: float = option(0.2, Real(0.0, 1.0))
     seed: int = option(0, Whole(0))

@@ -5,6 +5,7 @@ N sequences, T steps, I features, O targets; everything on the CPU, before anyth
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,15 @@ def time_first(x: Array, y: Array) -> tuple[Array, Array]:
 
     y is turned too, where it has one answer a step, (T, N, O) or labels (T, N).
 
-    Raises: ShapeError, where x has not three axes.
+    Raises: ShapeError, where x has not three axes; RecipeError, where y has no row for each of N.
     """
     if x.ndim != 3:
         raise ShapeError("data.x", f"shape {x.shape}", "(T, N, I), as data.time_first says")
+    if y.shape[:2] != x.shape[:2] and y.shape[:1] != x.shape[1:2]:
+        raise RecipeError(
+            "data.time_first", "true", f"false for x {x.shape} and y {y.shape}",
+            "y has one row a sequence, or the steps first as x has",
+        )  # fmt: skip
     per_step = y.ndim >= 2 and y.shape[:2] == x.shape[:2]
     return x.swapaxes(0, 1), y.swapaxes(0, 1) if per_step else y
 
@@ -72,6 +78,11 @@ def complete(whole: Sequences) -> Sequences:
             "data", "a missing value in every sequence", 'one without, for data.missing = "drop"'
         )
     return whole.take(np.flatnonzero(~lacking)) if lacking.any() else whole
+
+
+def clipped(part: Sequences, size: float) -> Sequences:
+    """The sequences with inputs beyond a size moved to it, on either side; NaN stays."""
+    return replace(part, x=np.clip(part.x, -size, size))
 
 
 def without_repeats(whole: Sequences) -> Sequences:

@@ -16,6 +16,8 @@ answers and targets were paired at random (Mantel 1967, Cancer Research 27): of 
 N(0, 1), whatever the judge overfitted. A signal of 15% is mostly found in 400
 sequences, one of 5% is not; something is found in noise once in 400 times (|z| > 3.5).
 
+Values that are extreme (see `minirnn.inspect.extremes`) are moved nearer first.
+
 Not seen: what only a machine with a memory can tell, as the parity of twenty bits. A judge's
 verdict of "nothing here" is evidence, and no proof.
 
@@ -32,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirnn.device import array_namespace
+from minirnn.inspect.extremes import bounded
 from minirnn.inspect.host import fetch
 from minirnn.inspect.regression import (
     Fold,
@@ -109,6 +112,9 @@ def measure_predictability(
         return None
     kept = once(x, y)
     x, y = x[kept], y[kept]
+    # One value a thousand times too large would be all that any judge hears of.
+    x = bounded(x.reshape(-1, x.shape[2])).reshape(x.shape)
+    y = bounded(y)
     varies = xp.flatnonzero(y.std(axis=0) > 0)
     if len(x) < LEAST_SEQUENCES or not len(varies):
         return None

@@ -16,7 +16,8 @@ def faulty(rng: np.random.Generator) -> Sample:
     tasks = learnable.TASKS if kind in ("inputs", "a mark") else learnable.NUMBERS
     problem = learnable.any_of(rng, tasks)
     # Rates at which most sequences keep most of their steps, and some batch of each epoch has one.
-    part = float(rng.choice([0.002, 0.01, 0.04]))
+    # A mark does harm only where it is met often; one NaN in a batch is always enough.
+    part = float(rng.choice([0.02, 0.04] if kind == "a mark" else [0.002, 0.01, 0.04]))
     mark = float(rng.choice([-999.0, -9999.0, 999.0, -99.0])) if kind == "a mark" else np.nan
     x, y = problem.x.copy(), problem.y.copy()
     if kind != "targets":
@@ -27,8 +28,9 @@ def faulty(rng: np.random.Generator) -> Sample:
         y[int(rng.integers(len(y)))] = np.nan
     table = learnable.recipe(rng, problem.spoilt(x=x, y=y))
     words = f"missing in {kind}" if kind != "a mark" else f"{mark:g} for a missing input"
-    # -999 is an input of size 100, too: unscaled, and it saturates.
-    return Sample(SYMPTOM, learnable.told(words, table, problem.what), table)
+    # A loss that is NaN ends the training. -999 is an input of size 100, too: it saturates.
+    also = frozenset({"non-finite"} if kind != "a mark" else {"unscaled-input", "saturated-gates"})
+    return Sample(SYMPTOM, learnable.told(words, table, problem.what), table, also=also)
 
 
 def healthy(rng: np.random.Generator) -> Sample:

@@ -17,7 +17,7 @@ Of a recipe, whose data.x is read as (N, T, I), two signs on the arrays as they 
 Other past  R2(batch) > 0.3 and R2(batch) - R2(time) > 0.15: by a ridge regression on the last 8
             slices, the answer at (n, t) is told by those behind it along the batch, and not along
             what is read as time (answers at every step only)
-Smooth      as above, without the count of calls, where the R2 do not tell otherwise
+Smooth      as above, without the count of calls, where R2(time) is not the higher one
 Severity   an illness where the network fails; a warning where it does not
 Source     the rest: article "loss does not decrease", which feeds (100, 10, 1) to a time-first
            layer; thresholds are the project's own: 0.98 to 1.02 along shuffled axes, 0.02 to 0.35
@@ -131,7 +131,7 @@ def _of_recipe(evidence: Evidence) -> Finding | None:
             f"them along the batch, and {share(max(told.along_time, 0.0))} from what is read as "
             "their past"
         )
-    otherwise = told is not None and told.along_time > told.along_batch + BETTER
+    otherwise = told is not None and told.along_time >= told.along_batch
     if time > STRANGERS and batch < ALIKE and not otherwise:
         signs.append(
             f"neighbours along its time are strangers (roughness {number(time)}), those along its "

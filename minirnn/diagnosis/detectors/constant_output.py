@@ -26,7 +26,10 @@ def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
     answers = evidence.answers
     # With one row there is nothing to compare; where targets do not vary, nothing is amiss.
-    if answers is None or len(answers.given) < 2 or not answers.spread < THRESHOLD:
+    if answers is None or len(answers.given) < 2:
+        return None
+    spread = answers.typical_spread
+    if not spread < THRESHOLD:
         return None
     dependence = evidence.dependence
     predictable = dependence.best if dependence is not None and dependence.telling else None
@@ -39,7 +42,7 @@ def detect(evidence: Evidence) -> Finding | None:
         severity="note" if hopeless or early else "illness",
         where="the network's answers",
         evidence={
-            "spread": answers.spread,
+            "spread": spread,
             "threshold": THRESHOLD,
             "answer": fetch(answers.given.mean(axis=0)),
             "skill": answers.skill,
@@ -52,7 +55,7 @@ def detect(evidence: Evidence) -> Finding | None:
         ),
         explanation=(
             "The network gives the same answer whatever it is shown: its answers vary by "
-            f"{share(answers.spread)} of what the targets vary ({number(answers.spread)}). "
+            f"{share(spread)} of what the targets vary ({number(spread)}). "
             + (
                 "A regression finds nothing to predict here either, so that one answer may be "
                 "the best there is."

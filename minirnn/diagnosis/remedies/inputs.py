@@ -48,13 +48,89 @@ def _missing(recipe: Recipe, finding: Finding) -> list[Remedy]:
     return [leave_out] if targets else [fill, leave_out]
 
 
+def _outliers(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """Bound what a single value can do: in the scale, in the inputs, in the loss."""
+    inputs, targets = (bool(finding.evidence.get(key)) for key in ("in_inputs", "in_targets"))
+    numbers = recipe.training.loss in ("mse", "l1", "huber")
+    scale: dict[str, object] = {"data.scale": "robust"}
+    bound: dict[str, object] = {}
+    reasons = ["Scale by median and quartiles, which a few extreme values do not move"]
+    if inputs and not recipe.is_series:
+        bound["data.clip"] = 5.0
+        reasons.append("move inputs beyond 5 such units to 5")
+    losses = ("huber", "l1") if targets and numbers else ("",)
+    offers = []
+    for loss in losses:
+        edit, why = {**scale, **bound}, list(reasons)
+        if loss:
+            edit["training.loss"] = loss
+            why.append("let no row pull harder than its neighbours by the square of its error")
+        offers.append(
+            Remedy(
+                edit,
+                ", and ".join(why) + ".",
+                "The ordinary rows are learned; the extreme ones stay as far off as they were.",
+            )
+        )
+    offers.append(
+        Remedy(
+            {**offers[0].edit, "training.clip_norm": 1.0},
+            "The same, and a bound on each step's gradient.",
+            offers[0].expected,
+        )
+    )
+    return offers
+
+
+def _look_further(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """Of a series, a longer past; of other data no edit gives inputs what they do not hold."""
+    if not recipe.is_series:
+        return []
+    return [
+        Remedy(
+            {"data.window": 4 * recipe.data.window},
+            "If the next value depends on anything, it may lie further back than the window.",
+            "The held-out error falls below that of the mean; if not, the series is noise.",
+        )
+    ]
+
+
 OFFERS: dict[str, Offer] = {
+    "outliers": _outliers,
+    "no-signal": _look_further,
     "missing-values": _missing,
     "unscaled-input": scale,
     "outside-training-range": _range,
 }
 
 WOULD_NOT_HELP: dict[str, tuple[Advice, ...]] = {
+    "outliers": (
+        Advice(
+            "drop the extreme rows",
+            "Nobody would know that they are gone, nor what the network says when such a value "
+            "comes again. Bound what they do, and keep them.",
+        ),
+        Advice(
+            "standardise",
+            "Mean and standard deviation are what the extreme values have taken for themselves.",
+        ),
+        LONGER,
+    ),
+    "no-signal": (
+        Advice(
+            "add L2, or dropout",
+            "They keep the network from learning the noise by heart; there is still nothing else "
+            "to learn.",
+        ),
+        Advice(
+            "use a larger network, or train longer",
+            "It then learns more by heart, and tells no more of what it has not seen.",
+        ),
+        Advice(
+            "scale the inputs",
+            "In whatever units, they have nothing in common with the targets.",
+        ),
+    ),
     "missing-values": (
         Advice(
             "put zeros where values are missing",

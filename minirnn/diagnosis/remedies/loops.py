@@ -1,4 +1,4 @@
-"""Mistakes of a training loop: those a recipe can hold too; `interop.torch` edits a loop's lines."""
+"""Mistakes of a training loop, as far as a recipe can hold them; `interop.torch` edits loops."""
 
 from __future__ import annotations
 

@@ -1,0 +1,143 @@
+"""reads-padding: the answer is read from the padding behind a sequence's end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench.corpus.plants import learnable
+from bench.corpus.sample import Sample
+
+SYMPTOM = "reads-padding"
+# What was read is forgotten over tens of steps of padding: the gradient dies on them, the states
+# merge, one answer is left, and nothing is learned from it.
+BROUGHT = frozenset(
+    {"vanishing-gradient", "state-collapse", "constant-output", "stalled-loss", "overfitting"}
+) | {"slow-learning", "underfitting"}
+
+LOOP = """
+import torch
+from torch import nn
+
+torch.manual_seed(SEED)
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.{cell}({I}, {H}, batch_first=True)
+        self.head = nn.Linear({H}, 1)
+
+    def forward(self, x):
+        out, {state} = self.cell(x)
+{read}
+
+
+x = torch.randn(640, {T}, {I})
+y = torch.zeros(640, 1)
+for row in range(640):
+    end = {least} + row % {spread}
+    x[row, end:] = {value}
+    y[row] = x[row, end - {k} : end, 0].sum()
+loader = torch.utils.data.DataLoader(
+    torch.utils.data.TensorDataset(x[:512], y[:512]), batch_size={batch}, shuffle=True
+)
+model = Model()
+optimizer = torch.optim.Adam(model.parameters(), lr={rate})
+with watch(model) as watched:
+    for epoch in range(12):
+        for xb, yb in loader:
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(model(xb), yb)
+            loss.backward()
+            optimizer.step()
+with torch.no_grad():
+    given, wanted = model(x[512:]).reshape(-1), y[512:].reshape(-1)
+    skill = float(1 - ((given - wanted) ** 2).mean() / wanted.var(unbiased=False))
+"""
+
+LAST = "        return self.head(out[:, -1])"
+STATE = "        return self.head(h[-1])"
+AT_END = """        ends = x.size(1) - (x == {value}).all(-1).int().flip(1).cumprod(1).sum(1)
+        return self.head(out[torch.arange(len(ends)), ends - 1])"""
+
+
+def _loop(rng: np.random.Generator, *, reads_padding: bool) -> tuple[str, str]:
+    value = float(rng.choice([0.0, 0.0, -1.0, 5.0]))
+    cell = str(rng.choice(["LSTM", "GRU", "RNN"]))
+    least, spread = int(rng.integers(4, 7)), int(rng.integers(4, 7))
+    by_state = bool(rng.integers(2)) and reads_padding
+    chosen: dict[str, Any] = {
+        "cell": cell,
+        "I": int(rng.integers(1, 3)),
+        "H": int(rng.integers(20, 33)),
+        "T": least + spread + int(rng.integers(60, 90)),
+        "least": least,
+        "spread": spread,
+        "value": value,
+        "k": int(rng.integers(2, 4)),
+        "state": ("h" if cell != "LSTM" else "(h, _)") if by_state else "_",
+        "read": AT_END.format(value=value) if not reads_padding else STATE if by_state else LAST,
+        "batch": int(rng.choice([32, 48, 64])),
+        "rate": float(rng.choice([5e-3, 1e-2])),
+    }
+    text = LOOP.format(**chosen).replace("SEED", str(learnable.seed(rng)), 1)
+    how = "its last state" if by_state else "its last output"
+    return text, f"{cell} loop, padded with {value:g} to {chosen['T']} steps, reads {how}"
+
+
+def _padded(rng: np.random.Generator, behind: tuple[int, int]) -> tuple[learnable.Problem, Any]:
+    """A sum of the last values before an end that differs, and constants from there on; ends."""
+    n, features, k = int(rng.integers(350, 550)), int(rng.integers(1, 3)), int(rng.integers(2, 4))
+    least, spread = int(rng.integers(k + 1, 8)), int(rng.integers(4, 12))
+    T = least + spread + int(rng.integers(*behind))
+    ends = least + rng.integers(0, spread + 1, n)
+    x = rng.normal(size=(n, T, features))
+    score = np.array([x[row, end - k : end, 0].sum() for row, end in enumerate(ends)])
+    value = float(rng.choice([0.0, 0.0, -1.0, 2.0]))
+    x[np.arange(T) >= ends[:, None]] = value
+    what = f"sum of the last {k} of {least} to {least + spread} steps, padded with {value:g} to {T}"
+    if rng.integers(2):
+        labels = (score > np.median(score)).astype(np.int64)
+        return learnable.Problem(x, labels, f"sign of the {what}", "cross_entropy"), ends
+    return learnable.Problem(x, score[:, None] / np.sqrt(k), what), ends
+
+
+def faulty(rng: np.random.Generator) -> Sample:
+    """Padded sequences without their lengths; or a loop that reads `out[:, -1]`, or h, of them."""
+    if rng.integers(2):
+        text, what = _loop(rng, reads_padding=True)
+        return Sample(SYMPTOM, what, script=text, also=BROUGHT)
+    problem, _ = _padded(rng, (50, 80))
+    table = learnable.recipe(rng, problem)
+    return Sample(SYMPTOM, learnable.told("no lengths", table, problem.what), table, also=BROUGHT)
+
+
+def healthy(rng: np.random.Generator) -> Sample:
+    """Padded with lengths; read at each end; few steps of padding; ends that are constant truly."""
+    kind = int(rng.integers(4))
+    if kind == 0:
+        text, what = _loop(rng, reads_padding=False)
+        return Sample(None, f"{what} at each sequence's end", script=text)
+    if kind == 1:
+        problem, ends = _padded(rng, (30, 60))
+        table = learnable.recipe(rng, problem, {"lengths": ends})
+        return Sample(None, learnable.told("lengths given", table, problem.what), table)
+    if kind == 2:
+        # A machine that is switched off, and the question is for how long it ran.
+        n, T = int(rng.integers(400, 600)), int(rng.integers(12, 20))
+        ends = rng.integers(2, T, n)
+        x = 1.0 + 0.2 * rng.normal(size=(n, T, 1))
+        x[np.arange(T) >= ends[:, None]] = 0.0
+        problem = learnable.Problem(x, ends[:, None] / T, f"how long of {T} steps it ran")
+        table = learnable.recipe(rng, problem)
+        return Sample(None, learnable.told("a quiet end", table, problem.what), table)
+    problem = learnable.any_of(rng, learnable.LAST)
+    # Each sequence holds its own last value for a step or two: no padding.
+    x = problem.x.copy()
+    x[:, -1] = x[:, -2]
+    y = x[:, -3:, 0].sum(axis=1, keepdims=True) / 2
+    problem = learnable.Problem(x, y, f"sum of the last 3 of {x.shape[1]} steps")
+    table = learnable.recipe(rng, problem)
+    return Sample(None, learnable.told("the last value is held", table, problem.what), table)

@@ -1,0 +1,176 @@
+"""outliers: a few extreme values that take the scale, or the loss, for themselves.
+
+Formula    a value is extreme when it lies more than 10 robust standard deviations (1.4826 MAD) from
+           the median of its feature or target, as fed, and at most 5% of them do.
+           Inputs: pressed = robust standard deviation / standard deviation, of a feature that holds
+           extreme values: what they leave of the scale to the others.
+           Targets: pull = share of the squared error of the training rows that belongs to rows with
+           an extreme target, where the loss is mse; with huber and l1 no row pulls harder than
+           others
+Threshold  pressed < 0.3, or pull > 0.5; and the network explains less than 0.8 of the rows whose
+           target is not extreme, of those trained on or held out: an illness. A note where it does
+           well all the same: then the tail is a part of what it learned, or does no harm
+Source     Iglewicz and Hoaglin 1993 (How to Detect and Handle Outliers) call a robust z of 3.5 an
+           outlier, in normal data; data with long tails reach that daily, and 10 is where these
+           networks begin to suffer (measured). Huber 1964 (Annals of Mathematical Statistics 35)
+           for the loss that bounds the pull
+Cost       two medians a feature, over the training part
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirnn.diagnosis.evidence import Answers, Evidence
+from minirnn.diagnosis.finding import Finding
+from minirnn.diagnosis.wording import counted, listed, number, share
+from minirnn.inspect import steps
+from minirnn.inspect.extremes import extreme, extreme_rows
+
+SYMPTOM = "outliers"
+PRESSED = 0.3
+PULL = 0.5
+WELL = 0.8  # R2 of the ordinary rows, from which on the network copes
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The extreme values of a feature or target: where, how many, from where to where they go."""
+
+    name: str
+    count: int
+    part: float
+    pressed: float
+    furthest: float
+    ordinary: tuple[float, float]
+
+
+def detect(evidence: Evidence) -> Finding | None:
+    """The finding, or None."""
+    data = evidence.data
+    if data is None or not evidence.rows_finite:
+        return None
+    part = data.host.training
+    x = np.asarray(steps.rows(part.x.swapaxes(0, 1), _ends(part)), dtype=np.float64)
+    inputs = _tails(x, "input feature" if x.shape[1] > 1 else "the inputs")
+    targets: list[Tail] = []
+    if not part.is_labels:
+        y = np.asarray(part.y, dtype=np.float64).reshape(-1, part.y.shape[-1])
+        targets = _tails(y, "target" if y.shape[1] > 1 else "the targets")
+    if not inputs and not targets:
+        return None
+    pull, rows = _pull(evidence)
+    pressed = min((tail.pressed for tail in inputs), default=1.0)
+    skill = _ordinary_skill(evidence)
+    dominated = bool(targets) and pull > PULL
+    harm = (pressed < PRESSED or dominated) and not skill >= WELL
+    kinds = [word for word, found in (("inputs", inputs), ("targets", targets)) if found]
+    tails = [*inputs, *targets]
+    worst = min(tails, key=lambda tail: tail.pressed)
+    return Finding(
+        symptom=SYMPTOM,
+        severity="illness" if harm else "note",
+        where=listed([tail.name for tail in tails]),
+        evidence={
+            "in_inputs": bool(inputs),
+            "in_targets": bool(targets),
+            "extreme_values": {tail.name: tail.count for tail in tails},
+            "share": max(tail.part for tail in tails),
+            "furthest": worst.furthest,
+            "ordinary": list(worst.ordinary),
+            "pressed": pressed,
+            "pressed_threshold": PRESSED,
+            "pull": pull,
+            "pull_threshold": PULL,
+            "rows_with_extreme_target": rows,
+            "ordinary_skill": skill,
+        },
+        cause=(
+            f"{counted(sum(tail.count for tail in tails), 'value')} of the {listed(kinds)} are "
+            f"extreme: up to {number(worst.furthest)}, as fed, where 98% lie between "
+            f"{number(worst.ordinary[0])} and {number(worst.ordinary[1])}."
+        ),
+        explanation=_explained(harm, pressed, dominated, pull, rows, skill),
+    )
+
+
+def _explained(
+    harm: bool, pressed: float, dominated: bool, pull: float, rows: float, skill: float
+) -> str:
+    told = []
+    if pressed < PRESSED:
+        told.append(
+            "The extreme values take the scale for themselves: all others vary by "
+            f"{share(pressed)} of the standard deviation"
+        )
+    if dominated:
+        told.append(
+            f"{share(rows)} of the rows make {share(pull)} of the squared error, so that the "
+            "gradient follows them and hardly hears the others"
+        )
+    told.append(
+        f"the network explains {share(max(skill, 0.0))} of the ordinary rows"
+        + (" only" if harm else ", so they do no harm")
+    )
+    text = "; ".join(told) + "."
+    return text[0].upper() + text[1:]
+
+
+def _ends(part: Any) -> Any:
+    N, T = part.x.shape[:2]
+    return np.full(N, T) if part.lengths is None else part.lengths
+
+
+def _tails(values: Floats, name: str) -> list[Tail]:
+    """Of each column of (n, C) that has some, but for what is not finite."""
+    tails = []
+    if not len(values) or not np.isfinite(values).all():
+        return []
+    far = extreme(values)
+    for column in np.flatnonzero(far.any(axis=0)).tolist():
+        of, which = values[:, column], far[:, column]
+        rest = of[~which]
+        median = float(np.median(of))
+        low, high = (float(q) for q in np.quantile(rest, (0.01, 0.99)))
+        robust = 1.4826 * float(np.median(np.abs(of - median)))
+        furthest = of[np.abs(of - median).argmax()]
+        label = f"{name} {column}" if values.shape[1] > 1 else name
+        tails.append(
+            Tail(
+                label,
+                int(which.sum()),
+                float(which.mean()),
+                robust / float(of.std()),
+                float(furthest),
+                (low, high),
+            )
+        )
+    return tails
+
+
+def _pull(evidence: Evidence) -> tuple[float, float]:
+    """The share of the squared error of rows with an extreme target, and their share of rows."""
+    recipe, answers = evidence.recipe, _trained(evidence)
+    if recipe is None or recipe.training.loss != "mse" or answers is None or not answers.finite:
+        return 0.0, 0.0
+    rows = extreme_rows(answers.wanted)
+    squares = ((answers.given - answers.wanted) ** 2).sum(axis=1)
+    total = float(squares.sum())
+    return (float(squares[rows].sum()) / total if total > 0 else 0.0), float(rows.mean())
+
+
+def _trained(evidence: Evidence) -> Answers | None:
+    """The answers to all that was trained on, where there are such; else to the sample."""
+    return evidence.answers if evidence.held_out is None else evidence.held_out.trained_answers
+
+
+def _ordinary_skill(evidence: Evidence) -> float:
+    """R2 of rows whose target is not extreme: the lower one of those trained on and held out."""
+    seen = [each for each in (_trained(evidence), evidence.unseen) if each is not None]
+    return min((each.ordinary.skill for each in seen), default=float("nan"))
