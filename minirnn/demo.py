@@ -68,7 +68,7 @@ def run_demo(
     if console is not None:
         terminal.heading(console, TITLE)
         terminal.blocks(console, [Text([OPENING, HOW])])
-    return terminal.run_doctor(
+    diagnosis = terminal.run_doctor(
         demo_recipe(seed),
         repair=True,
         device=device,
@@ -76,6 +76,9 @@ def run_demo(
         progress=progress,
         wording=WORDING,
     )
+    if diagnosis.interrupted:
+        raise KeyboardInterrupt  # of half a story no page is made
+    return diagnosis
 
 
 def save_page(diagnosis: Diagnosis, path: str | Path) -> Path:

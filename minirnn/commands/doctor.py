@@ -13,6 +13,7 @@ from minirnn.commands.options import (
     add_output_options,
     console_of,
     count,
+    duration,
     place_of,
     print_json,
     progress_of,
@@ -33,7 +34,8 @@ def add(commands: Any) -> None:
         help="train a network on your own series, name what is wrong with it, and cure it",
         description="Train a recurrent network on a column of a CSV file, or as a recipe in TOML "
         "declares; say what is wrong with it and why; apply the remedies and train again.",
-        epilog="Exit status: 0 healthy or cured, 1 an illness stands, 2 bad input.",
+        epilog="Exit status: 0 healthy or cured, 1 an illness stands, 2 bad input, 130 stopped by "
+        "Ctrl-C, after telling what is known by then.",
     )
     parser.add_argument("file", metavar="FILE", help="a CSV file, or a recipe (.toml)")
     series = parser.add_argument_group("for a CSV file (a recipe says these itself)")
@@ -68,6 +70,24 @@ def add(commands: Any) -> None:
         default=True,
         help="apply remedies and train again (default), or only name what is wrong",
     )
+    parser.add_argument(
+        "--trainings",
+        type=count,
+        metavar="N",
+        help="how often it may train, the first time included (default: 8)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=duration,
+        metavar="LIMIT",
+        help="how long all of it may take; then it tells what it knows (default: no limit)",
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="FILE.json",
+        help="keep every finished training there: called again, it goes on where it was stopped. "
+        "What is read back is told, but has no pictures",
+    )
     parser.add_argument("--output", metavar="PAGE.html", help="write a page with the pictures")
     add_device(parser)
     add_output_options(parser)
@@ -92,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
         console=console_of(arguments),
         progress=progress_of(arguments),
         wording=Wording(),
+        **_budget(arguments),
     )
     if page is not None:
         save_diagnosis_html(diagnosis, page)
@@ -99,7 +120,15 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(diagnosis.to_dict() | place_of(page))
     elif page is not None:
         print(f"\nThe pictures are in {page.resolve().as_uri()}")
+    if diagnosis.interrupted:  # what is known by then has been told
+        raise KeyboardInterrupt
     return HEALTHY if diagnosis.healthy else ILL
+
+
+def _budget(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What is given of the doctor's own limits."""
+    given = {name: getattr(arguments, name) for name in ("trainings", "seconds", "keep")}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:

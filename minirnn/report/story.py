@@ -82,6 +82,8 @@ def label(index: int, wording: Wording) -> str:
 def headline(attempt: Attempt) -> str:
     """What is to be seen in this attempt, in a few words."""
     harmful = [f.symptom for f in attempt.diagnosis.findings if f.harmful]
+    if attempt.cut:
+        return "A training that was cut short"
     if not attempt.kept:
         return "A remedy that did not help"
     if not harmful:
@@ -257,6 +259,8 @@ def ending(diagnosis: Diagnosis, wording: Wording) -> str:
     else:
         first = "Healthy: nothing was found that needs a cure"
     first += f", after {counted(trainings, 'training')}." if trainings > 1 else "."
+    if diagnosis.ended:
+        first += f" The repair ended there: {diagnosis.ended}."
     held = course_sentence(diagnosis, HELD_OUT, wording)
     free = course_sentence(diagnosis, FREE_RUN, wording)
     return " ".join(text for text in (first, held, free) if text)

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from minirnn.report import story
 from minirnn.report.cards import NOTHING_FOUND, cards
@@ -49,10 +49,11 @@ def run_doctor(
     console: Console | None,
     progress: bool | None,
     wording: Wording,
+    **budget: Any,
 ) -> Diagnosis:
     """Run the doctor, printing each attempt to `console` (None: nowhere) as soon as it is over.
 
-    Raises: KeyboardInterrupt when training was interrupted, and as `doctor`.
+    `budget` are the doctor's `trainings`, `seconds` and `keep`. Raises: as `doctor`.
     """
     from minirnn.diagnosis import doctor
 
@@ -60,15 +61,13 @@ def run_doctor(
 
     def tell(attempt: Attempt) -> None:
         nonlocal told
-        stopped = attempt.history.stopped if attempt.history is not None else None
-        if stopped is not None and stopped.kind == "interrupted":
-            # `fit` ends a run at Ctrl-C and keeps it; a command is expected to end.
-            raise KeyboardInterrupt
         if console is not None:
             tell_attempt(console, told, attempt, wording)
         told += 1
 
-    diagnosis = doctor(recipe, repair=repair, device=device, progress=progress, watch=tell)
+    diagnosis = doctor(
+        recipe, repair=repair, device=device, progress=progress, watch=tell, **budget
+    )
     if console is not None:
         tell_ending(console, diagnosis, wording)
     return diagnosis

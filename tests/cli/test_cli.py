@@ -72,6 +72,10 @@ def test_help_explains_the_exit_status_or_the_command(command, capsys):
         ["doctor", "good.csv", "--window", "0"],
         ["doctor", "good.csv", "--epochs", "many"],
         ["demo", "--seed", "-1"],
+        ["doctor", "good.csv", "--trainings", "0"],
+        ["doctor", "good.csv", "--seconds", "-1"],
+        ["doctor", "good.csv", "--seconds", "nan"],
+        ["doctor", "good.csv", "--seconds", "soon"],
     ],
 )
 def test_a_wrong_command_line_exits_with_2(arguments, capsys):
@@ -190,6 +194,34 @@ def test_interrupted_is_one_line_and_status_130(files, monkeypatch, capsys):
     assert cli.main(["doctor", "healthy.toml"]) == 130
     captured = capsys.readouterr()
     assert captured.err == "\nminirnn: interrupted\n"
+
+
+def test_an_interrupted_repair_tells_what_is_known_and_goes_on_from_it(files, monkeypatch, capsys):
+    """Ctrl-C in the second training; then the same command finishes, with the first one kept."""
+    doctor = sys.modules["minirnn.diagnosis.doctor"]
+    examined, calls = doctor.examined, []
+
+    def pressing(recipe, **options):
+        calls.append(recipe)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return examined(recipe, **options)
+
+    monkeypatch.setattr(doctor, "examined", pressing)
+    raw = RECIPE.replace('scale = "standard"', "").replace('"sine"', '"co2"').replace("12", "4")
+    (files / "raw.toml").write_text(raw)
+    command = ["doctor", "raw.toml", "--quiet", "--keep", "kept.json", "--output", "page.html"]
+    assert cli.main(command) == 130
+    captured = capsys.readouterr()
+    assert captured.err == "\nminirnn: interrupted\n"
+    told = " ".join(captured.out.split())
+    assert "The repair ended there: interrupted by the keyboard." in told
+    assert (files / "page.html").stat().st_size > 10_000
+    assert cli.main([*command, "--trainings", "2", "--seconds", "600"]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "The repair ended there: all 2 trainings are used up." in told
+    assert len(calls) == 3
+    assert (files / "page.html").stat().st_size > 10_000  # without the pictures of the first
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError("3 TiB")])
