@@ -1,4 +1,4 @@
-"""Extreme values: which are, by measures that they do not move themselves, and how to bound them."""
+"""Extreme values: which are, by measures that they do not move themselves, and their bounds."""
 
 from __future__ import annotations
 

@@ -56,6 +56,7 @@ LEAST_SEQUENCES = 40
 NEIGHBOURS = 5
 QUARTERS = 4
 MOST_SUMMARIES = 24  # up to which their products are features too
+OF_NEIGHBOURS = ("neighbours", "likeness")
 SURE = 3.5  # z above which a judge sees a signal
 
 
@@ -81,8 +82,13 @@ class Predictability:
 
     @property
     def z(self) -> float:
-        """That of the judge who is surest of a signal; answers that are surely wrong are one too."""
-        return max(abs(each.z) for each in self.judges.values())
+        """That of the judge who is surest of a signal.
+
+        Neighbours that surely answer the wrong way are one too: of a parity they all do.
+        """
+        return max(
+            abs(each.z) if name in OF_NEIGHBOURS else each.z for name, each in self.judges.items()
+        )
 
     @property
     def signal(self) -> bool:

@@ -14,6 +14,7 @@ from minirnn.diagnosis.detectors import (
     carried_state,
     constant_output,
     exploding_gradient,
+    leakage,
     missing_values,
     no_recurrence,
     no_signal,
@@ -21,12 +22,15 @@ from minirnn.diagnosis.detectors import (
     oscillating_loss,
     outliers,
     outside_training_range,
+    over_regularised,
+    overfitting,
     reads_padding,
     saturated_gates,
     shape_broadcast,
     slow_learning,
     stalled_loss,
     state_collapse,
+    underfitting,
     unscaled_input,
     vanishing_gradient,
 )
@@ -38,6 +42,7 @@ Detector = Callable[[Evidence], Finding | None]
 # In order of cause: what comes earlier can bring what comes later.
 MODULES = (
     missing_values,
+    leakage,
     outliers,
     batch_time_swap,
     no_recurrence,
@@ -47,6 +52,7 @@ MODULES = (
     no_signal,
     accumulated_gradients,
     unscaled_input,
+    over_regularised,
     oscillating_loss,
     slow_learning,
     exploding_gradient,
@@ -54,8 +60,10 @@ MODULES = (
     saturated_gates,
     vanishing_gradient,
     state_collapse,
+    underfitting,
     stalled_loss,
     constant_output,
+    overfitting,
     outside_training_range,
 )
 

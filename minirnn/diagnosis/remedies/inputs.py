@@ -82,6 +82,49 @@ def _outliers(recipe: Recipe, finding: Finding) -> list[Remedy]:
     return offers
 
 
+def _keep_apart(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """Against each kind of leakage its own edit."""
+    kind = finding.evidence.get("kind")
+    honest = "The held-out error is that of data the network has not met."
+    if kind == "repeats":
+        return [
+            Remedy(
+                {"data.deduplicate": True},
+                "Keep one of each set of equal sequences, before they are dealt out.",
+                honest,
+            )
+        ]
+    if kind == "overlap":
+        return [
+            Remedy(
+                {"data.split": "last"},
+                "Hold out the last windows, in their order: no training window goes on where one "
+                "of them ends.",
+                honest,
+            )
+        ]
+    if kind == "target":
+        # Of the features as they are now, some may have been dropped before.
+        left = int(str(finding.evidence["feature"]))
+        for dropped in recipe.data.drop:
+            left += dropped <= left
+        return [
+            Remedy(
+                {"data.drop": (*recipe.data.drop, left)},
+                "Leave the feature out that is the target.",
+                "The network has to tell the target from what is known before.",
+            )
+        ]
+    return [
+        Remedy(
+            {"data.scale": scale},
+            "Scale again, by the training part alone: that undoes what the common scale told.",
+            honest,
+        )
+        for scale in ("standard", "minmax")
+    ]
+
+
 def _look_further(recipe: Recipe, finding: Finding) -> list[Remedy]:
     """Of a series, a longer past; of other data no edit gives inputs what they do not hold."""
     if not recipe.is_series:
@@ -96,6 +139,7 @@ def _look_further(recipe: Recipe, finding: Finding) -> list[Remedy]:
 
 
 OFFERS: dict[str, Offer] = {
+    "leakage": _keep_apart,
     "outliers": _outliers,
     "no-signal": _look_further,
     "missing-values": _missing,
@@ -104,6 +148,16 @@ OFFERS: dict[str, Offer] = {
 }
 
 WOULD_NOT_HELP: dict[str, tuple[Advice, ...]] = {
+    "leakage": (
+        Advice(
+            "add dropout, or stop early, by the held-out loss",
+            "That loss is the one that cannot be believed.",
+        ),
+        Advice(
+            "use cross-validation",
+            "Each fold leaks in the same way: copies and overlapping windows stand on both sides.",
+        ),
+    ),
     "outliers": (
         Advice(
             "drop the extreme rows",
