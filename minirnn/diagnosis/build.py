@@ -63,6 +63,8 @@ def build_model(recipe: Recipe, data: PreparedData) -> SequenceModel:
 def output_size(data: PreparedData) -> int:
     """O: features of a target, or one output a class."""
     train, held_out = data.training, data.validation
+    if data.text is not None:
+        return data.text.kinds
     if not train.is_labels:
         return int(train.y.shape[-1])
     largest = max(int(part.y.max()) for part in (train, held_out) if part is not None)
@@ -143,6 +145,8 @@ def train(
         clip_value=options.clip_value,
         penalty=None if penalty.off else penalty,
         augment=GaussianNoise(noise) if noise else None,
+        truncate=options.truncate,
+        scheduled_sampling=options.scheduled_sampling,
         seed=options.seed,
         progress=progress,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from minirnn import datasets
 from minirnn.device import device_of
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.schema import CHARACTERS
 from minirnn.diagnosis.selection import (
     clipped,
     complete,
@@ -29,6 +30,7 @@ from minirnn.training.missing import count_missing, interpolate_missing
 from minirnn.training.scaling import ScaleKind, Scaler, fit_scaler
 from minirnn.training.sequences import Sequences
 from minirnn.training.series import Missing, PreparedSeries, prepare_series
+from minirnn.training.tokens import PreparedTokens, prepare_tokens
 
 Floats = NDArray[np.float64]
 ROUNDING = (
@@ -42,7 +44,8 @@ class PreparedData:
     """What a recipe's network is trained on and held against, and where it came from.
 
     training, validation  as fed to the network, float32; validation None when nothing is held out
-    series       the prepared series, or None when the data are independent sequences
+    series       the prepared series, or None when the data are not a series of numbers
+    text         the prepared characters, where they are a text;  alphabet  what they are
     name, unit   of what is predicted, such as "co2" and "ppm"; a unit may be ""
     period       steps in one season of a series where that is known, else None
     missing      values that were missing, before filling;  gaps  the runs they lie in
@@ -58,6 +61,8 @@ class PreparedData:
     unit: str = ""
     period: int | None = None
     series: PreparedSeries | None = None
+    text: PreparedTokens | None = None
+    alphabet: str = ""
     missing: int = 0
     gaps: int = 0
     target_scalers: tuple[Scaler, ...] = ()
@@ -114,6 +119,8 @@ def prepare(recipe: Recipe) -> PreparedData:
     """
     if recipe.is_series:
         return _prepare_series(recipe)
+    if recipe.is_text:
+        return _prepare_text(recipe)
     return _prepare_sequences(recipe)
 
 
@@ -130,12 +137,7 @@ def _prepare_series(recipe: Recipe) -> PreparedData:
         missing=cast(Missing, data.missing or "keep"),
     )
     _check_changes(series)
-    if recipe.generation is not None and (recipe.generation.context or 0) > series.cut:
-        raise RecipeError(
-            "generation.context",
-            repr(recipe.generation.context),
-            f"at most {series.cut}, the values trained on",
-        )
+    _check_context(recipe, series.cut)
     return PreparedData(
         training=series.training,
         validation=series.validation,
@@ -146,6 +148,45 @@ def _prepare_series(recipe: Recipe) -> PreparedData:
         missing=series.missing,
         gaps=series.gaps,
     )
+
+
+def _prepare_text(recipe: Recipe) -> PreparedData:
+    """A text, character by character."""
+    data = recipe.data
+    count = data.characters or CHARACTERS
+    if data.text is None:
+        whole = datasets.text(count)
+    else:
+        try:
+            prose = Path(data.text).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(
+                "data.text", str(data.text), "a readable text file", str(error)
+            ) from error
+        whole = datasets.as_tokens(prose, Path(data.text).name, count)
+    tokens = prepare_tokens(
+        whole.tokens,
+        len(whole.alphabet),
+        window=data.window,
+        per_step=recipe.model.readout == "all",
+        validation=data.validation,
+    )
+    _check_context(recipe, tokens.cut)
+    return PreparedData(
+        training=tokens.training,
+        validation=tokens.validation,
+        name=whole.name,
+        text=tokens,
+        alphabet=whole.alphabet,
+    )
+
+
+def _check_context(recipe: Recipe, cut: int) -> None:
+    context = None if recipe.generation is None else recipe.generation.context
+    if context is not None and context > cut:
+        raise RecipeError(
+            "generation.context", repr(context), f"at most {cut}, the values trained on"
+        )
 
 
 def _check_changes(series: PreparedSeries) -> None:

@@ -13,10 +13,12 @@ import numpy as np
 
 from minirnn.diagnosis import toml
 from minirnn.diagnosis.rules import nearest, shown
+from minirnn.diagnosis.rules_of_generation import check_generation
 from minirnn.diagnosis.schema import (
     KEYS,
     TABLES,
     TASKS,
+    TEXT,
     DataOptions,
     GenerationOptions,
     InitOptions,
@@ -31,7 +33,7 @@ from minirnn.errors import RecipeError
 SERIES_ONLY = ("window", "horizon", "transform")
 TASK_ONLY = ("length", "samples")
 SEQUENCES_ONLY = ("time_first", "drop", "deduplicate", "clip", "split")
-PATHS = ("csv", "x", "y", "lengths")
+PATHS = ("csv", "text", "x", "y", "lengths")
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,15 @@ class Recipe:
 
     @property
     def is_series(self) -> bool:
-        """Whether the data are one series that is cut into windows."""
-        return self.data.x is None and self.data.builtin not in TASKS
+        """Whether the data are one series of numbers that is cut into windows."""
+        if self.data.x is not None or self.is_text:
+            return False
+        return self.data.builtin not in TASKS
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the data are a text, modelled character by character."""
+        return self.data.text is not None or self.data.builtin == TEXT
 
     def _resolved(self, folder: Path | None) -> Recipe:
         if folder is None:
@@ -194,10 +203,10 @@ def _unknown(key: str, known: Mapping[str, object]) -> RecipeError:
 def _check(recipe: Recipe) -> None:
     """Check what no single key can tell: keys that need or exclude each other."""
     data, model, training = recipe.data, recipe.model, recipe.training
-    sources = [name for name in ("builtin", "csv", "x") if getattr(data, name) is not None]
+    sources = [name for name in ("builtin", "csv", "text", "x") if getattr(data, name) is not None]
     if len(sources) != 1:
         came = " and ".join(sources) if sources else "no source of data"
-        raise RecipeError("data", came, "exactly one of builtin, csv, or x with y")
+        raise RecipeError("data", came, "exactly one of builtin, csv, text, or x with y")
     if data.column is not None and data.csv is None:
         raise RecipeError("data.column", repr(data.column), "no column without a csv")
     if (data.x is None) != (data.y is None):
@@ -209,11 +218,15 @@ def _check(recipe: Recipe) -> None:
         for name in TASK_ONLY:
             _refuse(recipe, name, f"a built-in task ({', '.join(TASKS)})")
     if not recipe.is_series:
-        for name in SERIES_ONLY:
+        for name in SERIES_ONLY[1:] if recipe.is_text else SERIES_ONLY:
             _refuse(recipe, name, "series")
-        if recipe.generation is not None:
-            raise RecipeError("generation", "a table", "none", "A free run is for series only")
-    if recipe.is_series:
+        if recipe.generation is not None and not recipe.is_text:
+            raise RecipeError(
+                "generation", "a table", "none", "A free run is for series and text only"
+            )
+    if not recipe.is_text:
+        _refuse(recipe, "characters", "text")
+    if recipe.is_series or recipe.is_text:
         for name in SEQUENCES_ONLY:
             _refuse(recipe, name, "independent sequences")
         if data.missing == "drop":
@@ -221,7 +234,7 @@ def _check(recipe: Recipe) -> None:
                 "data.missing", "'drop'", "'keep' or 'interpolate' for a series",
                 "Without a step the others would no longer be equally far apart",
             )  # fmt: skip
-    if data.builtin is not None:
+    if data.builtin is not None or data.text is not None:
         for name in ("time_first", "missing_value"):
             _refuse(recipe, name, "data of one's own")
     if recipe.is_series and training.loss in ("bce", "cross_entropy"):
@@ -245,6 +258,7 @@ def _check(recipe: Recipe) -> None:
             "'target_mean'",
             f"'zeros' with training.loss = {training.loss!r}",
         )
+    check_generation(recipe)
     if recipe.generation is not None and data.horizon != 1:
         raise RecipeError(
             "data.horizon", repr(data.horizon), "1 for a free run, which goes step by step"

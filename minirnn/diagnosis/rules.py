@@ -1,8 +1,6 @@
 """What a recipe's values may be: one rule per kind of value.
 
-A rule reads a value, checks it, and gives it back in the type the recipe stores. A value that the
-schema knows but this version does not build is refused by name: a setting that is silently ignored
-would make the doctor treat a run that never took place.
+A rule reads a value, checks it, and gives it back in the type the recipe stores.
 """
 
 from __future__ import annotations
@@ -26,13 +24,6 @@ class Rule(Protocol):
     def read(self, key: str, value: object) -> Any:
         """The value as the recipe stores it. Raises: RecipeError that names `key`."""
         ...
-
-
-def not_built(key: str, value: object, use: str) -> RecipeError:
-    """The refusal of a value that the schema knows and this version does not build."""
-    return RecipeError(
-        key, repr(value), use, "The schema knows this value, but this version does not build it yet"
-    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -84,6 +75,18 @@ class Real:
         low = number <= self.least if self.above else number < self.least
         if not math.isfinite(number) or low or number >= self.most:
             raise RecipeError(key, shown(value), wanted)
+        return number
+
+
+@dataclass(frozen=True)
+class Share:
+    """A number from 0 to 1."""
+
+    def read(self, key: str, value: object) -> float:
+        """Raises: RecipeError."""
+        number = Real(0.0).read(key, value)
+        if number > 1.0:
+            raise RecipeError(key, shown(value), "0 to 1")
         return number
 
 
@@ -147,21 +150,18 @@ class Array:
 
 @dataclass(frozen=True)
 class Choice:
-    """One word of several; the words in `later` are known, and refused by name."""
+    """One word of several."""
 
-    built: tuple[str, ...]
-    later: tuple[str, ...] = ()
+    words: tuple[str, ...]
 
     def read(self, key: str, value: object) -> str:
         """Raises: RecipeError."""
-        wanted = "one of " + ", ".join(repr(word) for word in self.built)
-        if len(self.built) == 1:
-            wanted = repr(self.built[0])
-        if isinstance(value, str) and value in self.built:
+        wanted = "one of " + ", ".join(repr(word) for word in self.words)
+        if len(self.words) == 1:
+            wanted = repr(self.words[0])
+        if isinstance(value, str) and value in self.words:
             return value
-        if isinstance(value, str) and value in self.later:
-            raise not_built(key, value, wanted)
-        close = nearest(value, (*self.built, *self.later)) if isinstance(value, str) else ""
+        close = nearest(value, self.words) if isinstance(value, str) else ""
         raise RecipeError(key, shown(value), wanted, f"Did you mean {close!r}?" if close else "")
 
 
@@ -176,24 +176,6 @@ class Names:
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise RecipeError(key, shown(value), "a list of names")
         return tuple(self.choice.read(f"{key}[{index}]", item) for index, item in enumerate(value))
-
-
-@dataclass(frozen=True)
-class Later:
-    """A setting the schema knows and this version does not build: only `off` is taken.
-
-    `inner` still reads the value first, so that a mistake is called a mistake.
-    """
-
-    inner: Rule
-    off: object
-
-    def read(self, key: str, value: object) -> Any:
-        """Raises: RecipeError."""
-        read = self.inner.read(key, value)
-        if read != self.off:
-            raise not_built(key, value, f"{self.off!r} (off)")
-        return read
 
 
 @dataclass(frozen=True)

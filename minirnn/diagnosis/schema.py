@@ -1,7 +1,6 @@
 """The tables of a recipe, key by key, with defaults and the rule each value must keep.
 
-The comments of the design's schema stand here as rules; what a rule names under `later` is known
-to the schema and refused by this version.
+The comments of the design's schema stand here as rules.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from minirnn.diagnosis.rules import (
     FilePath,
     Flag,
     Indexes,
-    Later,
     Names,
     NumberOrTable,
     Real,
     Rule,
+    Share,
     Text,
     Whole,
 )
@@ -33,6 +32,8 @@ Value = TypeVar("Value")
 
 # Built-in sets of independent sequences; the others are series.
 TASKS = ("adding", "copying", "temporal_order", "reber")
+TEXT = "text"  # the built-in text: a series of characters
+CHARACTERS = 10_000  # taken of a text that does not say how many
 
 INITIALISERS = (
     "glorot_uniform",
@@ -69,7 +70,12 @@ class AugmentOptions:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """`[data]`: one source (`builtin`, `csv`, or `x` and `y`) and how it is prepared.
+    """`[data]`: one source (`builtin`, `csv`, `text`, or `x` and `y`) and how it is prepared.
+
+    `text` is a file whose characters are modelled one by one; `builtin = "text"` brings one. Of
+    either, `characters` takes so many from the beginning (left out, 10,000): each is a one-hot
+    vector, and the target is the character that follows a window, or with `readout = "all"` the one
+    that follows each step.
 
     `window`, `horizon` and `transform` are for series only. `scale` scales each feature, and the
     targets of a regression with them; it is fitted on the training part. `missing` values are kept
@@ -88,12 +94,13 @@ class DataOptions:
     builtin: str | None = option(
         None,
         Choice(
-            ("co2", "sunspots", "sine", *TASKS),
-            ("text",),
+            ("co2", "sunspots", "sine", "text", *TASKS),
         ),
     )
     csv: str | None = option(None, FilePath())
     column: str | None = option(None, Text())
+    text: str | None = option(None, FilePath())
+    characters: int | None = option(None, Whole(2))
     # Arrays do not compare to one truth value: `__eq__` compares them.
     x: Any = field(default=None, compare=False, metadata={"rule": Array()})
     y: Any = field(default=None, compare=False, metadata={"rule": Array()})
@@ -167,8 +174,10 @@ class ModelOptions:
 class TrainingOptions:
     """`[training]`: loss, optimiser, and everything done to a gradient.
 
-    `l1` and `l2` penalise all weights and biases, or as a table those of each kind: `kernel`,
-    `recurrent`, `bias` (see `minirnn.training.Penalty`).
+    `truncate` is how many steps the gradient reaches back, 0 all of them. `scheduled_sampling` is
+    the probability with which, at the end, an input is the network's own answer (see
+    `minirnn.training.scheduled_sampling`). `l1` and `l2` penalise all weights and biases, or as a
+    table those of each kind: `kernel`, `recurrent`, `bias` (see `minirnn.training.Penalty`).
     """
 
     loss: str = option("mse", Choice(("mse", "l1", "huber", "bce", "cross_entropy")))
@@ -187,21 +196,23 @@ class TrainingOptions:
     l2: Any = field(default=0.0, metadata={"rule": STRENGTHS})
     scheduler: Any = field(default="none", metadata={"rule": SchedulerRule()})
     early_stopping: int = option(0, Whole(0))
-    truncate: int = option(0, Later(Whole(0), 0))
-    scheduled_sampling: float = option(0.0, Later(Real(0.0, 1.0), 0.0))
+    truncate: int = option(0, Whole(0))
+    scheduled_sampling: float = option(0.0, Share())
 
 
 @dataclass(frozen=True)
 class GenerationOptions:
     """`[generation]`: a free run after training, each answer fed back as the next input.
 
-    `context` is how many of the last values each answer is made from; left out, the window.
+    `context` is how many of the last values each answer is made from; left out, the window. Of a
+    text, `sample` says whether the likeliest character is fed back, or one that is drawn at
+    `temperature` (with `training.seed`).
     """
 
     steps: int = option(200, Whole(1))
     context: int | None = option(None, Whole(1))
-    sample: str = option("greedy", Choice(("greedy",), ("temperature",)))
-    temperature: float = option(1.0, Later(Real(0.0, above=True), 1.0))
+    sample: str = option("greedy", Choice(("greedy", "temperature")))
+    temperature: float = option(1.0, Real(0.0, above=True))
 
 
 TABLES: dict[str, type[Any]] = {

@@ -37,7 +37,9 @@ from minirnn.training.metrics import Metric, resolve_metrics
 from minirnn.training.penalties import Penalty, PenaltyFunction
 from minirnn.training.predict import Tally, measure, mode
 from minirnn.training.progress import open_display
+from minirnn.training.scheduled_sampling import ScheduledSampling, check_scheduled_sampling
 from minirnn.training.sequences import Sequences, as_sequences
+from minirnn.training.truncation import check_truncation, in_chunks
 from minirnn.training.windows import check_count
 
 
@@ -56,6 +58,8 @@ def fit(
     clip_value: float = 0.0,
     penalty: PenaltyFunction | None = None,
     augment: Augment | None = None,
+    truncate: int = 0,
+    scheduled_sampling: float = 0.0,
     shuffle: bool = True,
     seed: int = 0,
     progress: bool | TextIO | None = None,
@@ -75,6 +79,12 @@ def fit(
     augment            `GaussianNoise`, or a callable (batch, rng) -> batch: what is done to each
                        training batch, by numbers drawn anew from `seed`; never to `validation`.
                        Training losses and metrics are those of the batches as they were then
+    truncate           steps that the gradient reaches back (see `truncation`); 0, or as many as
+                       the sequences have, is all of them
+    scheduled_sampling  the probability with which, in the last epoch, an input after the first is
+                       replaced by the model's own answer to the steps before it; it rises to it
+                       from 0 (see `ScheduledSampling`). Training losses and metrics are those of
+                       the inputs as they were then
     shuffle, seed      the order of the sequences, new in every epoch; the same seed gives the
                        same bits (if the model's own randomness is seeded too)
     progress           None or True: a live display where stderr is a terminal, plain lines where
@@ -113,6 +123,8 @@ def fit(
         clip_value=_limit("clip_value", clip_value),
         penalty=_function("penalty", penalty, "a Penalty"),
         augment=_function("augment", augment, "GaussianNoise"),
+        truncate=check_count("truncate", truncate, 0),
+        scheduled_sampling=scheduled_sampling,
         seed=check_count("seed", seed, 0),
         rng=np.random.default_rng(seed) if shuffle else None,
     )
@@ -144,6 +156,8 @@ class _Fitting:
         clip_value: float,
         penalty: PenaltyFunction | None,
         augment: Augment | None,
+        truncate: int,
+        scheduled_sampling: float,
         seed: int,
         rng: np.random.Generator | None,
     ) -> None:
@@ -158,6 +172,8 @@ class _Fitting:
         self.clip_value = clip_value
         self.penalty = penalty
         self.augment = augment
+        self.truncate = truncate
+        self.scheduled_sampling = ScheduledSampling(scheduled_sampling, epochs, seed)
         self.seed = seed
         self.rng = rng
         self.run = Run(model, optimizer, epochs, math.ceil(len(train) / batch_size), rng=rng)
@@ -171,6 +187,8 @@ class _Fitting:
             "penalty": _name(penalty),
             "augment": _name(augment),
             "augment_seed": None if augment is None else seed,
+            "truncate": truncate,
+            "scheduled_sampling": scheduled_sampling,
             "shuffle": rng is not None,
             "sequences": list(train.x.shape),
             "dtype": train.x.dtype.name,
@@ -199,6 +217,8 @@ class _Fitting:
                     continue
                 value = self.loss(prediction, target)
             _check_number("loss", value)
+        check_truncation(self.model, self.truncate)
+        check_scheduled_sampling(self.model, self.data, self.loss, self.scheduled_sampling.most)
         if self.penalty is not None:
             with no_grad(), np.errstate(all="ignore"):
                 _check_number("penalty", self.penalty(self.model))
@@ -287,24 +307,48 @@ class _Fitting:
         """One forward, one backward, one step; nothing, where no step of the batch counts."""
         run = self.run
         self.optimizer.zero_grad()
-        prediction, target = align(run_model(self.model, batch), batch)
-        if len(target) == 0:
-            return
-        loss = self.loss(prediction, target)
-        run.loss = float(loss.item())
-        if not math.isfinite(run.loss):
-            raise _NotFiniteError(f"the loss became {run.loss}")
-        if self.penalty is not None:
-            loss = loss + self.penalty(self.model)
-        loss.backward()
+        if self.scheduled_sampling.most:
+            batch = self.scheduled_sampling(self.model, batch, run.epoch, run.batch)
+        if 0 < self.truncate < batch.x.shape[1]:
+            penalty = None if self.penalty is None else self.penalty(self.model)
+            mean, given, target = in_chunks(self.model, batch, self.truncate, self._backward)
+            if len(target) == 0:
+                return
+            if penalty is not None:
+                penalty.backward()
+        else:
+            prediction, target = align(run_model(self.model, batch), batch)
+            if len(target) == 0:
+                return
+            mean, given = self._backward(prediction, target, 1.0, self.penalty), prediction.data
+        run.loss = mean
         run.gradient_norm = clip_grad_norm(self.optimizer.parameters, self.clip_norm or math.inf)
         if not math.isfinite(run.gradient_norm):
             raise _NotFiniteError(f"the gradient's norm became {run.gradient_norm}")
         if self.clip_value:
             clip_grad_value(self.optimizer.parameters, self.clip_value)
         self.optimizer.step()
-        tally.add(run.loss, prediction.data, target)
+        tally.add(run.loss, given, target)
         norms.append(run.gradient_norm)
+
+    def _backward(
+        self,
+        prediction: Tensor,
+        target: Any,
+        share: float,
+        penalty: PenaltyFunction | None = None,
+    ) -> float:
+        """The mean loss of some rows, a share of a batch's, and with it backward."""
+        loss = self.loss(prediction, target)
+        self.run.loss = mean = float(loss.item())
+        if not math.isfinite(mean):
+            raise _NotFiniteError(f"the loss became {mean}")
+        if share < 1.0:
+            loss = loss * share
+        if penalty is not None:
+            loss = loss + penalty(self.model)
+        loss.backward()
+        return mean
 
     def _check_parameters(self) -> None:
         named = self.model.named_parameters()

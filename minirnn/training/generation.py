@@ -130,12 +130,12 @@ def _sampler(sample: Any, temperature: float, seed: int) -> Sample:
     if sample is None:
         return lambda output: output
     if sample == "greedy":
-        return lambda output: _one_hot(output.argmax(axis=1), output)
+        return lambda output: one_hot(output.argmax(axis=1), output)
     if sample == "temperature":
         if not 0 < temperature < np.inf:
             raise ArgumentError("temperature", temperature, "a finite number above 0")
         rng = np.random.default_rng(check_count("seed", seed, 0))
-        return lambda output: _one_hot(_draw(output, temperature, rng), output)
+        return lambda output: one_hot(draw(output, temperature, rng), output)
     if not callable(sample):
         wanted = "None, 'greedy', 'temperature', or a callable"
         raise ArgumentError("sample", repr(sample), wanted)
@@ -143,7 +143,7 @@ def _sampler(sample: Any, temperature: float, seed: int) -> Sample:
     return chosen
 
 
-def _draw(logits: Array, temperature: float, rng: np.random.Generator) -> Array:
+def draw(logits: Array, temperature: float, rng: np.random.Generator) -> Array:
     """Draw a class from softmax(logits / temperature), row by row: largest after Gumbel noise.
 
     Source: Gumbel 1954; Maddison, Tarlow & Minka, "A* sampling" (2014), section 2.
@@ -154,7 +154,8 @@ def _draw(logits: Array, temperature: float, rng: np.random.Generator) -> Array:
     return (logits + beside(noise, logits)).argmax(axis=1)
 
 
-def _one_hot(classes: Array, like: Array) -> Array:
+def one_hot(classes: Array, like: Array) -> Array:
+    """The one-hot vectors of classes (B,), shaped as the logits (B, O) they were taken from."""
     xp = array_namespace(like)
     vectors = xp.zeros_like(like)
     vectors[xp.arange(len(classes)), classes] = 1

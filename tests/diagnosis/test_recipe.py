@@ -153,24 +153,6 @@ def test_a_value_that_cannot_be_is_refused_by_its_key(key: str, value: object) -
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("data.builtin", "text"),
-        ("training.truncate", 10),
-        ("training.scheduled_sampling", 0.5),
-        ("generation.sample", "temperature"),
-        ("generation.temperature", 0.5),
-    ],
-)
-def test_what_is_not_built_yet_is_refused_by_name_and_never_ignored(
-    key: str, value: object
-) -> None:
-    with pytest.raises(RecipeError, match="does not build it yet") as caught:
-        recipe().edit({key: value})
-    assert caught.value.argument == key
-
-
-@pytest.mark.parametrize(
     ("tables", "argument"),
     [
         ({}, "data"),
