@@ -9,6 +9,8 @@ A remedy stays where all of this holds:
    below `BETTER` times what it was, and no more illnesses than before. So may what lay beneath come
    to light (standardised, a series leaves its training range), but one harm is not traded for
    another.
+Where other rows are held out than before, or the earlier error was a leak's, the two errors say
+nothing about each other: then 3 and 5 are not asked, and the network must not fail.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from minirnn.diagnosis.wording import listed, quantity
 
 ENOUGH = 0.5  # an R2 with which a network no longer fails
 BETTER = 0.95  # of the error before: what is above is no improvement
+# Edits after which other sequences are held out.
+DEALT_ANEW = {"data.split", "data.deduplicate", "data.validation"}
 WORSE = 1.2  # a remedy may not raise the held-out error by more than this factor
 
 
@@ -38,7 +42,8 @@ def judge(before: Attempt, after: Attempt) -> tuple[bool, str]:
     error, earlier = held_out_error(after), held_out_error(before)
     unit = str(after.figures.get("unit", ""))
     # A run that broke has no error at all, and any error is better than none.
-    if math.isfinite(earlier) and not error <= WORSE * earlier:
+    anew = measured_anew(after)
+    if not anew and math.isfinite(earlier) and not error <= WORSE * earlier:
         return False, (
             f"{edit} removed {aim}, but the held-out error rose from "
             f"{quantity(earlier, unit)} to {quantity(error, unit)}: taken back"
@@ -48,9 +53,14 @@ def judge(before: Attempt, after: Attempt) -> tuple[bool, str]:
     if not left:
         return True, f"{edit} cured it: nothing above a note is left"
     new = brought(before, after)
-    if new and not (lower_error(before, after) and len(left) <= len(harmful(before))):
+    if new and not anew and not (lower_error(before, after) and len(left) <= len(harmful(before))):
         return False, f"{edit} removed {aim}, but brought {listed(new)} instead: taken back"
     return True, f"{edit} removed {aim}; left: {listed(left)}"
+
+
+def measured_anew(attempt: Attempt) -> bool:
+    """Whether its held-out error has nothing to be compared with: other rows, or a leak before."""
+    return attempt.aimed_at == "leakage" or bool(DEALT_ANEW & set(attempt.edit))
 
 
 def second_best(current: Attempt, tried: list[Attempt]) -> Attempt | None:
@@ -98,6 +108,9 @@ def lower_error(before: Attempt, after: Attempt) -> bool:
 def no_better(before: Attempt, after: Attempt) -> bool:
     """Whether a network that explained too little still does, with an error hardly lower."""
     failing = not skill(after) >= ENOUGH
+    if measured_anew(after):
+        # Accuracies have no R2 to fail by.
+        return failing and math.isfinite(skill(after))
     error, earlier = held_out_error(after), held_out_error(before)
     if math.isfinite(error) and math.isfinite(earlier):
         return failing and error > BETTER * earlier

@@ -9,10 +9,11 @@ Formula    a held-out row is outside when its target, or an input of it, lies be
            series which becomes wilder is no illness);
            behind = slope, by least squares, of (target - answer) on how far the row is (a series:
            on the window's last value, which tells no noise of the target; else on the target)
-Threshold  at least 5% of the rows outside, and of independent sequences 5 rows. An illness where the network explains at least half of
-           its training targets, so that it is there that it goes wrong, and either the error
-           ratio is above 2, or (a series) behind is above 0.05 and four times its own standard
-           error; and, of a series, where it is worse than persistence there. A note else
+Threshold  at least 5% of the rows outside, and of independent sequences 5 rows. An illness where
+           the network explains at least half of its training targets, so that it is there that it
+           goes wrong, and either the error ratio is above 2, or (a series) behind is above 0.05
+           and four times its own standard error; and, of a series, where it is worse than
+           persistence there. A note else
 Source     the CO2 series, measured over 10 seeds: behind 0.12 to 0.46, error ratio 1.4 to 8.0
            standardised; behind -0.01, error ratio 1.0 as changes
 Cost       one forward pass over the training and held-out parts
