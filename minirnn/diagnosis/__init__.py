@@ -5,9 +5,11 @@ from minirnn.diagnosis.doctor import doctor
 from minirnn.diagnosis.finding import Advice, Attempt, Diagnosis, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.run import Forecast, Run
+from minirnn.diagnosis.watching import Arisen, Watching
 
 __all__ = [
     "Advice",
+    "Arisen",
     "Attempt",
     "Diagnosis",
     "Finding",
@@ -15,6 +17,7 @@ __all__ = [
     "Recipe",
     "Remedy",
     "Run",
+    "Watching",
     "diagnose",
     "doctor",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.watching import Arisen
 from minirnn.inspect.host import on_host
 from minirnn.inspect.trace import Trace
 from minirnn.nn import SequenceModel
@@ -46,6 +47,7 @@ class Run:
     data        on the device of the run; `data.host` as they were prepared
     forecasts   "training", "validation" and "free_run" of a series, as far as there are any
     figures     named figures: errors in the data's own units, beside naive baselines
+    arisen      what was found while it was trained, and in which epoch (see `Watching`)
     """
 
     recipe: Recipe
@@ -55,6 +57,7 @@ class Run:
     evidence: Evidence
     forecasts: dict[str, Forecast] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
+    arisen: tuple[Arisen, ...] = ()
 
     @property
     def traces(self) -> tuple[Trace, ...]:
