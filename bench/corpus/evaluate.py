@@ -20,7 +20,7 @@ from typing import IO, get_args
 
 from bench.corpus import fingerprint
 from bench.corpus.measures import measure, wanted
-from bench.corpus.page import PAGE, write_page
+from bench.corpus.page import PAGE, date_of, sorted_rows, write_page
 from bench.corpus.progress import Progress
 from bench.corpus.row import KINDS, Key, Row, append, read_rows
 from bench.corpus.sample import Part
@@ -107,7 +107,8 @@ def _evaluate(given: argparse.Namespace) -> int:
         return 130
     whole = given.part == "test" and not given.symptoms and not given.no_repair
     if given.page is not None or (whole and given.count >= COUNT):
-        print(f"\nwrote {write_page(given.page or PAGE, [done[key] for key in keys])}")
+        written = write_page(given.page or PAGE, sorted_rows(done), date_of(path))
+        print(f"\nwrote {written}")
     return 0 if all(each.met for each in wanted(measured)) else 1
 
 

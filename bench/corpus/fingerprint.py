@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
+_NAMED = re.compile(r"^SYMPTOM\b.*=", re.MULTILINE)
 # What no diagnosis passes through.
 BESIDE = ("report", "commands", "testing", "profiling", "interop/keras", "interop/onnx", "cli.py")
 # What counts and tells, and changes no row.
@@ -24,7 +26,7 @@ def symptoms() -> list[str]:
     """Every symptom that has a plant, without importing one: another's may be in pieces."""
     folder = Path(__file__).parent / "plants"
     text = {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py"))}
-    return [name.replace("_", "-") for name, words in text.items() if "\nSYMPTOM" in words]
+    return [name.replace("_", "-") for name, words in text.items() if _NAMED.search(words)]
 
 
 @cache
