@@ -22,7 +22,7 @@ CUDA = $(or $(shell nvidia-smi 2> /dev/null | sed -n 's/.*CUDA Version: *\([0-9]
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test oracle lint format package cuda-report gpu-check warmup bench docs clean
+.PHONY: help demo test oracle lint format package cuda-report gpu-check warmup bench evaluate docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -70,6 +70,10 @@ warmup: $(DEMO_READY)  ## compile the kernels now, so that the first run does no
 bench: $(BENCH_READY)  ## minirnn beside PyTorch, some 20 minutes; writes docs/performance.md
 	$(BIN)/pytest bench --benchmark-columns=median,iqr,rounds $(BENCH_ARGS)
 	$(if $(filter --quick --results%,$(BENCH_ARGS)),,$(BIN)/python -m bench.report)
+
+# Part of it: make evaluate EVALUATE_ARGS="--part tuning --symptoms outliers --count 5"
+evaluate: $(TORCH_READY)  ## how often the doctor is right, half an hour; writes docs/diagnosis.md
+	$(BIN)/python -m bench.corpus.evaluate $(EVALUATE_ARGS)
 
 docs: $(DOCS_READY)  ## draw the pictures of the docs again
 	$(BIN)/python docs/draw_inside.py
