@@ -19,6 +19,7 @@ import numpy as np
 from minirnn import functional
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
+from minirnn.diagnosis.free_run import FreeRun
 from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.regularisation import Regularisation
@@ -137,6 +138,7 @@ class Evidence:
     unseen      answers to what was held out, of any task, as fed; None where nothing was
     regularisation  what the recipe's regularisers cost; None where it has none
     loop        the training step by step: a recipe's, or a loop of somebody else's
+    free_run    what the network generates, where the recipe asks for it
     """
 
     inputs: Array
@@ -153,6 +155,7 @@ class Evidence:
     unseen: Answers | None = None
     regularisation: Regularisation | None = None
     loop: LoopSeen | None = None
+    free_run: FreeRun | None = None
 
     @property
     def ends(self) -> np.ndarray[Any, Any]:
@@ -210,6 +213,10 @@ class Evidence:
         if part.per_step:
             ends = np.full(len(part), part.x.shape[1]) if part.lengths is None else part.lengths
             y = y[np.arange(len(part)), np.maximum(ends - 1, 0)]
+        if self.data.series is None:
+            # In any order: sequences sorted by class would leave whole classes out of a fold.
+            order = np.random.default_rng(0).permutation(len(part))
+            part, y = part.take(order), y[order]
         return measure_predictability(part.x.swapaxes(0, 1), y, part.lengths)
 
     @property

@@ -14,13 +14,16 @@ from minirnn.diagnosis.detectors import (
     carried_state,
     constant_output,
     exploding_gradient,
+    frozen_generation,
     leakage,
+    low_data_diversity,
     missing_values,
     no_recurrence,
     no_signal,
     non_finite,
     oscillating_loss,
     outliers,
+    output_loop,
     outside_training_range,
     over_regularised,
     overfitting,
@@ -44,6 +47,7 @@ MODULES = (
     missing_values,
     leakage,
     outliers,
+    low_data_diversity,
     batch_time_swap,
     no_recurrence,
     shape_broadcast,
@@ -65,6 +69,8 @@ MODULES = (
     constant_output,
     overfitting,
     outside_training_range,
+    frozen_generation,
+    output_loop,
 )
 
 DETECTORS: dict[str, Detector] = {module.SYMPTOM: module.detect for module in MODULES}

@@ -34,6 +34,7 @@ from minirnn.inspect.extremes import extreme, extreme_rows
 SYMPTOM = "outliers"
 PRESSED = 0.3
 PULL = 0.5
+COMMON = 0.1  # of the held-out values
 WELL = 0.8  # R2 of the ordinary rows, from which on the network copes
 
 Floats = NDArray[np.float64]
@@ -58,11 +59,14 @@ def detect(evidence: Evidence) -> Finding | None:
         return None
     part = data.host.training
     x = np.asarray(steps.rows(part.x.swapaxes(0, 1), _ends(part)), dtype=np.float64)
-    inputs = _tails(x, "input feature" if x.shape[1] > 1 else "the inputs")
+    held = data.host.validation
+    later = None if held is None else steps.rows(held.x.swapaxes(0, 1), _ends(held))
+    inputs = _tails(x, later, "input feature" if x.shape[1] > 1 else "the inputs")
     targets: list[Tail] = []
     if not part.is_labels:
         y = np.asarray(part.y, dtype=np.float64).reshape(-1, part.y.shape[-1])
-        targets = _tails(y, "target" if y.shape[1] > 1 else "the targets")
+        later = None if held is None else held.y.reshape(-1, held.y.shape[-1])
+        targets = _tails(y, later, "target" if y.shape[1] > 1 else "the targets")
     if not inputs and not targets:
         return None
     pull, rows = _pull(evidence)
@@ -127,8 +131,12 @@ def _ends(part: Any) -> Any:
     return np.full(N, T) if part.lengths is None else part.lengths
 
 
-def _tails(values: Floats, name: str) -> list[Tail]:
-    """Of each column of (n, C) that has some, but for what is not finite."""
+def _tails(values: Floats, later: Any, name: str) -> list[Tail]:
+    """Of each column of (n, C) that has some, but for what is not finite.
+
+    Of `later`, held-out values of the same columns, no more may lie as far out: what is common
+    there is no exception, and was only seldom shown.
+    """
     tails = []
     if not len(values) or not np.isfinite(values).all():
         return []
@@ -139,6 +147,9 @@ def _tails(values: Floats, name: str) -> list[Tail]:
         median = float(np.median(of))
         low, high = (float(q) for q in np.quantile(rest, (0.01, 0.99)))
         robust = 1.4826 * float(np.median(np.abs(of - median)))
+        nearest = float(np.abs(of[which] - median).min())
+        if later is not None and np.mean(np.abs(later[:, column] - median) >= nearest) > COMMON:
+            continue
         furthest = of[np.abs(of - median).argmax()]
         label = f"{name} {column}" if values.shape[1] > 1 else name
         tails.append(

@@ -7,6 +7,7 @@ from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import CLIPPING, DROPOUT, LONGER, RANDOM_STATE
 from minirnn.diagnosis.remedies.common import scale
 from minirnn.diagnosis.remedies.offer import Offer
+from minirnn.diagnosis.wording import share
 
 
 def _range(recipe: Recipe, finding: Finding) -> list[Remedy]:
@@ -125,6 +126,32 @@ def _keep_apart(recipe: Recipe, finding: Finding) -> list[Remedy]:
     ]
 
 
+def _show_more(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """Train on what is asked for: deal out at random, or hold less of a series out."""
+    if not recipe.is_series:
+        if recipe.data.split == "random":
+            return []
+        return [
+            Remedy(
+                {"data.split": "random"},
+                "Deal the sequences out at random, so that both parts hold some of everything.",
+                "The network is trained on what it is asked for.",
+            )
+        ]
+    offers = []
+    for part in (recipe.data.validation / 2, recipe.data.validation / 4):
+        scale = "none" if recipe.data.scale == "none" else "standard"
+        offers.append(
+            Remedy(
+                {"data.validation": float(f"{part:.3g}"), "data.scale": scale},
+                f"Hold only the last {share(part)} of the series out, so that the training part "
+                "reaches into what is asked for; and collect more of it.",
+                "The network is trained on what it is asked for.",
+            )
+        )
+    return offers
+
+
 def _look_further(recipe: Recipe, finding: Finding) -> list[Remedy]:
     """Of a series, a longer past; of other data no edit gives inputs what they do not hold."""
     if not recipe.is_series:
@@ -140,6 +167,7 @@ def _look_further(recipe: Recipe, finding: Finding) -> list[Remedy]:
 
 OFFERS: dict[str, Offer] = {
     "leakage": _keep_apart,
+    "low-data-diversity": _show_more,
     "outliers": _outliers,
     "no-signal": _look_further,
     "missing-values": _missing,
@@ -148,6 +176,21 @@ OFFERS: dict[str, Offer] = {
 }
 
 WOULD_NOT_HELP: dict[str, tuple[Advice, ...]] = {
+    "low-data-diversity": (
+        Advice(
+            "train longer, or with more units",
+            "It fits what it was shown even better; of the rest it knows as little.",
+        ),
+        Advice(
+            "add dropout, or L2",
+            "They make the map within the range smoother, and show nothing of what lies beyond.",
+        ),
+        Advice(
+            "copy the sequences, or add noise to them",
+            "Copies span what the originals span. Noise widens them by itself alone: it is the "
+            "answers that go with other values which are not known.",
+        ),
+    ),
     "leakage": (
         Advice(
             "add dropout, or stop early, by the held-out loss",
