@@ -9,8 +9,10 @@ import numpy as np
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Answers, Evidence, HeldOut, answers_to
+from minirnn.diagnosis.free_run import make_free_run
 from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.regularisation import measure_regularisation
 from minirnn.inspect import steps
 from minirnn.inspect.probe import Probe, gradient_probe
 from minirnn.nn import Module, SequenceModel
@@ -75,6 +77,8 @@ def look(
         loop=loop,
         held_out=_held_out(model, recipe, data),
         unseen=_unseen(model, recipe, data),
+        free_run=make_free_run(model, recipe, data),
+        regularisation=measure_regularisation(model, recipe, data, part),
     )
 
 

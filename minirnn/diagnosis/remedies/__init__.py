@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from minirnn.diagnosis.finding import Advice, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.remedies import generation, gradients, inputs, learning, loops
-from minirnn.diagnosis.remedies.offer import Offer
+from minirnn.diagnosis.remedies import capacity, generation, gradients, inputs, learning, loops
+from minirnn.diagnosis.remedies.offer import Advised, Offer
 from minirnn.errors import RecipeError
 
-FAMILIES = (inputs, loops, learning, gradients, generation)
+FAMILIES = (inputs, loops, learning, capacity, gradients, generation)
 
 OFFERS: dict[str, Offer] = {key: offer for each in FAMILIES for key, offer in each.OFFERS.items()}
-WOULD_NOT_HELP: dict[str, tuple[Advice, ...]] = {
+WOULD_NOT_HELP: dict[str, Advised] = {
     key: advice for each in FAMILIES for key, advice in each.WOULD_NOT_HELP.items()
 }
 OF_A_LOOP = tuple(loops.OFFERS)
@@ -35,8 +35,16 @@ def with_remedies(
     offered = offer(base, finding) if offer is not None else []
     return (
         tuple(remedy for remedy in offered if recipe is None or changes(recipe, remedy)),
-        WOULD_NOT_HELP.get(finding.symptom, ()),
+        advice_against(finding, recipe),
     )
+
+
+def advice_against(finding: Finding, recipe: Recipe | None) -> tuple[Advice, ...]:
+    """The popular advice that would not help against a finding, in this recipe or in any."""
+    advice = WOULD_NOT_HELP.get(finding.symptom, ())
+    if isinstance(advice, tuple):
+        return advice
+    return advice(recipe if recipe is not None else Recipe(), finding)
 
 
 def changes(recipe: Recipe, remedy: Remedy) -> bool:

@@ -1,0 +1,79 @@
+"""overfitting: few, noisy sequences, many units, and time enough to learn each by heart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench.corpus.plants import learnable
+from bench.corpus.plants.learnable import Problem
+from bench.corpus.sample import Sample
+
+SYMPTOM = "overfitting"
+
+
+def faulty(rng: np.random.Generator) -> Sample:
+    """About a hundred sequences, a third to a half of whose targets is noise, and no brake."""
+    problem = noisy(rng, int(rng.integers(90, 160)), float(rng.uniform(0.6, 0.9)))
+    model = {"hidden_size": int(rng.integers(28, 49)), "num_layers": int(rng.integers(1, 3))}
+    training = {
+        "epochs": int(rng.integers(70, 100)),
+        "learning_rate": float(rng.choice([5e-3, 1e-2])),
+        "batch_size": 16,
+    }
+    table = _recipe(rng, problem, model, training, brake="none")
+    return Sample(SYMPTOM, learnable.told("no brake", table, problem.what), table)
+
+
+def healthy(rng: np.random.Generator) -> Sample:
+    """As few or as noisy, but not both; or with a brake: stopped early, or not trained so long."""
+    kind = ("few", "noisy", "stopped", "short", "small")[int(rng.integers(5))]
+    sigma = 0.0 if kind == "few" else float(rng.uniform(0.6, 0.9))
+    count = int(rng.integers(700, 1000) if kind == "noisy" else rng.integers(90, 160))
+    problem = noisy(rng, count, sigma)
+    model: dict[str, Any] = {"hidden_size": int(rng.integers(28, 49))}
+    training: dict[str, Any] = {"epochs": 60, "learning_rate": 5e-3, "batch_size": 16}
+    brake = "none"
+    if kind == "noisy":
+        training["epochs"] = 8
+    elif kind == "stopped":
+        brake = "early_stopping"
+    elif kind == "short":
+        training["epochs"] = 12
+    elif kind == "small":
+        model["hidden_size"] = 4
+        training |= {"epochs": 40, "learning_rate": 1e-2}
+    table = _recipe(rng, problem, model, training, brake=brake)
+    return Sample(None, learnable.told(kind, table, problem.what), table)
+
+
+def noisy(rng: np.random.Generator, n: int, sigma: float) -> Problem:
+    """A target of unit variance from the last two steps, and noise of deviation sigma beside it."""
+    T, features = int(rng.integers(5, 12)), int(rng.integers(2, 5))
+    x = rng.normal(size=(n, T, features))
+    weights = rng.normal(size=(2, features))
+    signal = (x[:, -2:] * weights / np.sqrt((weights**2).sum())).sum(axis=(1, 2))
+    classes = rng.random() < 0.25
+    if classes:
+        # A sign tells less than a number: of a hundred, with as much noise, nothing can be learned.
+        n, sigma = 2 * n, 0.6 * sigma
+        x, signal = np.concatenate([x, -x]), np.concatenate([signal, -signal])
+    y = signal + sigma * rng.normal(size=n)
+    what = f"the last 2 of {T} steps of {features} features with noise {sigma:.2f}, {n} sequences"
+    if classes:
+        return Problem(x, (y > 0).astype(np.int64), f"sign of {what}", "cross_entropy")
+    return Problem(x, y[:, None], what)
+
+
+def _recipe(
+    rng: np.random.Generator,
+    problem: Problem,
+    model: dict[str, Any],
+    training: dict[str, Any],
+    brake: str,
+) -> dict[str, Any]:
+    if brake == "early_stopping":
+        training = training | {"early_stopping": 3}
+    data = {"validation": 0.4}
+    return learnable.recipe(rng, problem, data, training, model)
