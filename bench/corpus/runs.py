@@ -32,11 +32,15 @@ class Seen:
     """What was seen of one run; the objects behind a `Row`.
 
     diagnosis  of the faulty or healthy run;  cured  of what was made of it;  verdicts  on the way
+    skill, skill_cured  R2 on what was held out, before and after; None where there is none: a
+               measure that no detector decides
     """
 
     sample: Sample
     diagnosis: Diagnosis
+    skill: float | None = None
     cured: Diagnosis | None = None
+    skill_cured: float | None = None
     trainings: int | None = None
     verdicts: tuple[str, ...] = ()
     control: bool | None = None
@@ -79,8 +83,8 @@ def run(key: Key, *, mend: bool = True) -> Row:
         trainings=seen.trainings,
         # What was never found was not repaired, however healthy the doctor calls it.
         cured=None if seen.cured is None else bool(harmful) and seen.cured.healthy,
-        skill=_skill(seen.diagnosis),
-        skill_cured=None if seen.cured is None else _skill(seen.cured),
+        skill=seen.skill,
+        skill_cured=seen.skill_cured,
         verdicts=seen.verdicts,
         control=seen.control,
         drawn=seen.drawn,
@@ -108,11 +112,11 @@ def _recipe(key: Key, sample: Sample, mend: bool, took: dict[str, float]) -> See
         return known[-1]
 
     first = _timed("diagnosis", took, lambda: attempt(mr.Recipe.from_dict(sample.recipe)))
-    seen = Seen(sample, first.diagnosis)
+    seen = Seen(sample, first.diagnosis, _skill(first.diagnosis))
     if not mend:
         return seen
     made = _timed("repair", took, lambda: repair(first, attempt, Budget(), _silent))
-    seen.cured = made.diagnosis
+    seen.cured, seen.skill_cured = made.diagnosis, _skill(made.diagnosis)
     seen.trainings = len(made.attempts) - 1
     seen.verdicts = tuple(each.verdict for each in made.attempts[1:])
     if first.diagnosis.healthy:  # missed: no remedy was offered, and none can be held against it
@@ -130,8 +134,9 @@ def _script(key: Key, sample: Sample, mend: bool, took: dict[str, float]) -> See
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         first = _timed("diagnosis", took, lambda: watched(sample.script, key.number, folder))
-        seen = Seen(sample, first)
+        seen = Seen(sample, *first)
         if mend:
+            seen.skill_cured = seen.skill
             _timed("repair", took, lambda: _edited(seen, key.number, folder))
     return seen
 
@@ -144,7 +149,7 @@ def _edited(seen: Seen, seed: int, folder: Path) -> None:
         if code is None or not code.changes:
             break
         text = code.applied_to(text)
-        now = watched(text, seed, folder)
+        now, seen.skill_cured = watched(text, seed, folder)
         left = ", ".join(finding.symptom for finding in now if finding.harmful)
         verdicts.append(f"{code.words}: {f'left {left}' if left else 'cured'}")
     seen.cured, seen.trainings, seen.verdicts = now, len(verdicts), tuple(verdicts)
@@ -155,8 +160,11 @@ def _code_of(root: Finding | None) -> Any:
     return offers[0] if offers else None
 
 
-def watched(script: str, seed: int, folder: Path) -> Diagnosis:
-    """What is said of a loop; one that PyTorch ends by an error is judged by what was seen."""
+def watched(script: str, seed: int, folder: Path) -> tuple[Diagnosis, float | None]:
+    """What is said of a loop, and the `skill` that it leaves (R2 on what was held out), if any.
+
+    One that PyTorch ends by an error is judged by what was seen.
+    """
     import torch
 
     from minirnn.interop.torch import watch
@@ -174,14 +182,19 @@ def watched(script: str, seed: int, folder: Path) -> Diagnosis:
             if "watched" not in names:
                 raise
         told: Diagnosis = names["watched"].diagnosis()
-    return told
+    return told, _number(names.get("skill"))
 
 
 def _skill(diagnosis: Diagnosis) -> float | None:
-    """R2 on what was held out, None where there is none: a measure that no detector decides."""
+    """R2 on what was held out, as it was fed."""
     unseen = None if diagnosis.run is None else diagnosis.run.evidence.unseen
-    skill = None if unseen is None or not unseen.finite else unseen.skill
-    return round(skill, 4) if skill is not None and math.isfinite(skill) else None
+    return None if unseen is None or not unseen.finite else _number(unseen.skill)
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return round(float(value), 4)
 
 
 def _timed(name: str, took: dict[str, float], what: Callable[[], Any]) -> Any:
