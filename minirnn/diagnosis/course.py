@@ -61,10 +61,18 @@ class Course(Callback):
     `seen` may be asked at any time, also while training goes on.
     """
 
-    def __init__(self, model: Module, recipe: Recipe, data: PreparedData) -> None:
-        """Of this model, trained as the recipe says on its prepared data, on any device."""
+    def __init__(
+        self, model: Module, recipe: Recipe | None = None, data: PreparedData | None = None
+    ) -> None:
+        """Of this model, trained as the recipe says on its prepared data, on any device.
+
+        Without a recipe, of any training: then it is not known what a constant answer would score,
+        nor what the layers were fed.
+        """
         self.recipe, self.data = recipe, data
-        self.naive = constant_loss(recipe.training.loss, data.host.training)
+        self.naive: float | None = None
+        if recipe is not None and data is not None:
+            self.naive = constant_loss(recipe.training.loss, data.host.training)
         self._parameters = list(model.parameters())
         self._begin()
 
@@ -75,6 +83,7 @@ class Course(Callback):
         self._waiting: list[Any] = []
         self._before: Any = None
         self._size: Any = None
+        self._first_size: Any = None
         self._spare: Any = None
         self._broke: tuple[float, float] | None = None
         self.steps = self.empty = 0
@@ -88,6 +97,7 @@ class Course(Callback):
         self._begin()
         self.optimizer = run.optimizer
         self._remember(self._flat())
+        self._first_size = self._size
 
     def batch_ended(self, run: Run) -> None:
         """Put a step's numbers aside; every now and then, compare the parameters with before."""
@@ -172,16 +182,17 @@ class Course(Callback):
             loss, norm = self._broke
             losses, rates = np.append(losses, loss), np.append(rates, self.last_rate)
             norms = np.append(norms, norm)
-        bound = self.recipe.training.clip_norm
+        bound = self.recipe.training.clip_norm if self.recipe is not None else 0.0
         return LoopSeen(
             iterations=self.steps,
             losses=losses,
             gradient_norms=norms,
             rates=rates,
+            weights=None if self._first_size is None else math.sqrt(float(self._first_size)),
             update_ratios=np.concatenate([self._early, self._later.numbers()]),
             naive=self.naive,
             optimisation=self._optimisation(),
-            layers=(self._fed(),),
+            layers=self._fed(),
             clipped=bound or None,
         )
 
@@ -198,8 +209,10 @@ class Course(Callback):
             empty=self.empty,
         )
 
-    def _fed(self) -> LayerFed:
+    def _fed(self) -> tuple[LayerFed, ...]:
         """What the recurrent layers were fed, which the recipe and its data tell."""
+        if self.recipe is None or self.data is None:
+            return ()
         training = self.data.training
         N, T = training.x.shape[:2]
         whole, rest = divmod(N, self.recipe.training.batch_size)
@@ -209,7 +222,7 @@ class Course(Callback):
             sizes[rest] = self.steps - sum(sizes.values())
         started = self.recipe.model.initial_state
         carried = max(0, self.steps - 1) if started == "carried" else 0
-        return LayerFed(
+        fed = LayerFed(
             "the recurrent layers",
             batch_first=True,
             bidirectional=self.recipe.model.bidirectional,
@@ -220,6 +233,7 @@ class Course(Callback):
             carried=carried,
             packed=0 if training.lengths is None else self.steps,
         )
+        return (fed,)
 
 
 def _squares(flat: Any, xp: Any) -> Any:

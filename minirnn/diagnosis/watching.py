@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.device import array_namespace
+from minirnn.diagnosis.course import Course
 from minirnn.diagnosis.early import EARLY, Glimpse, falls
 from minirnn.diagnosis.evidence import answers_to
 from minirnn.diagnosis.finding import Finding
@@ -79,7 +80,7 @@ class Watching(Callback):
     sequences  of the training data, evenly spread, that a look takes, >= 1
     every      epochs from one look to the next, at least
     recipe     where the training is a recipe's: its detectors see it
-    loop       asked for what was seen of each step; None where nobody watches that
+    loop       asked for what was seen of each step; None: it watches the steps itself
 
     `looks` counts the looks, `seconds` is the time they took.
 
@@ -113,6 +114,7 @@ class Watching(Callback):
         self.data_seconds = 0.0
         self._costs: list[float] = []
         self._started = time.perf_counter()
+        self._course: Course | None = None
         self._part: Sequences | None = None
         self._dependence: Dependence | None = None
         self._asks = self._asked = False  # how far back the targets look: wanted, and known
@@ -131,6 +133,14 @@ class Watching(Callback):
     def training_began(self, run: Run) -> None:
         """Begin anew: one object may watch one run after another."""
         self._begin()
+        if self.loop is None:
+            self._course = Course(run.model)
+            self._course.training_began(run)
+
+    def batch_ended(self, run: Run) -> None:
+        """Keep the step's numbers."""
+        if self._course is not None:
+            self._course.batch_ended(run)
 
     def epoch_ended(self, run: Run) -> None:
         """Look, if it is time and there is time."""
@@ -146,6 +156,8 @@ class Watching(Callback):
 
     def training_ended(self, run: Run) -> None:
         """Say what broke the training, if something did."""
+        if self._course is not None:
+            self._course.training_ended(run)
         stopped = run.history.stopped
         if stopped is not None and stopped.kind == "non-finite" and run.train is not None:
             self.looks += 1
@@ -214,7 +226,7 @@ class Watching(Callback):
             parameters={name: each.data for name, each in model.named_parameters()},
             history=run.history,
             recipe=self.recipe,
-            loop=self.loop() if self.loop is not None else None,
+            loop=self._seen(),
             known=self._dependence,
         )
         if not probed:
@@ -224,6 +236,11 @@ class Watching(Callback):
         probe = gradient_probe(_copy(model), *fed, loss=loss, lengths=part.lengths)
         answers = answers_to(probe.prediction, seen.last_targets, None, loss)
         return replace(seen, probe=probe, answers=answers)
+
+    def _seen(self) -> LoopSeen | None:
+        if self.loop is not None:
+            return self.loop()
+        return self._course.seen() if self._course is not None else None
 
     def _ask_the_data(self, run: Run) -> None:
         """How far back the targets look: the data do not change, so once is enough."""

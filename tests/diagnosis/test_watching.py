@@ -268,6 +268,12 @@ def test_inputs_that_pin_the_gates_are_said_in_the_second_look() -> None:
     assert "epoch 2/6  illness: unscaled-input" in stream.getvalue()
 
 
+def test_steps_that_throw_the_weights_about_are_said_of_any_training() -> None:
+    looking, model = Watching(share=ALWAYS), network()
+    train(model, sums(256), callbacks=[looking], optimizer=SGD(model.parameters(), 3.0), epochs=5)
+    assert "oscillating-loss" in {each.finding.symptom for each in looking.findings}
+
+
 def test_a_run_that_breaks_says_so_before_it_stops() -> None:
     looking, model, stream = Watching(), network(), io.StringIO()
     train(
