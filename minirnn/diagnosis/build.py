@@ -141,6 +141,7 @@ def train(
         metrics=options.metrics,
         callbacks=(*own, *callbacks),
         batch_size=options.batch_size,
+        shuffle=options.shuffle,
         clip_norm=options.clip_norm,
         clip_value=options.clip_value,
         penalty=None if penalty.off else penalty,

@@ -154,7 +154,8 @@ class ModelOptions:
     """`[model]`: recurrent layers and a linear head.
 
     `norm` stands between layers and before the head; `initial_state` is as `SequenceModel` tells:
-    "random" in training alone, and "carried" from batch to batch, though a recipe shuffles.
+    "random" in training alone, and "carried" from batch to batch, whatever these hold, so that
+    `training.shuffle` had better be false.
     """
 
     cell: str = option("lstm", Choice(("lstm", "gru", "rnn")))
@@ -188,6 +189,7 @@ class TrainingOptions:
     learning_rate: float = option(1e-3, Real(0.0, above=True))
     epochs: int = option(20, Whole(1))
     batch_size: int = option(32, Whole(1))
+    shuffle: bool = option(True, Flag())
     seed: int = option(0, Whole(0))
     clip_norm: float = option(0.0, Real(0.0))
     clip_value: float = option(0.0, Real(0.0))

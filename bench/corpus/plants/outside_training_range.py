@@ -24,10 +24,11 @@ def faulty(rng: np.random.Generator) -> Sample:
     elif kind == "accelerates":
         values = values + 0.6 * rise * t**2
     else:
-        values = values + rise * (0.4 * t + 0.3 * (t > 0.8))
+        values = values + rise * (0.4 * t + 0.3 * (t > 0.7))
     scale = str(rng.choice(["standard", "minmax", "robust"]))
     training = {"epochs": 35, "learning_rate": 7e-3}
-    table = learnable.of_series(rng, values, {"scale": scale}, training)
+    data = {"scale": scale, "validation": float(rng.choice([0.25, 0.3]))}
+    table = learnable.of_series(rng, values, data, training)
     words = learnable.told(f"{kind}, scale {scale}", table, f"waves, {n} values")
     return Sample(SYMPTOM, words, table, also=frozenset({"overfitting"}))
 

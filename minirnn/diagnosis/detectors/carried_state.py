@@ -8,6 +8,9 @@ Threshold  moved >= 0.5 of at least 8 again; or jump > 5 where neighbours in tim
            (roughness < 0.4), from 8 carried calls on. An illness where the network fails, else a
            warning. Chunks of one long series, handed on in order, come behind the same chunk in
            every epoch, and begin where that one ended.
+           Of a recipe with `model.initial_state = "carried"`: at once where it shuffles, for no
+           sequence then follows the one it continues; else by the jump from a sequence to that in
+           its row of the next batch
            A state that is carried with its graph, past a backward pass, is another thing, and found
            at once: the next one runs into the batch before, or raises an error
 Source     PyTorch's tutorials detach it ("repackage_hidden"); thresholds are the project's own:
@@ -17,8 +20,14 @@ Cost       one comparison of states and a digest of up to 16 sequences a call
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
+from minirnn.diagnosis.layout import roughness
 from minirnn.diagnosis.loop import LayerFed, LoopSeen
 from minirnn.diagnosis.wording import counted, number, share
 
@@ -31,6 +40,8 @@ LEAST_ATTACHED = 1
 
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
+    if evidence.recipe is not None:
+        return _of_recipe(evidence)
     loop = evidence.loop
     for layer in loop.layers if loop is not None else ():
         assert loop is not None
@@ -89,3 +100,49 @@ def _finding(evidence: Evidence, loop: LoopSeen, layer: LayerFed, unrelated: str
         ),
         explanation=" ".join(sentences),
     )
+
+
+def _of_recipe(evidence: Evidence) -> Finding | None:
+    recipe, data = evidence.recipe, evidence.data
+    assert recipe is not None
+    if recipe.model.initial_state != "carried" or data is None:
+        return None
+    x, batch = data.host.training.x, recipe.training.batch_size
+    if len(x) <= batch:  # one batch an epoch, and each epoch begins anew
+        return None
+    jump = _jump(x, batch)
+    alike = roughness(x, 1) < ALIKE
+    if recipe.training.shuffle:
+        unrelated = "these are shuffled, so that what was carried is another sequence's"
+    elif jump > JUMP and alike:
+        unrelated = (
+            f"where a sequence begins, the values jump {number(jump)} times as far from the one "
+            "before in its row as from step to step"
+        )
+    else:
+        return None
+    return Finding(
+        symptom=SYMPTOM,
+        severity="illness" if evidence.misses else "warning",
+        where='model.initial_state = "carried"',
+        evidence={
+            "kind": "unrelated sequences",
+            "shuffled": recipe.training.shuffle,
+            "jump": jump,
+            "roughness_along_time": roughness(x, 1),
+        },
+        cause=f"Each batch begins with the state the one before ended with, and {unrelated}.",
+        explanation=(
+            "Each sequence begins with what is left of another one, which tells it nothing: the "
+            "network sees noise where it should see a beginning. Held-out sequences begin with "
+            "zeros, which it has hardly met."
+        ),
+    )
+
+
+def _jump(x: NDArray[Any], batch: int) -> float:
+    """|first step - last step of the same row a batch before|, over the step within a sequence."""
+    rows = x.astype(np.float64)
+    between = np.abs(rows[batch:, 0] - rows[:-batch, -1]).mean()
+    within = np.abs(np.diff(rows, axis=1)).mean() if x.shape[1] > 1 else 0.0
+    return float(between / within) if within > 0 else float("nan")

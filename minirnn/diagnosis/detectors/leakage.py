@@ -24,6 +24,7 @@ Cost       a digest of each sequence, and of each half window of the training pa
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Evidence
@@ -81,7 +82,7 @@ def _repeats(evidence: Evidence, data: PreparedData) -> Finding | None:
     )
 
 
-def _error_of_new(evidence: Evidence, again: np.ndarray) -> float | None:
+def _error_of_new(evidence: Evidence, again: NDArray[np.bool_]) -> float | None:
     """RMSE on new held-out sequences over that on repeated ones; None where either are few."""
     unseen, data = evidence.unseen, evidence.data
     if unseen is None or data is None or len(unseen.given) != len(again):

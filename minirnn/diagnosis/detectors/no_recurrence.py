@@ -18,7 +18,10 @@ Cost       a series: the regressions, 0.1 s; else none
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
@@ -102,10 +105,10 @@ def _of_recipe(evidence: Evidence) -> Finding | None:
     )
 
 
-def _as_steps(evidence: Evidence) -> np.ndarray:
+def _as_steps(evidence: Evidence) -> NDArray[Any]:
     """(N, I, 1): the features of the only step, as if they were steps."""
     assert evidence.data is not None
-    x: np.ndarray = evidence.data.host.training.x[:, 0, :, None]
+    x: NDArray[Any] = evidence.data.host.training.x[:, 0, :, None]
     return x
 
 
