@@ -19,10 +19,11 @@ from bench.corpus.row import Key, Row
 from bench.corpus.sample import Sample, generator
 from minirnn.diagnosis import Diagnosis
 from minirnn.diagnosis.budget import Budget
-from minirnn.diagnosis.doctor import examined
+from minirnn.diagnosis.doctor import examined_within
 from minirnn.diagnosis.finding import Attempt, Finding
 from minirnn.diagnosis.repair import repair
 
+PATIENCE, LEAST_PATIENCE = 10.0, 20.0  # the control's time: times the repair's, and seconds
 EDITS = 3  # of a script, one after the other
 NO_TORCH = "PyTorch is not installed"
 
@@ -103,27 +104,32 @@ def see(
 
 def _recipe(key: Key, sample: Sample, mend: bool, took: dict[str, float]) -> Seen:
     known: list[Attempt] = []
+    budget = Budget()
 
     def attempt(of: mr.Recipe) -> Attempt:
         for each in known:  # the same training: chance may draw what the doctor tried
             if each.recipe == of:
                 return each
-        known.append(examined(of, progress=False))
-        return known[-1]
+        made = examined_within(of, budget, progress=False)
+        if not made.cut:
+            known.append(made)
+        return made
 
     first = _timed("diagnosis", took, lambda: attempt(mr.Recipe.from_dict(sample.recipe)))
     seen = Seen(sample, first.diagnosis, _skill(first.diagnosis))
     if not mend:
         return seen
-    made = _timed("repair", took, lambda: repair(first, attempt, Budget(), _silent))
+    made = _timed("repair", took, lambda: repair(first, attempt, budget, _silent))
     seen.cured, seen.skill_cured = made.diagnosis, _skill(made.diagnosis)
     seen.trainings = len(made.attempts) - 1
     seen.verdicts = tuple(each.verdict for each in made.attempts[1:])
     if first.diagnosis.healthy:  # missed: no remedy was offered, and none can be held against it
         return seen
     drawn = DrawnRemedies(generator(key.symptom, "control", key.part, key.number))
-    as_many = Budget(len(made.attempts))
-    chance = _timed("control", took, lambda: repair(first, attempt, as_many, _silent, drawn))
+    # Chance may draw a network ten times as large, for fifty times as long: there is an end to it.
+    patience = max(LEAST_PATIENCE, PATIENCE * took["repair"])
+    budget = Budget(len(made.attempts), patience)
+    chance = _timed("control", took, lambda: repair(first, attempt, budget, _silent, drawn))
     seen.control = chance.diagnosis.healthy
     seen.drawn = tuple(each.remedy.what for each in chance.attempts[1:] if each.remedy)
     return seen

@@ -82,9 +82,7 @@ def doctor(
         known = kept.find(of) if kept is not None else None
         if known is not None:
             return known
-        deadline = Deadline(budget)
-        made = examined(of, device=device, progress=progress, callbacks=(deadline,))
-        made = replace(made, cut=_cut(made, deadline))
+        made = examined_within(of, budget, device=device, progress=progress)
         if kept is not None and not made.cut:
             kept.add(made)
         return made
@@ -120,6 +118,22 @@ def _of_the_first(attempt: Attempt) -> str:
     of = attempt.recipe.training.epochs
     half = f", after {epochs} of {of} epochs: the training was cut short ({attempt.cut})"
     return told + half if attempt.cut else told
+
+
+def examined_within(
+    recipe: Recipe,
+    budget: Budget,
+    *,
+    device: str = "cpu",
+    progress: bool | TextIO | None = None,
+) -> Attempt:
+    """One run of a recipe, ended when the time is up; `cut` says what ended it before its end.
+
+    Raises: as `doctor`.
+    """
+    deadline = Deadline(budget)
+    made = examined(recipe, device=device, progress=progress, callbacks=(deadline,))
+    return replace(made, cut=_cut(made, deadline))
 
 
 def examined(
