@@ -4,7 +4,8 @@ A remedy stays where all of this holds:
 1. its training ran to its end;
 2. the symptom it was for is gone;
 3. the held-out error did not rise above `WORSE` times what it was;
-4. a network that failed explains more than it did (`no_better`);
+4. a network that failed explains more than it did (`no_better`), unless the remedy was for its free
+   run, which may go better while the network stays as it was;
 5. it brought no other illness, or the network is strictly better in exchange: the held-out error
    below `BETTER` times what it was, and no more illnesses than before. So may what lay beneath come
    to light (standardised, a series leaves its training range), but one harm is not traded for
@@ -25,6 +26,7 @@ ENOUGH = 0.5  # an R2 with which a network no longer fails
 BETTER = 0.95  # of the error before: what is above is no improvement
 # Edits after which other sequences are held out.
 DEALT_ANEW = {"data.split", "data.deduplicate", "data.validation"}
+OF_FREE_RUNS = ("frozen-generation", "output-loop")
 WORSE = 1.2  # a remedy may not raise the held-out error by more than this factor
 
 
@@ -48,7 +50,7 @@ def judge(before: Attempt, after: Attempt) -> tuple[bool, str]:
             f"{edit} removed {aim}, but the held-out error rose from "
             f"{quantity(earlier, unit)} to {quantity(error, unit)}: taken back"
         )
-    if no_better(before, after):
+    if aim not in OF_FREE_RUNS and no_better(before, after):
         return False, f"{edit} removed {aim}, but the network is no better for it: taken back"
     if not left:
         return True, f"{edit} cured it: nothing above a note is left"
@@ -72,7 +74,8 @@ def second_best(current: Attempt, tried: list[Attempt]) -> Attempt | None:
     better = [
         each
         for each in tried
-        if not each.cut and not brought(current, each) and lower_error(current, each)
+        if not (each.cut or measured_anew(each) or brought(current, each))
+        and lower_error(current, each)
     ]
     if not better:
         return None

@@ -77,6 +77,29 @@ def test_a_remedy_is_judged_by_the_symptom_the_error_and_what_it_brought(
     assert verdict.endswith(": taken back") != kept
 
 
+def test_errors_on_other_rows_are_not_compared() -> None:
+    """A leak's error is too good to be reached again, and other held-out rows are other questions."""
+    leaking = made(["leakage"], 0.1, 0.9)
+    honest = made([], 0.5, 0.9)
+    for aim, edit in (("leakage", STANDARD), ("outliers", {"data.validation": 0.3})):
+        kept, verdict = judge(leaking, replace(honest, aimed_at=aim, edit=edit))
+        assert kept, verdict
+        failing = replace(made([], 0.5, 0.2), aimed_at=aim, edit=edit)
+        assert "no better" in judge(leaking, failing)[1]
+    assert "rose from" in judge(leaking, aimed(honest, "outliers"))[1]
+
+
+def test_an_error_on_other_rows_is_no_reason_to_take_a_remedy_up_again() -> None:
+    edit: dict[str, object] = {"data.validation": 0.3}
+
+    def attempt(recipe: Recipe) -> Attempt:
+        error = 10.0 if recipe == BASE else 1.0
+        return made(["stalled-loss"], error, recipe=recipe, remedies=(edit,))
+
+    course = repair(attempt(BASE), attempt, Budget(), silent)
+    assert [each.kept for each in course.attempts] == [True, False]
+
+
 def test_half_a_training_proves_no_cure() -> None:
     half = replace(aimed(made([], 0.1, 0.9), "unscaled-input"), cut="the time is up (3 s)")
     kept, verdict = judge(made(["unscaled-input"], 30.0), half)
