@@ -61,6 +61,23 @@ def test_classes_and_lengths() -> None:
     assert found.lag == 12
 
 
+@pytest.mark.parametrize(("first", "least"), [(0, 20), (3, 20), (0, 46)])
+def test_what_stands_at_the_beginning_of_sequences_of_different_lengths(
+    first: int, least: int
+) -> None:
+    lengths = RNG.integers(least, T + 1, B)
+    inside = np.arange(T)[:, None, None] < lengths[None, :, None]
+    x = np.where(inside, NOISE, 9.0)
+    found = measure_dependence(x, NOISE[first], lengths)
+    assert found is not None
+    assert found.lag == int(np.median(lengths)) - first
+    assert found.best > 0.99
+    assert found.without < 0.1
+    nothing = measure_dependence(x, RNG.normal(size=(B, 1)), lengths)
+    assert nothing is not None
+    assert nothing.lag is None
+
+
 def test_padding_is_not_read() -> None:
     lengths = RNG.integers(1, T + 1, B)
     padded = np.where(np.arange(T)[:, None, None] < lengths[:, None], NOISE, 99.0)

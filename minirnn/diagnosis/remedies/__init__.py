@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from minirnn.diagnosis.finding import Advice, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.remedies import capacity, generation, gradients, inputs, learning, loops
+from minirnn.diagnosis.remedies import (
+    capacity,
+    generation,
+    gradients,
+    inputs,
+    learning,
+    loops,
+    steps,
+)
 from minirnn.diagnosis.remedies.offer import Advised, Offer
 from minirnn.errors import RecipeError
 
-FAMILIES = (inputs, loops, learning, capacity, gradients, generation)
+FAMILIES = (inputs, loops, steps, learning, capacity, gradients, generation)
 
 OFFERS: dict[str, Offer] = {key: offer for each in FAMILIES for key, offer in each.OFFERS.items()}
 WOULD_NOT_HELP: dict[str, Advised] = {

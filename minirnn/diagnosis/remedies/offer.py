@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minirnn.diagnosis.finding import Finding, Remedy
+from minirnn.diagnosis.finding import Advice, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
 
 Offer = Callable[[Recipe, Finding], list[Remedy]]
+# What would not help: always, or where the recipe and the finding say so.
+Advised = tuple[Advice, ...] | Callable[[Recipe, Finding], tuple[Advice, ...]]
 
 
 def nothing(recipe: Recipe, finding: Finding) -> list[Remedy]:

@@ -11,7 +11,7 @@ from minirnn.diagnosis.causes import in_order_of_cause
 from minirnn.diagnosis.detectors import DETECTORS
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Diagnosis, Finding
-from minirnn.diagnosis.remedies import WOULD_NOT_HELP
+from minirnn.diagnosis.remedies import advice_against
 from minirnn.errors import TraceError
 from minirnn.interop.torch.loop.edits import remedies_for
 from minirnn.interop.torch.loop.evidence import evidence_of
@@ -53,7 +53,7 @@ def _with_edits(
             remedies = (
                 () if finding.symptom in follows else remedies_for(finding, evidence, program)
             )
-            advice = WOULD_NOT_HELP.get(finding.symptom, ())
+            advice = advice_against(finding, None)
             finding = replace(finding, remedies=tuple(remedies), would_not_help=advice)
         dressed.append(finding)
     return tuple(dressed)
