@@ -78,7 +78,7 @@ def test_a_remedy_is_judged_by_the_symptom_the_error_and_what_it_brought(
 
 
 def test_errors_on_other_rows_are_not_compared() -> None:
-    """A leak's error is too good to be reached again, and other held-out rows are other questions."""
+    """A leak's error is too good to be reached again; other held-out rows are other questions."""
     leaking = made(["leakage"], 0.1, 0.9)
     honest = made([], 0.5, 0.9)
     for aim, edit in (("leakage", STANDARD), ("outliers", {"data.validation": 0.3})):
