@@ -37,6 +37,9 @@ BRINGS: dict[str, tuple[str, ...]] = {
     "unscaled-input": ("oscillating-loss", *THROWN_ABOUT, *LEARNS_NOTHING),
     "over-regularised": LEARNS_NOTHING,
     "oscillating-loss": (*THROWN_ABOUT, *LEARNS_NOTHING),
+    # Adam remembers a large gradient for a thousand steps, and makes tiny ones meanwhile.
+    "exploding-gradient": ("non-finite", "saturated-gates", *LEARNS_NOTHING),
+    "non-finite": ("saturated-gates", *LEARNS_NOTHING),
     # A start that symmetry holds, a rate that was taken away, steps that are never made.
     "stalled-loss": tuple(each for each in LEARNS_NOTHING if each != "stalled-loss"),
     "slow-learning": (
@@ -46,8 +49,6 @@ BRINGS: dict[str, tuple[str, ...]] = {
         "frozen-generation",
         "output-loop",
     ),
-    "exploding-gradient": ("non-finite", "saturated-gates", "dead-units"),
-    "non-finite": ("saturated-gates", "underfitting", "constant-output"),
     "saturated-gates": ("vanishing-gradient", "state-collapse", "underfitting"),
     "dead-units": ("vanishing-gradient", "state-collapse", "underfitting"),
     "vanishing-gradient": ("state-collapse", "underfitting", "constant-output"),

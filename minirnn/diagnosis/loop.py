@@ -146,6 +146,7 @@ class LoopSeen:
     losses, gradient_norms, rates   of each step of the optimiser (of some, evenly spread, in a
                     long run); norms before clipping
     update_ratios   |change of the parameters| / |parameters|, of the steps where it was measured
+    weights         |parameters| before the first step; None where it was not measured
     naive           the loss of the best constant answer to the targets looked at; None if unknown
     single_sequence the share of the gradient that enters the layer's outputs through the batch's
                     last row alone; None without a trace
@@ -158,6 +159,7 @@ class LoopSeen:
     gradient_norms: Floats = field(default_factory=lambda: np.empty(0))
     rates: Floats = field(default_factory=lambda: np.empty(0))
     update_ratios: Floats = field(default_factory=lambda: np.empty(0))
+    weights: float | None = None
     naive: float | None = None
     loss: LossSeen | None = None
     optimisation: Optimisation = Optimisation()
@@ -176,6 +178,21 @@ class LoopSeen:
         """`file:line` of something, or other words for it."""
         place = self.place(what)
         return otherwise if place is None else place.name
+
+    @property
+    def clipped_share(self) -> float:
+        """The share of the steps whose gradient was longer than the bound; NaN without one."""
+        if self.clipped is None or not len(self.gradient_norms):
+            return float("nan")
+        return float((self.gradient_norms > self.clipped).mean())
+
+    @property
+    def kept_rate(self) -> float:
+        """The share of the steps that had a tenth at least of the largest learning rate."""
+        if not len(self.rates):
+            return float("nan")
+        # A tenth of a rate is not always 0.1 of it, to the last bit.
+        return float((self.rates >= (0.1 - 1e-9) * self.rates.max()).mean())
 
     def blocks(self, count: int, values: Any = None) -> Floats:
         """(count,): means of that many equal stretches of the losses (or of other values)."""

@@ -10,14 +10,18 @@ Cost       one pass over parameters and the probe's states
 
 from __future__ import annotations
 
+import numpy as np
+
 from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.wording import listed
+from minirnn.diagnosis.wording import listed, number
 from minirnn.inspect.host import fetch
 from minirnn.inspect.trace import Trace
 
 SYMPTOM = "non-finite"
+STEP = 0.3  # |update| / |parameters|, as in `oscillating_loss`
+LARGEST = 1e18  # of targets: the sum of some squares is within float32
 
 
 def detect(evidence: Evidence) -> Finding | None:
@@ -25,17 +29,24 @@ def detect(evidence: Evidence) -> Finding | None:
     seen: dict[str, object] = {}
     places: list[str] = []
     xp = array_namespace(evidence.rows)
-    inputs, targets = fetch(*(xp.isinf(a).sum() for a in (evidence.rows, evidence.targets)))
+    inputs, targets, size, largest = _of_data(evidence)
     if inputs:
-        seen["infinite_inputs"] = int(inputs)
+        seen |= {"infinite_inputs": inputs, "size_of_the_finite": size}
         places.append("the inputs")
     if targets:
-        seen["infinite_targets"] = int(targets)
+        seen["infinite_targets"] = targets
         places.append("the targets")
     stop = evidence.history.stopped if evidence.history is not None else None
     if stop is not None and stop.kind == "non-finite":
         seen |= {"stopped": stop.message, "epoch": stop.epoch, "batch": stop.batch}
         places.append(f"training, epoch {stop.epoch}, batch {stop.batch}")
+        if not targets and largest > LARGEST:
+            seen["largest_target"] = largest
+        elif not inputs and not targets and evidence.loop is not None and evidence.loop.iterations:
+            seen |= {
+                "step": float(evidence.loop.update_ratios[0]),
+                "learning_rate": evidence.loop.optimisation.learning_rate,
+            }
     whole = fetch(*(xp.isfinite(array).all() for array in evidence.parameters.values()))
     broken = [name for name, each in zip(evidence.parameters, whole, strict=True) if not each]
     if broken:
@@ -58,15 +69,62 @@ def detect(evidence: Evidence) -> Finding | None:
         severity="illness",
         where="; ".join(places),
         evidence=seen,
-        cause=(
-            "A number left the range of floating point, or was none to begin with; every sum and "
-            "product with it is lost too."
-        ),
+        cause=_cause(seen),
         explanation=(
             f"There are values that are infinite or not a number in {listed(places)}. Nothing can "
             "be learned from them, and nothing that follows from them means anything."
         ),
     )
+
+
+def _cause(seen: dict[str, object]) -> str:
+    """What made the first of them, as far as that is known."""
+    lost = "every sum and product with it is lost too."
+    if "infinite_inputs" in seen or "infinite_targets" in seen:
+        return f"There is an infinity in the data; {lost}"
+    if "largest_target" in seen:
+        return (
+            f"Targets reach {number(float(str(seen['largest_target'])))}, and the sum of their "
+            f"squares leaves the range of float32, which ends at 3.4e38; {lost}"
+        )
+    step = float(str(seen.get("step", 0.0)))
+    if step > STEP:
+        return (
+            f"At a learning rate of {seen['learning_rate']:g} the first step moved the weights by "
+            f"{number(100 * step)}% of their size, where about 1% is usual, and soon a number left "
+            f"the range of floating point; {lost}"
+        )
+    return f"A number left the range of floating point, or was none to begin with; {lost}"
+
+
+def _of_data(evidence: Evidence) -> tuple[int, int, float, float]:
+    """Infinite inputs and targets, the root mean square of other inputs, the largest target.
+
+    Of all data where they are known, else of those that the probe saw.
+    """
+    if evidence.data is None:
+        pairs = [(evidence.rows, evidence.targets)]
+    else:
+        host = evidence.data.host
+        parts = [host.training] if host.validation is None else [host.training, host.validation]
+        pairs = [(part.x, part.y) for part in parts]
+    inputs = targets = count = 0
+    squares = largest = 0.0
+    for x, y in pairs:
+        xp = array_namespace(x)
+        wide, known = xp.asarray(x, dtype=np.float64), xp.isfinite(x)
+        found = [xp.isinf(x).sum(), known.sum(), xp.square(xp.where(known, wide, 0.0)).sum()]
+        if y.dtype.kind == "f":
+            sound = xp.where(xp.isfinite(y), xp.abs(y), 0.0)
+            found += [xp.isinf(y).sum(), sound.max() if sound.size else sound.sum()]
+        numbers = [*fetch(*found), 0.0, 0.0][:5]
+        inputs, count, targets = (
+            inputs + int(numbers[0]),
+            count + int(numbers[1]),
+            targets + int(numbers[3]),
+        )
+        squares, largest = squares + numbers[2], max(largest, numbers[4])
+    return inputs, targets, (squares / count) ** 0.5 if count else 0.0, largest
 
 
 def first_step(trace: Trace) -> int | None:

@@ -29,6 +29,7 @@ STEP, PEAK = 0.3, 2.0
 FIRST = 10
 STRETCHES = 20
 LEARNED = 0.5
+LEAST_LAST = 4  # batches at the end whose mean is the loss there: one may be easy by chance
 
 
 def detect(evidence: Evidence) -> Finding | None:
@@ -96,7 +97,7 @@ def typical_update(loop: LoopSeen) -> float:
 
 def learned(loop: LoopSeen, part: float = LEARNED) -> bool:
     """Whether the loss came below a part of a constant answer's, or of where it began."""
-    stretches = loop.blocks(min(STRETCHES, len(loop.losses)))
+    last = loop.losses[-max(LEAST_LAST, len(loop.losses) // STRETCHES) :].mean()
     against = loop.naive if loop.naive is not None else float(loop.losses[0])
     # Written so that a loss that is no number has not learned.
-    return bool(stretches[-1] < part * against)
+    return bool(last < part * against)

@@ -1,14 +1,23 @@
-"""stalled-loss: the loss does not fall.
+"""stalled-loss: the loss does not fall, and it is training itself that keeps it from falling.
 
-Formula    level = mean of the last fifth of the losses / that of the best constant answer; fall =
+Formula    start: no gradient passes the head of the untrained network (0 to the last bit), and
+           every kernel is still zero after training;
+           rate taken: share of the steps with a tenth at least of the largest learning rate; fall =
+           1 - loss of the later half of these steps / loss of the first half;
+           level = mean of the last fifth of the losses / that of the best constant answer; fall =
            1 - mean of the last fifth / mean of the first twentieth
-Threshold  level > 0.9 (fall < 0.05 where the constant's loss is not known), from 40 steps on. An
-           illness; a note where a regression (see `dependence`) tells nothing of the targets
-           either. Where steps find no gradient (half of them at least), hold none of the model's
-           parameters, or none is ever made, after 3 backward passes: an illness at once, unless the
-           loop moves the parameters itself
-Source     the loss relative to a naive baseline, since accuracy thresholds (AUTOTRAINER, Zhang et
-           al. 2021) do not serve regression
+Threshold  start: any. Rate taken: share < 0.5 and fall > 0.02, where the loss ended above 0.5 of
+           the constant's and the network fails. Level > 0.9 (fall < 0.05 where the constant's loss
+           is not known), from 40 steps on: an illness, which says no more than that nothing was
+           learned, so that it becomes a note where another finding says why (`causes`), and where a
+           regression (see `dependence`) tells nothing of the targets either. Where steps find no
+           gradient (half of them at least), hold none of the model's parameters, or none is ever
+           made, after 3 backward passes: an illness at once, unless the loop moves the parameters
+           itself
+Source     the loss relative to a naive baseline, since accuracy thresholds (AUTOTRAINER, Zhang
+           et al. 2021) do not serve regression; Goodfellow, Bengio and Courville 2016, section 8.4,
+           for starts that symmetry holds. Measured: schedulers that learn keep the rate in half of
+           the steps or more, or had learned before they took it
 Cost       none
 """
 
@@ -16,14 +25,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from minirnn.diagnosis.detectors.oscillating_loss import learned
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.loop import LoopSeen
-from minirnn.diagnosis.wording import counted, number
+from minirnn.diagnosis.wording import counted, number, share
+from minirnn.inspect.host import fetch
 
 SYMPTOM = "stalled-loss"
 LEAST_STEPS, LEAST_BACKWARDS = 40, 3
 LEVEL, FALL = 0.9, 0.05
+KEPT, STILL_FALLING = 0.5, 0.02
 
 
 def detect(evidence: Evidence) -> Finding | None:
@@ -31,7 +43,12 @@ def detect(evidence: Evidence) -> Finding | None:
     loop = evidence.loop
     if loop is None:
         return None
-    return _never_moved(loop) or _stalled(evidence, loop)
+    return (
+        _never_moved(loop)
+        or (_from_the_start(loop) if dead_start(evidence) else None)
+        or (_without_rate(evidence, loop) if rate_taken(loop) else None)
+        or _stalled(evidence, loop)
+    )
 
 
 def _never_moved(loop: LoopSeen) -> Finding | None:
@@ -64,6 +81,83 @@ def _never_moved(loop: LoopSeen) -> Finding | None:
         },
         cause=cause,
         explanation="The weights are never moved by what the loss says, so nothing can be learned.",
+    )
+
+
+def dead_start(evidence: Evidence) -> bool:
+    """Whether all kernels began at zero, and with them every gradient below the head's bias."""
+    if evidence.untrained is None:
+        return False
+    matrices = [name for name in evidence.parameters if _is_kernel(name)]
+    sizes = evidence.untrained.parameters
+    if not matrices or any(sizes.get(name, 0.0) for name in matrices):
+        return False
+    return not any(fetch(*(abs(evidence.parameters[name]).max() for name in matrices)))
+
+
+def _is_kernel(name: str) -> bool:
+    return "weight_ih" in name or name == "head.weight"
+
+
+def _from_the_start(loop: LoopSeen) -> Finding:
+    return Finding(
+        symptom=SYMPTOM,
+        severity="illness",
+        where="the weights as they began",
+        evidence={
+            "kind": "start",
+            "steps": loop.iterations,
+            "loss": float(loop.losses[-1]) if len(loop.losses) else None,
+            "loss_of_a_constant": loop.naive,
+        },
+        cause="All kernels began at zero: every unit is the same, and none has a gradient.",
+        explanation=(
+            "What the head multiplies is zero, and what it multiplies it with is zero too: neither "
+            "gets a gradient, however long it is trained. Only the head's bias can move, and finds "
+            "the best constant answer."
+        ),
+    )
+
+
+def rate_taken(loop: LoopSeen) -> bool:
+    """Whether a scheduler took the rate away from a loss that was falling and had not arrived."""
+    kept = loop.kept_rate
+    if not kept < KEPT or learned(loop):
+        return False
+    while_kept = loop.losses[: len(loop.rates)][loop.rates >= (0.1 - 1e-9) * loop.rates.max()]
+    if len(while_kept) < 2 or not np.isfinite(loop.losses).all():
+        return False
+    half = len(while_kept) // 2
+    return bool(while_kept[half:].mean() < (1.0 - STILL_FALLING) * while_kept[:half].mean())
+
+
+def _without_rate(evidence: Evidence, loop: LoopSeen) -> Finding | None:
+    if not evidence.fails:
+        return None
+    seen, kept = loop.optimisation, loop.kept_rate
+    return Finding(
+        symptom=SYMPTOM,
+        severity="illness",
+        where=f"the learning rate, {loop.at('step', 'in training')}",
+        evidence={
+            "kind": "rate taken",
+            "share_with_rate": kept,
+            "threshold": KEPT,
+            "learning_rate": seen.learning_rate,
+            "last_rate": seen.last_rate,
+            "steps": loop.iterations,
+            "loss": float(loop.losses[-max(1, len(loop.losses) // 5) :].mean()),
+            "loss_of_a_constant": loop.naive,
+        },
+        cause=(
+            f"The scheduler took the learning rate from {seen.learning_rate:g} to "
+            f"{seen.last_rate:g} while the loss was still falling."
+        ),
+        explanation=(
+            f"Only {share(kept)} of {counted(loop.iterations, 'step')} had a tenth of the rate or "
+            "more. What had been begun by then was never finished: the steps after that are too "
+            "small to move anything."
+        ),
     )
 
 
