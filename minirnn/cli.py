@@ -1,4 +1,4 @@
-"""The command line: `minirnn demo`, `doctor`, `inspect`, `profile` and `warmup`.
+"""The command line: `minirnn demo`, `doctor`, `cases`, `inspect`, `profile` and `warmup`.
 
 Exit status: 0 healthy or cured, 1 an illness stands, 2 bad input (one line on stderr), 130 when
 interrupted, 141 when whoever reads the output has gone. What each command does is in
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import minirnn
-from minirnn.commands import demo, doctor, inspect, profile, warmup
+from minirnn.commands import cases, demo, doctor, inspect, profile, warmup
 from minirnn.commands.options import BAD_INPUT, INTERRUPTED, NO_READER
 from minirnn.errors import MinirnnError
 
@@ -59,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"minirnn {minirnn.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, doctor, inspect, profile, warmup):
+    for command in (demo, doctor, cases, inspect, profile, warmup):
         command.add(commands)
     return parser

@@ -1,0 +1,375 @@
+"""Article 001: identical outputs for different inputs. Blamed: state, activation, data, scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minirnn.diagnosis.cases import data, scripts
+from minirnn.diagnosis.cases.case import Case, Fix, Tables
+
+USUAL = {"learning_rate": 1e-2, "epochs": 20}
+STANDARD = {"data.scale": "standard"}
+
+
+def plain(seed: int, **model: Any) -> Tables:
+    """The article's network, RNN(32) that reads the last step, on a task it can learn."""
+    return {
+        "data": data.recent_sum(seed),
+        "model": {"cell": "rnn", "hidden_size": 32, **model},
+        "training": {"learning_rate": 3e-3, "epochs": 20},
+    }
+
+
+def unscaled(seed: int) -> Tables:
+    """The same values around 1000."""
+    made = data.recent_sum(seed)
+    made["x"] = (1000 + 10 * made["x"]).astype(np.float32)
+    return {**plain(seed), "data": made}
+
+
+def wild(seed: int) -> Tables:
+    """Two features, one of them a thousand times as large as the one that tells."""
+    made = data.recent_sum(seed, features=2)
+    made["x"][:, :, 1] *= 1000
+    return {**plain(seed), "data": made}
+
+
+def more_unscaled(seed: int) -> dict[str, object]:
+    """Four times as many sequences around 1000."""
+    made = data.recent_sum(seed, n=1600)
+    return {"data.x": (1000 + 10 * made["x"]).astype(np.float32), "data.y": made["y"]}
+
+
+def dying(seed: int) -> Tables:
+    """A relu RNN, thrown by its first steps to where its units are off."""
+    tables = plain(seed, activation="relu")
+    return {**tables, "training": {"learning_rate": 1.0, "epochs": 20}}
+
+
+def scarce(seed: int, n: int = 40) -> Tables:
+    """Forty sequences of three features to learn from; some noise in the targets."""
+    made = data.recent_sum(seed, n=n + 200, features=3, noise=0.4)
+    return {
+        "data": {**made, "split": "last", "validation": 200 / (n + 200)},
+        "model": {"cell": "rnn", "hidden_size": 32},
+        "training": {"learning_rate": 5e-3, "epochs": 40},
+    }
+
+
+def redundant(seed: int) -> Tables:
+    """Four hundred sequences that are copies of twenty; what is held out is not."""
+    made = data.recent_sum(seed, n=500, features=3)
+    rows = np.r_[np.arange(400) % 20, np.arange(400, 500)]
+    return {
+        **plain(seed),
+        "data": {"x": made["x"][rows], "y": made["y"][rows], "split": "last", "validation": 0.2},
+    }
+
+
+def diverse(seed: int) -> dict[str, object]:
+    """Four hundred sequences, each another one."""
+    made = data.recent_sum(seed, n=500, features=3)
+    return {"data.x": made["x"], "data.y": made["y"]}
+
+
+def one_step(seed: int) -> Tables:
+    """The article's first example is fed (10, 1, 1): sequences of one step."""
+    made = data.recent_sum(seed)
+    return {**plain(seed), "data": {**made, "x": made["x"][:, -1:]}}
+
+
+def time_first(seed: int) -> Tables:
+    """(T, N, 1) read as (N, T, 1): what the third example's (100, 10, 1) is to a layer."""
+    made = data.summing(seed, n=150, T=24)
+    turned = {"x": made["x"].swapaxes(0, 1).copy(), "y": made["y"].swapaxes(0, 1).copy()}
+    return {
+        "data": turned,
+        "model": {"cell": "rnn", "hidden_size": 16, "readout": "all"},
+        "training": {"learning_rate": 1e-2, "epochs": 20},
+    }
+
+
+def of_the_steps(seed: int) -> dict[str, object]:
+    """The sequences with all their steps."""
+    return {"data.x": data.recent_sum(seed)["x"]}
+
+
+CASES = (
+    Case(
+        "001.zero-state",
+        "A constant initial state makes all inputs end in the same state",
+        "Inputs move the state away from wherever it began; a random start only adds noise, which "
+        "is forgotten within some tens of steps.",
+        recipe=plain,
+        expect=(),
+        cause=("false",),
+        covers=("cause: constant initial state",),
+        fixes=(
+            Fix(
+                "random",
+                "Begin each sequence with a random state",
+                ("does nothing",),
+                {"model.initial_state": "random"},
+                covers=("fix: random initial state",),
+            ),
+            Fix(
+                "learned",
+                "Learn the state it begins with",
+                ("does nothing",),
+                {"model.initial_state": "learned"},
+                ours=True,
+            ),
+        ),
+    ),
+    Case(
+        "001.carried-state",
+        "The state is not reset for each sequence",
+        "Right: a state carried between sequences that have nothing in common is noise; outputs "
+        "differ all the same.",
+        recipe=lambda seed: carried(seed),
+        expect=("carried-state",),
+        blames=frozenset({"carried-state"}),
+        cause=("true",),
+        covers=("cause: state not reset",),
+        fixes=(
+            Fix(
+                "zeros",
+                "Begin each sequence with zeros",
+                ("cures",),
+                {"model.initial_state": "zeros"},
+                covers=("fix: zero state per sequence",),
+            ),
+        ),
+    ),
+    Case(
+        "001.unscaled",
+        "Unscaled inputs (near 1000) make outputs alike",
+        "Right: they saturate the units, whose outputs are then the same for every input. "
+        "Only scaling helps.",
+        recipe=unscaled,
+        expect=("unscaled-input",),
+        blames=frozenset({"unscaled-input"}),
+        cause=("true",),
+        covers=("cause: unscaled data", "cause: vanishing or exploding gradients"),
+        fixes=(
+            Fix(
+                "standard",
+                "Standardise (StandardScaler)",
+                ("cures",),
+                STANDARD,
+                covers=("fix: standardise",),
+            ),
+            Fix(
+                "minmax",
+                "Normalise to 0..1",
+                ("cures", "helps"),
+                {"data.scale": "minmax"},
+                covers=("fix: normalise",),
+            ),
+            Fix(
+                "sigmoid",
+                "Use sigmoid",
+                ("does nothing",),
+                {"model.activation": "sigmoid"},
+                covers=("fix: sigmoid",),
+            ),
+            Fix(
+                "relu",
+                "Use relu",
+                ("does nothing",),
+                {"model.activation": "relu"},
+                covers=("fix: relu",),
+            ),
+            Fix(
+                "random",
+                "Begin with a random state",
+                ("does nothing",),
+                {"model.initial_state": "random"},
+                covers=("fix: random initial state",),
+            ),
+            Fix(
+                "more",
+                "Use four times the data",
+                ("does nothing",),
+                more_unscaled,
+                covers=("fix: more data",),
+            ),
+        ),
+    ),
+    Case(
+        "001.variance",
+        "High variance without standardisation hides the pattern",
+        "Right: the large feature saturates the units, and the other is not seen.",
+        recipe=wild,
+        expect=("unscaled-input",),
+        blames=frozenset({"unscaled-input"}),
+        cause=("true",),
+        covers=("cause: high variance",),
+        fixes=(Fix("standard", "Standardise", ("cures",), STANDARD, covers=("fix: standardise",)),),
+    ),
+    Case(
+        "001.tanh",
+        "tanh saturates and makes outputs alike; try sigmoid",
+        "On scaled inputs tanh learns this; sigmoid, with a slope of 1/4 at most, is slower.",
+        recipe=plain,
+        expect=(),
+        cause=("false",),
+        covers=("cause: tanh",),
+        fixes=(
+            Fix(
+                "sigmoid",
+                "Use sigmoid",
+                ("makes it worse", "does nothing"),
+                {"model.activation": "sigmoid"},
+                covers=("fix: sigmoid",),
+            ),
+            Fix(
+                "relu",
+                "Use relu",
+                ("does nothing",),
+                {"model.activation": "relu"},
+                covers=("fix: relu",),
+            ),
+        ),
+    ),
+    Case(
+        "001.nonlinearity",
+        "nn.RNN(nonlinearity='sigmoid') lets one compare",
+        "PyTorch's RNN knows tanh and relu; the example stops with an error.",
+        script=scripts.SIGMOID,
+        expect=(),
+        cause=("cannot run",),
+        covers=("fix: sigmoid",),
+        curable=False,
+        fixes=(
+            Fix(
+                "tanh",
+                "nonlinearity='tanh'",
+                ("cures",),
+                (("'sigmoid'", "'tanh'"),),
+                covers=("fix: tanh",),
+            ),
+            Fix(
+                "relu",
+                "nonlinearity='relu'",
+                ("cures", "helps"),
+                (("'sigmoid'", "'relu'"),),
+                covers=("fix: relu",),
+            ),
+        ),
+    ),
+    Case(
+        "001.dying-relu",
+        "Units of a relu die and stop updating",
+        "They do after steps that are far too large; the rate is what throws them there.",
+        recipe=dying,
+        expect=("oscillating-loss", "dead-units", "exploding-gradient", "non-finite"),
+        blames=frozenset({"dead-units"}),
+        cause=("true", "a consequence", "another cause"),
+        covers=("cause: dying relu",),
+        fixes=(
+            Fix(
+                "tanh",
+                "Use tanh instead",
+                ("does nothing", "helps"),
+                {"model.activation": "tanh"},
+                covers=("fix: tanh",),
+            ),
+            Fix("rate", "Lower the rate", ("cures",), {"training.learning_rate": 3e-3}, ours=True),
+        ),
+    ),
+    Case(
+        "001.scarce",
+        "Too little data collapses the gradients: one output for all",
+        "Too little data is learned by heart: outputs differ, and are wrong on what was held out.",
+        recipe=scarce,
+        expect=("overfitting",),
+        blames=frozenset({"constant-output", "vanishing-gradient", "state-collapse"}),
+        cause=("another cause",),
+        covers=("cause: scarce data", "cause: overfitting"),
+        fixes=(
+            Fix(
+                "more",
+                "Use twenty times the data",
+                ("cures",),
+                instead=lambda seed: scarce(seed, 800),
+                covers=("fix: more data",),
+            ),
+        ),
+        curable=False,
+    ),
+    Case(
+        "001.redundant",
+        "Redundant data teach a trivial solution: one output for all",
+        "Copies teach only themselves: what is not among them is answered wrongly, and not alike.",
+        recipe=redundant,
+        expect=("low-data-diversity", "overfitting"),
+        blames=frozenset({"constant-output", "state-collapse", "low-data-diversity"}),
+        cause=("true", "another cause"),
+        covers=("cause: redundant data",),
+        fixes=(
+            Fix(
+                "diverse",
+                "Use data that differ",
+                ("cures",),
+                diverse,
+                covers=("fix: diverse data", "fix: more data"),
+            ),
+        ),
+        curable=False,
+    ),
+    Case(
+        "001.one-step",
+        "(left out) its example is fed sequences of length 1",
+        "Then there is no recurrence: the state is never used twice.",
+        recipe=one_step,
+        expect=("no-recurrence",),
+        blames=frozenset({"no-recurrence"}),
+        cause=("true",),
+        covers=("example: length 1",),
+        curable=False,
+        fixes=(
+            Fix(
+                "random",
+                "Begin with a random state",
+                ("does nothing", "makes it worse"),
+                {"model.initial_state": "random"},
+                covers=("fix: random initial state",),
+            ),
+            Fix("steps", "Feed the sequences, step by step", ("cures",), of_the_steps, ours=True),
+        ),
+    ),
+    Case(
+        "001.time-first",
+        "(left out) its view(100, 10, 1) is not (steps, batch, features)",
+        "A layer that takes time first reads 100 steps of 10 sequences: the axes are swapped.",
+        recipe=time_first,
+        expect=("batch-time-swap",),
+        blames=frozenset({"batch-time-swap"}),
+        cause=("true",),
+        covers=("cause: wrong format", "example: view(100, 10, 1)"),
+        fixes=(
+            Fix(
+                "standard", "Standardise", ("does nothing",), STANDARD, covers=("fix: standardise",)
+            ),
+            Fix(
+                "time-first",
+                "Say which axis is time",
+                ("cures",),
+                {"data.time_first": True},
+                covers=("fix: reshape",),
+            ),
+        ),
+    ),
+)
+
+
+def carried(seed: int) -> Tables:
+    """A state carried from batch to batch, though the sequences have nothing in common."""
+    return {
+        "data": data.total(seed, n=512, T=6),
+        "model": {"cell": "lstm", "hidden_size": 24, "initial_state": "carried"},
+        "training": {"learning_rate": 1e-2, "epochs": 12, "batch_size": 64},
+    }
