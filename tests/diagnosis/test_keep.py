@@ -20,6 +20,7 @@ from minirnn.diagnosis import doctor as doctor_of_the_package
 from minirnn.diagnosis.keep import Kept, decoded, digest_of, encoded
 from minirnn.errors import ArgumentError, DataError
 from minirnn.training.callbacks import Callback, Run
+from minirnn.training.history import History
 
 doctor_module = sys.modules[doctor_of_the_package.__module__]
 
@@ -234,3 +235,23 @@ def test_a_kill_while_it_keeps_leaves_every_finished_attempt(tmp_path: Path) -> 
     found = [kept.find(base.edit({"training.seed": seed})) for seed in range(21)]
     assert [attempt.figures["seed"] for attempt in found if attempt] == list(range(21))
     assert sorted(each.name for each in tmp_path.iterdir()) == ["kept.json"]
+
+
+def test_a_disk_that_is_full_leaves_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kept.json"
+    base = Recipe.from_dict({"data": {"builtin": "co2"}})
+    kept = Kept(path)
+    kept.add(Attempt(base, Diagnosis(), History(), {"number": 1}))
+    before = path.read_bytes()
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("minirnn.files.whole.os.fsync", full)
+    other = base.edit({"training.seed": 1})
+    with pytest.raises(ArgumentError, match="No space left"):
+        kept.add(Attempt(other, Diagnosis(), History(), {"number": 2}))
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["kept.json"]
