@@ -47,7 +47,7 @@ class Row:
     verdicts  a sentence each training
     control   whether as many remedies drawn at random ended healthy; None where not tried
     drawn     the edits that were drawn
-    seconds   of the first diagnosis, the repair and the control
+    seconds   of one core, of the first diagnosis, the repair and the control
     skipped, error   why there is no result: the first is nobody's fault, the second counts as wrong
     """
 
