@@ -137,7 +137,7 @@ def faulty(rng: np.random.Generator) -> Sample:
         return Sample(SYMPTOM, learnable.told("carried", table, problem.what), table)
     # Slow walks in the order given, each from a level of its own: none goes on where another ended.
     n, T = int(rng.integers(350, 450)), int(rng.integers(5, 9))
-    walk = np.cumsum(0.2 * rng.normal(size=(n, T)), axis=1) + rng.normal(size=(n, 1))
+    walk = np.cumsum(0.2 * rng.normal(size=(n, T)), axis=1) + 2 * rng.normal(size=(n, 1))
     y = 2 * (walk[:, -1:] - walk[:, :1])
     problem = learnable.Problem(walk[..., None], y, f"how far a walk went in {T} steps")
     training = {"shuffle": False, "batch_size": 32}

@@ -27,7 +27,7 @@ def faulty(rng: np.random.Generator) -> Sample:
         values = values + rise * (0.4 * t + 0.3 * (t > 0.7))
     scale = str(rng.choice(["standard", "minmax", "robust"]))
     training = {"epochs": 35, "learning_rate": 7e-3}
-    data = {"scale": scale, "validation": float(rng.choice([0.25, 0.3]))}
+    data = {"scale": scale, "validation": 0.4 if kind in ("climbs", "falls") else 0.3}
     table = learnable.of_series(rng, values, data, training)
     words = learnable.told(f"{kind}, scale {scale}", table, f"waves, {n} values")
     return Sample(SYMPTOM, words, table, also=frozenset({"overfitting"}))

@@ -9,8 +9,9 @@ Threshold  moved >= 0.5 of at least 8 again; or jump > 5 where neighbours in tim
            warning. Chunks of one long series, handed on in order, come behind the same chunk in
            every epoch, and begin where that one ended.
            Of a recipe with `model.initial_state = "carried"`: at once where it shuffles, for no
-           sequence then follows the one it continues; else by the jump from a sequence to that in
-           its row of the next batch
+           sequence then follows the one it continues; else where the jump from a sequence to that in
+           its row of the next batch is above 5: among strangers without a level of their own it is
+           1, as in order, and nothing is said
            A state that is carried with its graph, past a backward pass, is another thing, and found
            at once: the next one runs into the batch before, or raises an error
 Source     PyTorch's tutorials detach it ("repackage_hidden"); thresholds are the project's own:
@@ -27,7 +28,6 @@ from numpy.typing import NDArray
 
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.layout import roughness
 from minirnn.diagnosis.loop import LayerFed, LoopSeen
 from minirnn.diagnosis.wording import counted, number, share
 
@@ -111,10 +111,9 @@ def _of_recipe(evidence: Evidence) -> Finding | None:
     if len(x) <= batch:  # one batch an epoch, and each epoch begins anew
         return None
     jump = _jump(x, batch)
-    alike = roughness(x, 1) < ALIKE
     if recipe.training.shuffle:
         unrelated = "these are shuffled, so that what was carried is another sequence's"
-    elif jump > JUMP and alike:
+    elif jump > JUMP:
         unrelated = (
             f"where a sequence begins, the values jump {number(jump)} times as far from the one "
             "before in its row as from step to step"
@@ -129,7 +128,6 @@ def _of_recipe(evidence: Evidence) -> Finding | None:
             "kind": "unrelated sequences",
             "shuffled": recipe.training.shuffle,
             "jump": jump,
-            "roughness_along_time": roughness(x, 1),
         },
         cause=f"Each batch begins with the state the one before ended with, and {unrelated}.",
         explanation=(
