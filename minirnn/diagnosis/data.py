@@ -222,6 +222,9 @@ def given_sequences(recipe: Recipe) -> tuple[Sequences, str]:
 
     Raises: DataError, RecipeError, ShapeError or DTypeError that names what is wrong.
     """
+    if recipe.is_text:
+        prepared = _prepare_text(recipe)
+        return prepared.training, prepared.name
     data = recipe.data
     lengths = None
     if data.builtin is not None:

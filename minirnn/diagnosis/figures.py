@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from minirnn.device import array_namespace, to_device
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Answers, Evidence
+from minirnn.diagnosis.free_run import FreeRun
 from minirnn.diagnosis.look import answers_in_units, valid_rows
 from minirnn.diagnosis.naive import target_rows
 from minirnn.diagnosis.recipe import Recipe
@@ -62,25 +62,23 @@ def _of_series(
     forecasts["training"] = Forecast(
         series.indices("training"), trained.wanted[:, 0], trained.given[:, 0]
     )
-    if recipe.generation is not None and held is not None and held.answers.finite:
-        run = free_run(model, recipe, data)
+    if evidence.free_run is not None and held is not None and held.answers.finite:
+        run = free_run(evidence.free_run, data)
         forecasts["free_run"] = run
         figures |= _of_free_run(run, _period(data))
     return figures, forecasts
 
 
-def free_run(model: SequenceModel, recipe: Recipe, data: PreparedData) -> Forecast:
-    """Let the model continue from the end of training on its own answers, as far as is held out."""
+def free_run(run: FreeRun, data: PreparedData) -> Forecast:
+    """The free run from the end of training, as far as is held out."""
     series = data.series
     assert series is not None
-    assert recipe.generation is not None
-    count = min(recipe.generation.steps, len(series.values) - series.cut)
-    context = recipe.generation.context or series.window
+    count = len(run.wanted)
     naive = _continued(_past(data), count, _period(data))
     return Forecast(
         np.arange(series.cut, series.cut + count),
         series.values[series.cut : series.cut + count],
-        replace(series, window=context).free_run(model, count),
+        run.given[:count],
         None if naive is None else to_device(naive, data.device),
     )
 

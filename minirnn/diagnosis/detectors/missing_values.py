@@ -161,6 +161,8 @@ def _columns(recipe: Recipe, data: PreparedData) -> Iterator[tuple[str, NDArray[
         # In the series' own units: as given, but for what was filled.
         yield f"the series {data.name!r}", data.host.series.values
         return
+    if recipe.is_text:  # no character is missing
+        return
     given, _ = given_sequences(recipe)
     N, T = given.x.shape[:2]
     ends = given.lengths if given.lengths is not None else padding_ends(given.x)

@@ -1,0 +1,102 @@
+"""How a series moves, and whether that can be foretold: what a free run is held against.
+
+n values of a series; all of the host.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirnn.diagnosis.season import estimate_period
+from minirnn.training.baselines import seasonal_drift
+
+Floats = NDArray[np.float64]
+MOST_ORDER = 64  # values that an autoregression looks back on
+RIDGE = 1e-6  # of the values' variance: as little as keeps the system solvable
+BOUND = 3.0  # of the range trained on, that an autoregression may leave before it counts as lost
+
+
+def ranges(values: Floats, steps: int) -> Floats:
+    """Largest minus smallest value in every stretch of so many steps."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, steps)
+    return np.asarray(windows.max(axis=1) - windows.min(axis=1))
+
+
+def foretold(past: Floats, wanted: Floats, begin: int = 0) -> float:
+    """The smallest error with which something simple continues the past over `wanted[begin:]`.
+
+    Three continuations without a network: an autoregression fitted to the past and run free,
+    the last season again with the slope of the seasons, and the mean of the past.
+    """
+    made = [np.full(len(wanted), past.mean()), autoregression(past, len(wanted))]
+    period = estimate_period(past)
+    if period is not None and len(past) >= 2 * period:
+        made.append(seasonal_drift(past, len(wanted), period))
+    errors = [rms(each[begin:] - wanted[begin:]) for each in made if np.isfinite(each).all()]
+    return min(errors)
+
+
+def autoregression(past: Floats, steps: int) -> Floats:
+    """A linear autoregression on the last values, fitted by ridge regression, run free.
+
+    It looks back up to 64 values, or a quarter of the past. NaN from where it leaves the data's
+    neighbourhood.
+    """
+    offset, size = past.mean(), past.std()
+    if not size > 0:
+        return np.full(steps, offset)
+    x = (past - offset) / size
+    order = max(1, min(MOST_ORDER, len(x) // 4))
+    rows = np.lib.stride_tricks.sliding_window_view(x, order + 1)
+    fed, asked = rows[:, :-1], rows[:, -1]
+    gram = fed.T @ fed + RIDGE * len(fed) * np.eye(order)
+    weights = np.linalg.solve(gram, fed.T @ asked)
+    run: Any = np.concatenate([x[-order:], np.full(steps, np.nan)])
+    bound = BOUND * float(np.abs(x).max())
+    for t in range(order, order + steps):
+        following = float(run[t - order : t] @ weights)
+        if abs(following) > bound:
+            break
+        run[t] = following
+    return np.asarray(run[order:] * size + offset)
+
+
+def octaves_apart(one: Floats, other: Floats) -> float:
+    """How far the spectra of two series lie apart, in octaves: 1 for twice the frequency.
+
+    The distance that power has to be moved along the logarithm of frequency, on average, to make
+    one normalised periodogram of the other (the earth mover's distance). NaN for a series that does
+    not vary.
+    """
+    spectra = [_spectrum(one), _spectrum(other)]
+    if any(power.sum() <= 0 for _, power in spectra):
+        return float("nan")
+    points = np.concatenate([frequency for frequency, _ in spectra])
+    points = np.unique(np.log2(points))
+    shares = []
+    for frequency, power in spectra:
+        share = np.zeros(len(points))
+        np.add.at(share, np.searchsorted(points, np.log2(frequency)), power / power.sum())
+        shares.append(np.cumsum(share))
+    return float(np.sum(np.abs(shares[0] - shares[1])[:-1] * np.diff(points)))
+
+
+def _spectrum(values: Floats) -> tuple[Floats, Floats]:
+    """Frequencies in cycles a step, and the power there, a straight line taken off."""
+    n = len(values)
+    power = np.abs(np.fft.rfft(detrended(values) * np.hanning(n))) ** 2
+    return np.asarray(np.fft.rfftfreq(n)[1:]), np.asarray(power[1:])
+
+
+def detrended(values: Floats) -> Floats:
+    """A straight line taken off."""
+    t = np.arange(len(values))
+    return np.asarray(values - np.polynomial.Polynomial.fit(t, values, 1)(t))
+
+
+def rms(values: Any) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(np.square(values))))
