@@ -40,7 +40,8 @@ from minirnn.training.windows import check_count
 SHARE = 0.01  # of the time
 SEQUENCES = 24  # of a look
 DATA = 240  # sequences that are asked how far back their targets look
-FIRST_LOOK = 0.02  # seconds that a look is taken to cost before one was made
+# What a look is taken to cost before one was made: so many seconds, and steps of training.
+FIRST_LOOK, FIRST_STEPS = 0.02, 4
 FIRST_ASKED = 0.01  # seconds, likewise, for each number of a sequence that the data are asked about
 ARISES, ENDS = 2, 2  # looks in a row with a finding, or without it
 
@@ -82,7 +83,7 @@ class Watching(Callback):
     recipe     where the training is a recipe's: its detectors see it
     loop       asked for what was seen of each step; None: it watches the steps itself
 
-    `looks` counts the looks, `seconds` is the time they took.
+    `looks` counts the looks, `seconds` is the time they took, `trained` that of all the rest.
 
     Raises: ArgumentError.
     """
@@ -110,8 +111,7 @@ class Watching(Callback):
 
     def _begin(self) -> None:
         self.looks = 0
-        self.seconds = 0.0
-        self.data_seconds = 0.0
+        self.seconds = self.trained = 0.0
         self._costs: list[float] = []
         self._started = time.perf_counter()
         self._course: Course | None = None
@@ -147,15 +147,17 @@ class Watching(Callback):
         if run.epoch - self._looked_at < self.every or run.train is None:
             return
         if self._asks and not self._asked and self._affords(self._price_of_data(run.train)):
-            self.data_seconds += self._timed(lambda: self._ask_the_data(run))
-        cost = max(self._costs[-3:], default=FIRST_LOOK)
-        if self._affords(cost):
+            self._timed(lambda: self._ask_the_data(run))
+        last = run.history.epochs[-1]
+        step = last.seconds / max(last.batches, 1)
+        if self._affords(max(self._costs[-3:], default=FIRST_LOOK + FIRST_STEPS * step)):
             self._looked_at = run.epoch
             self.looks += 1
             self._costs.append(self._timed(lambda: self._look(run)))
 
     def training_ended(self, run: Run) -> None:
         """Say what broke the training, if something did."""
+        self.trained = time.perf_counter() - self._started - self.seconds
         if self._course is not None:
             self._course.training_ended(run)
         stopped = run.history.stopped
@@ -167,8 +169,8 @@ class Watching(Callback):
 
     def _affords(self, cost: float) -> bool:
         """Whether all that was spent, and this, is within the share of the time."""
-        passed = time.perf_counter() - self._started
-        return self.seconds + cost <= self.share * (passed - self.seconds)
+        self.trained = time.perf_counter() - self._started - self.seconds
+        return self.seconds + cost <= self.share * self.trained
 
     def _timed(self, work: Callable[[], None]) -> float:
         """Do it, apart from what the training's context holds; the seconds that it took."""

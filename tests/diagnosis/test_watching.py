@@ -115,6 +115,7 @@ def test_looking_keeps_within_its_share_of_the_time(
     clock = Clock(monkeypatch, drawn_costs(np.random.default_rng(0)))
     looking = Watching(share=share)
     run = Run(network(), None, 3000, 1, train=mr.training.Sequences(*sums()))  # type: ignore[arg-type]
+    run.history.epochs.append(Epoch(1, 100, 1.0, 1.0, 1.0, 0.1, seconds=epoch))
     looking.training_began(run)
     dearest = 0.0
     for run.epoch in range(1, 3001):
