@@ -16,6 +16,7 @@ from minirnn.training.baselines import seasonal_drift
 Floats = NDArray[np.float64]
 MOST_ORDER = 64  # values that an autoregression looks back on
 RIDGE = 1e-6  # of the values' variance: as little as keeps the system solvable
+FLAT = 1e-12  # of a series' size: what is left of a straight line by rounding
 BOUND = 3.0  # of the range trained on, that an autoregression may leave before it counts as lost
 
 
@@ -71,9 +72,9 @@ def octaves_apart(one: Floats, other: Floats) -> float:
     one normalised periodogram of the other (the earth mover's distance). NaN for a series that does
     not vary.
     """
-    spectra = [_spectrum(one), _spectrum(other)]
-    if any(power.sum() <= 0 for _, power in spectra):
+    if any(rms(detrended(each)) <= FLAT * float(np.abs(each).max()) for each in (one, other)):
         return float("nan")
+    spectra = [_spectrum(one), _spectrum(other)]
     points = np.concatenate([frequency for frequency, _ in spectra])
     points = np.unique(np.log2(points))
     shares = []
