@@ -54,8 +54,8 @@ def directions(x: Array, y: Array) -> Directions | None:
     """
     N, T, features = x.shape
     back = min(BACK, N // 2, T // 2, max(1, 64 // features))
-    rows, steps = np.meshgrid(np.arange(back, N), np.arange(back, T), indexing="ij")
-    rows, steps = rows.ravel(), steps.ravel()
+    grid = np.meshgrid(np.arange(back, N), np.arange(back, T), indexing="ij")
+    rows, steps = (each.ravel() for each in grid)
     if len(rows) < LEAST_ANSWERS or back < 1:
         return None
     rng = np.random.default_rng(0)
@@ -86,4 +86,5 @@ def padding_ends(x: Array) -> Array | None:
     values = x[padded, -1]
     if not (values == values[0]).all():
         return None
-    return np.where(padded, ends, T)
+    found: Array = np.where(padded, ends, T)
+    return found

@@ -151,12 +151,9 @@ def certainty(given: Floats, wanted: Floats) -> float:
     """
     xp = array_namespace(given)
     g, w = given - given.mean(axis=0), wanted - wanted.mean(axis=0)
-    return _z(*fetch(xp.sum(g * w), xp.sum((g.T @ g) * (w.T @ w))), len(g))
-
-
-def _z(together: float, spread: float, count: int) -> float:
+    together, spread = fetch(xp.sum(g * w), xp.sum((g.T @ g) * (w.T @ w)))
     # Paired at random, sum_i g_i w_i has the variance tr(G'G W'W) / (n - 1).
-    return together / float(np.sqrt(spread / max(count - 1, 1))) if spread > 0 else 0.0
+    return together / float(np.sqrt(spread / max(len(g) - 1, 1))) if spread > 0 else 0.0
 
 
 def summaries(x: Floats, ends: Array | None) -> Floats:
