@@ -143,9 +143,18 @@ def test_a_gradient_that_explodes_is_the_root_of_numbers_that_are_none(exploded:
     assert exploded.attempts[0].history.stopped is not None
 
 
-def test_clipping_cures_it(exploded: Diagnosis) -> None:
+def test_an_orthogonal_start_and_a_bound_cure_it_and_a_lower_rate_is_refused(
+    exploded: Diagnosis,
+) -> None:
     assert exploded.cured
-    assert dict(exploded.attempts[1].edit) == {"training.clip_norm": 1.0}
+    assert dict(exploded.attempts[1].edit) == {
+        "model.init.kernel": "glorot_uniform",
+        "model.init.recurrent": "orthogonal",
+        "training.clip_norm": 1.0,
+    }
+    found = exploded.before.root
+    assert found is not None
+    assert any("lower the learning rate" in advice.advice for advice in found.would_not_help)
     assert exploded.attempts[1].figures["training_r2"] > 0.5
 
 

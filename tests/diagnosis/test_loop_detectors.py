@@ -307,7 +307,7 @@ def test_steps_too_small_for_the_way_are_slow_and_steps_that_arrive_are_not(seed
     assert slow_learning.detect(evidence(tuned, seed=seed, learned=True)) is None
     usual = trained(seed, np.ones_like, 5e-3)
     assert slow_learning.detect(evidence(usual, seed=seed)) is None
-    falling = slow_learning.detect(evidence(trained(seed, lambda t: 1 - 0.4 * t, 1e-3), seed=seed))
+    falling = slow_learning.detect(evidence(trained(seed, lambda t: 1 - 0.4 * t, 4e-4), seed=seed))
     assert falling is not None
     assert falling.severity == "note"
 

@@ -102,9 +102,10 @@ def test_a_learning_rate_that_saturates_the_gates_is_lowered() -> None:
     sick = recipe(recall(500, 10, -1), {"training.learning_rate": 1.0, "training.epochs": 10})
     diagnosis = examine(sick, repair=True)
     assert diagnosis.before.root is not None
-    assert diagnosis.before.root.symptom == "saturated-gates"
+    assert diagnosis.before.root.symptom == "oscillating-loss"
+    assert "saturated-gates" in diagnosis.before.root.consequences
     assert "unscaled-input" not in diagnosis.before.symptoms
-    assert dict(diagnosis.attempts[1].edit) == {"training.learning_rate": 0.001}
+    assert dict(diagnosis.attempts[1].edit) == {"training.learning_rate": 0.003}
     assert diagnosis.cured
 
 

@@ -36,7 +36,6 @@ from minirnn.device import array_namespace
 from minirnn.diagnosis.detectors.oscillating_loss import STEP, first_step
 from minirnn.diagnosis.evidence import Evidence, finite, is_finite
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.wording import number
 from minirnn.inspect import norms
 from minirnn.inspect.host import fetch
@@ -66,7 +65,7 @@ class Growth:
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
     began, now = _growth(evidence)
-    power = first_power(evidence.loop)
+    power = first_power(evidence)
     leap, epoch = largest_leap(evidence.history)
     from_the_start = began.factor > GROWTH or power > POWER
     if not from_the_start and not now.factor > GROWTH and not leap > LEAP:
@@ -156,15 +155,20 @@ def _targets_in_range(targets: Any) -> bool:
     return bool(largest < LARGEST)  # false of a NaN
 
 
-def first_power(loop: LoopSeen | None) -> float:
+def first_power(evidence: Evidence) -> float:
     """|gradient| |parameters| / loss at the first step; 0 where the loss is not far above naive.
 
     That is d ln(loss) / d ln(weights) at most: the power of the weights that the loss goes with.
+    Far above naive is also above what always answering 0 would score: a level is not yet found.
     """
+    loop, targets = evidence.loop, evidence.targets
     if loop is None or loop.naive is None or loop.weights is None or not len(loop.losses):
         return 0.0
+    naive = loop.naive
+    if targets.dtype.kind == "f" and targets.size:
+        naive = max(naive, *fetch((targets.astype(np.float64) ** 2).mean()))
     loss, norm = float(loop.losses[0]), float(loop.gradient_norms[0])
-    if not loss > FAR_ABOVE * loop.naive or not loop.naive < LARGEST**2:
+    if not loss > FAR_ABOVE * naive or not naive < LARGEST**2:
         return 0.0  # also of a NaN, which tells nothing of a gradient
     if not math.isfinite(loss) or math.isinf(norm):
         return math.inf

@@ -44,7 +44,7 @@ def detect(evidence: Evidence) -> Finding | None:
             seen["largest_target"] = largest
         elif not inputs and not targets and evidence.loop is not None and evidence.loop.iterations:
             seen |= {
-                "step": float(evidence.loop.update_ratios[0]),
+                "first_update": float(evidence.loop.update_ratios[0]),
                 "learning_rate": evidence.loop.optimisation.learning_rate,
             }
     whole = fetch(*(xp.isfinite(array).all() for array in evidence.parameters.values()))
@@ -87,7 +87,7 @@ def _cause(seen: dict[str, object]) -> str:
             f"Targets reach {number(float(str(seen['largest_target'])))}, and the sum of their "
             f"squares leaves the range of float32, which ends at 3.4e38; {lost}"
         )
-    step = float(str(seen.get("step", 0.0)))
+    step = float(str(seen.get("first_update", 0.0)))
     if step > STEP:
         return (
             f"At a learning rate of {seen['learning_rate']:g} the first step moved the weights by "

@@ -191,7 +191,7 @@ def _exploding(recipe: Recipe, finding: Finding) -> list[Remedy]:
     bound = clip(recipe, finding)
     leaps = "leap" in finding.evidence and not {"growth", "power"} & finding.evidence.keys()
     start = dict(initialise(recipe, finding)[0].edit)
-    usual = recipe.edit(start) == recipe
+    usual = all(recipe.get(key) == value for key, value in start.items())
     offers = [
         Remedy(
             {**start, "training.clip_norm": 1.0},
@@ -256,7 +256,7 @@ def _non_finite(recipe: Recipe, finding: Finding) -> list[Remedy]:
         )
     if "largest_target" in seen and recipe.data.scale == "none":
         offers += scale(recipe, finding)
-    if "step" in seen:
+    if "first_update" in seen:
         offers += _oscillating(recipe, finding)
     return offers or _oscillating(recipe, finding) + clip(recipe, finding)
 
