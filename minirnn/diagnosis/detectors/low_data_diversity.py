@@ -5,7 +5,8 @@ Formula    spread of a feature or target = its robust width (from the 5% to the 
            unknown = share of held-out rows whose class makes up less than 2% of the training rows.
            Harm: R2 on what was held out, against R2 on what was trained on
 Threshold  spread < 0.4, or unknown > 0.2; and the network explains at least half of what it was
-           trained on, but of what was held out 0.15 less, or less than half: an illness. A note
+           trained on, but of what was held out 0.15 less, or less than half, or
+           goes wrong beyond the range as `outside-training-range` judges: an illness. A note
            where it does not go wrong there. Parts that are narrow alike say nothing: a small range
            that is asked for again is enough.
            Against `outside-training-range`: there the training part is as wide as the held-out one,
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirnn.diagnosis.data import PreparedData
+from minirnn.diagnosis.detectors import outside_training_range
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import listed, number, share
@@ -73,7 +75,10 @@ def detect(evidence: Evidence) -> Finding | None:
         return None
     # Of inputs that happen to be narrow in a few rows nothing follows: they must matter.
     known, asked = evidence.skill, unseen.typical_skill
-    harm = known >= KNOWN_WELL and not asked >= max(ASKED_WELL, known - FALL)
+    beyond = outside_training_range.detect(evidence)
+    harm = known >= KNOWN_WELL and (
+        not asked >= max(ASKED_WELL, known - FALL) or (beyond is not None and beyond.harmful)
+    )
     worst = min(narrow, key=lambda width: width.spread, default=None)
     return Finding(
         symptom=SYMPTOM,
