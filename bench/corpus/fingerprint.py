@@ -44,6 +44,11 @@ def digest(symptom: str) -> str:
     return _of([own, *shared, *makers], _behind())
 
 
+def behind() -> str:
+    """Of what stands behind every diagnosis."""
+    return _behind()
+
+
 @cache
 def _behind() -> str:
     files = []

@@ -80,7 +80,8 @@ def _run(case: Case, script: str, seed: int, folder: Path) -> tuple[Diagnosis | 
 
 def _treated(case: Case, now: Diagnosis, sick: Seen, seed: int, folder: Path) -> Treated:
     """Make the root's first edit of the lines, run them again, and so on while any is offered."""
-    script, seen, kept = case.script, sick, []
+    script, seen = case.script, sick
+    kept: list[str] = []
     while not well(case.measure, seen) and len(kept) < EDITS:
         offers = [each.code for each in now.root.remedies if each.code] if now.root else []
         if not offers or not offers[0].changes:
