@@ -27,10 +27,11 @@ def faulty(rng: np.random.Generator) -> Sample:
         training = {"epochs": int(rng.integers(28, 36)), "learning_rate": 1e-2, "batch_size": 16}
     else:
         # A plain network finds the last steps at once, gates have to be opened for them first.
-        rate = 5e-4 if model["cell"] == "rnn" else 1.3e-3
+        rate = 5e-4 if model["cell"] == "rnn" else 1.1e-3
         training = {"epochs": 4, "learning_rate": rate, "batch_size": 16}
     table = learnable.recipe(rng, problem, None, training, model)
-    what = "too few units" if small else f"{training['epochs']} epochs of a rate of {training['learning_rate']:g}"
+    rest = f"{training['epochs']} epochs of a rate of {training['learning_rate']:g}"
+    what = "too few units" if small else rest
     return Sample(SYMPTOM, learnable.told(what, table, problem.what), table, also=BROUGHT)
 
 

@@ -5,7 +5,7 @@ Formula    short = R2 of a regression on data it was not fitted to (see `depende
            of the eighth before the one before
 Threshold  short > 0.2, where the network explains between 0.1 and 0.8 of its targets: it did learn
            (where it did not, something keeps it from learning, which has other names). An illness
-           where it explains less than half, else a warning. "too small" where fall < 0.05: with
+           where it explains less than half, else a warning. "too small" where fall < 0.1: with
            more time it would explain no more; "unfinished" where the loss was still falling
 Source     Goodfellow, Bengio and Courville, Deep Learning (2016), section 5.2; the loss relative to
            a baseline, since accuracy thresholds do not serve regression. The project's
@@ -22,7 +22,7 @@ from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import counted, share
 
 SYMPTOM = "underfitting"
-SHORT, LEARNED, ENOUGH, FALL = 0.2, 0.1, 0.8, 0.05
+SHORT, LEARNED, ENOUGH, FALL = 0.2, 0.1, 0.8, 0.1
 LEAST_STEPS = 40
 
 
