@@ -6,8 +6,8 @@ Formula    update = median |change of the parameters| / |parameters| of a step (
 Threshold  way < 0.1, where the loss ended above 0.5 of the best constant answer's (of the first
            loss, where that is not known) and the network fails: an illness. Of a user's loop, which
            may go on, from 40 steps on, and a note where the loss of the last quarter is below 0.85
-           of the first one's. Not where the recurrent layers get less than 0.01 of the head's gradient,
-           nor where a scheduler took the rate away (`stalled-loss`)
+           of the first one's. Not where the recurrent layers get less than 0.01 of the head's
+           gradient, nor where a scheduler took the rate away (`stalled-loss`)
 Source     Karpathy, CS231n ("Parameter updates": about 1e-3 of the weights is usual, far less says
            that the rate is too low); AUTOTRAINER (Zhang et al. 2021, ICSE) for the symptom, by
            accuracy. Measured with Adam, RMSprop and SGD on all three cells: the way is 2e-4 to 0.03
