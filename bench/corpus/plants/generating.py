@@ -108,11 +108,12 @@ def sentences(rng: np.random.Generator, n: int) -> str:
 
 def refrain(rng: np.random.Generator, n: int) -> str:
     """One line over and over: a text that loops by itself."""
+    # No word comes twice but for the smallest: a few characters tell the place.
     lines = (
-        "row, row, row your boat, gently down the stream. ",
-        "one potato, two potato, three potato, four; ",
-        "round and round the garden like a teddy bear. ",
-        "london bridge is falling down, my fair lady! ",
+        "jack and jill went up the hill to fetch a pail of water. ",
+        "mary had a little lamb whose fleece was white as snow. ",
+        "humpty dumpty sat on a wall and had a great fall. ",
+        "the grand old duke of york, he had ten thousand men; ",
     )
     line = lines[int(rng.integers(len(lines)))]
     return (line * (n // len(line) + 1))[:n]

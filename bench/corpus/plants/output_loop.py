@@ -41,7 +41,7 @@ def healthy(rng: np.random.Generator) -> Sample:
         recipe["generation"] |= {"sample": "temperature", "temperature": temperature}
         return Sample(None, f"{_network(recipe)}, {name}; temperature {temperature}", recipe)
     if kind == 2:
-        recipe = of_text(rng, refrain(rng, int(rng.integers(1800, 2600))), epochs=30)
+        recipe = of_text(rng, refrain(rng, int(rng.integers(2200, 3000))), epochs=36)
         return Sample(None, f"{_network(recipe)}, one line over and over; greedy", recipe)
     make, name = ((sine, "a sine"), (pulses, "pulses"))[int(rng.integers(2))]
     values, period = make(rng, int(rng.integers(400, 520)))
