@@ -61,8 +61,8 @@ def test_each_judge_sees_what_it_is_there_for(task: str, judge: str) -> None:
         x[rng.integers(0, 6, 300), np.arange(300), targets] = 1.0
         x[rng.integers(6, 12, 300), np.arange(300), 1 - targets] = 1.0
     else:
-        x = np.sign(noise(1, T=5, B=400))
-        targets = (x[-3:].prod(axis=0)[:, 0] > 0).astype(np.int64)
+        x = np.sign(noise(1, T=8, B=400))
+        targets = (x[-2:].prod(axis=0)[:, 0] > 0).astype(np.int64)
     told = measure_predictability(x, targets)
     assert told is not None
     assert told.judges[judge].z > 3.5

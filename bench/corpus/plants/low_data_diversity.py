@@ -22,7 +22,7 @@ def faulty(rng: np.random.Generator) -> Sample:
         idle = np.arange(n) < rng.uniform(0.77, 0.8) * n
         level = float(rng.uniform(-0.5, 0.5))
         values = np.where(idle, level + rng.uniform(0.06, 0.12) * values, 1.5 * values)
-        scale = str(rng.choice(["none", "standard", "minmax"]))
+        scale = str(rng.choice(["none", "standard"]))
         table = learnable.of_series(rng, values, {"scale": scale}, {"learning_rate": 1e-2})
         words = learnable.told(f"{kind}, scale {scale}", table, f"{n} values")
         return Sample(SYMPTOM, words, table, also=BROUGHT)
