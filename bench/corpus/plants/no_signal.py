@@ -74,8 +74,9 @@ def healthy(rng: np.random.Generator) -> Sample:
     elif kind == "rare":
         x = rng.normal(size=(n, T, 1))
         score = x[:, -3:, 0].sum(axis=1)
-        y = (score > np.quantile(score, 0.85)).astype(np.int64)
-        problem = learnable.Problem(x, y, f"a class of 15%, by 3 of {T} steps", "cross_entropy")
+        y = (score > np.quantile(score, 0.8)).astype(np.int64)
+        problem = learnable.Problem(x, y, f"a class of a fifth, by 3 of {T} steps", "cross_entropy")
+        training = {"epochs": 8}
     else:
         problem = learnable.any_of(rng)
     table = learnable.recipe(rng, problem, training=training)
