@@ -24,7 +24,7 @@ THROWN_ABOUT = ("exploding-gradient", "non-finite", "saturated-gates")
 # Each symptom, and what it can bring of itself. Listed in order of cause: none brings an earlier.
 BRINGS: dict[str, tuple[str, ...]] = {
     "missing-values": ("non-finite",),
-    "leakage": ("overfitting",),
+    "leakage": ("overfitting", "outside-training-range"),
     "outliers": ("no-signal", "unscaled-input", "oscillating-loss", *THROWN_ABOUT, *LEARNS_NOTHING),
     "low-data-diversity": ("overfitting", "outside-training-range", *LEARNS_NOTHING),
     "batch-time-swap": ("no-signal", "reads-padding", "carried-state", *LEARNS_NOTHING),
@@ -36,7 +36,7 @@ BRINGS: dict[str, tuple[str, ...]] = {
     "accumulated-gradients": ("oscillating-loss", *THROWN_ABOUT, *LEARNS_NOTHING),
     "unscaled-input": ("oscillating-loss", *THROWN_ABOUT, *LEARNS_NOTHING),
     "over-regularised": LEARNS_NOTHING,
-    "oscillating-loss": (*THROWN_ABOUT, *LEARNS_NOTHING),
+    "oscillating-loss": ("overfitting", *THROWN_ABOUT, *LEARNS_NOTHING),
     # Adam remembers a large gradient for a thousand steps, and makes tiny ones meanwhile.
     "exploding-gradient": ("non-finite", "saturated-gates", *LEARNS_NOTHING),
     "non-finite": ("saturated-gates", *LEARNS_NOTHING),

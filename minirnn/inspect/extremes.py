@@ -10,6 +10,7 @@ Array = Any
 Floats = Any  # float64
 
 FAR = 10.0  # robust standard deviations from the median, from which on a value is extreme
+NEAR = 3.0  # where `bounded` puts it: still on its side, and not all that is heard
 MOST_EXTREME = 0.05  # of the values; more are no exceptions
 
 
@@ -35,11 +36,11 @@ def extreme_rows(values: Floats) -> Array:
 
 
 def bounded(values: Floats) -> Floats:
-    """Values (n, ...) whose extreme ones are moved to 10 robust deviations from their median."""
+    """Values (n, ...) whose extreme ones are moved to 3 robust deviations from their median."""
     xp = array_namespace(values)
     far = extreme(values)
     if not bool(far.any()):
         return values
     median = xp.median(values, axis=0)
-    bound = FAR * 1.4826 * xp.median(xp.abs(values - median), axis=0)
+    bound = NEAR * 1.4826 * xp.median(xp.abs(values - median), axis=0)
     return xp.where(far, xp.clip(values, median - bound, median + bound), values)

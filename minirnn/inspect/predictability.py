@@ -56,7 +56,6 @@ LEAST_SEQUENCES = 40
 NEIGHBOURS = 5
 QUARTERS = 4
 MOST_SUMMARIES = 24  # up to which their products are features too
-OF_NEIGHBOURS = ("neighbours", "likeness")
 SURE = 3.5  # z above which a judge sees a signal
 
 
@@ -87,7 +86,7 @@ class Predictability:
         Neighbours that surely answer the wrong way are one too: of a parity they all do.
         """
         return max(
-            abs(each.z) if name in OF_NEIGHBOURS else each.z for name, each in self.judges.items()
+            abs(each.z) if name == "neighbours" else each.z for name, each in self.judges.items()
         )
 
     @property

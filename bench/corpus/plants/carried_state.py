@@ -128,13 +128,17 @@ def _chunks(rng: np.random.Generator, batch: int) -> learnable.Problem:
 def faulty(rng: np.random.Generator) -> Sample:
     """Sequences that have nothing to do with each other, in a recipe that shuffles, and a loop."""
     kind = int(rng.integers(4))
+    # What begins with noise is learned late, or not at all.
+    also = frozenset({"underfitting", "stalled-loss", "slow-learning", "constant-output"})
     if kind in (0, 1):
         text, cell = _loop(rng, LOOP)
-        return Sample(SYMPTOM, f"{cell} loop; shuffled, and the state carried", script=text)
+        return Sample(
+            SYMPTOM, f"{cell} loop; shuffled, and the state carried", script=text, also=also
+        )
     if kind == 2:
         problem = learnable.any_of(rng)
         table = learnable.recipe(rng, problem, model={"initial_state": "carried"})
-        return Sample(SYMPTOM, learnable.told("carried", table, problem.what), table)
+        return Sample(SYMPTOM, learnable.told("carried", table, problem.what), table, also=also)
     # Slow walks in the order given, each from a level of its own: none goes on where another ended.
     n, T = int(rng.integers(350, 450)), int(rng.integers(5, 9))
     walk = np.cumsum(0.2 * rng.normal(size=(n, T)), axis=1) + 2 * rng.normal(size=(n, 1))
@@ -143,7 +147,8 @@ def faulty(rng: np.random.Generator) -> Sample:
     training = {"shuffle": False, "batch_size": 32}
     model = {"initial_state": "carried"}
     table = learnable.recipe(rng, problem, training=training, model=model)
-    return Sample(SYMPTOM, learnable.told("carried, in order", table, problem.what), table)
+    words = learnable.told("carried, in order", table, problem.what)
+    return Sample(SYMPTOM, words, table, also=also)
 
 
 def healthy(rng: np.random.Generator) -> Sample:

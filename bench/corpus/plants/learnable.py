@@ -76,7 +76,7 @@ def wave_ahead(rng: np.random.Generator, n: int = 0) -> Problem:
 
 def which_class(rng: np.random.Generator, n: int = 0) -> Problem:
     """Classes by the mean of the last few values."""
-    n = n or int(rng.integers(400, 600))
+    n = n or int(rng.integers(550, 750))
     T, k, classes = int(rng.integers(8, 20)), int(rng.integers(2, 5)), int(rng.integers(2, 4))
     x = rng.normal(size=(n, T, int(rng.integers(1, 3))))
     score = x[:, -k:, 0].sum(axis=1)

@@ -21,8 +21,8 @@ def faulty(rng: np.random.Generator) -> Sample:
         # At idle for most of the record; what comes at the end swings ten times as far.
         idle = np.arange(n) < rng.uniform(0.77, 0.8) * n
         level = float(rng.uniform(-0.5, 0.5))
-        values = np.where(idle, level + rng.uniform(0.06, 0.12) * values, 1.5 * values)
-        scale = str(rng.choice(["none", "standard"]))
+        values = np.where(idle, level + rng.uniform(0.04, 0.08) * values, 1.5 * values)
+        scale = "standard"
         table = learnable.of_series(rng, values, {"scale": scale}, {"learning_rate": 1e-2})
         words = learnable.told(f"{kind}, scale {scale}", table, f"{n} values")
         return Sample(SYMPTOM, words, table, also=BROUGHT)
@@ -42,9 +42,9 @@ def faulty(rng: np.random.Generator) -> Sample:
     features = int(rng.integers(2, 4)) if kind == "one feature" else int(rng.integers(1, 3))
     wide = rng.normal(size=(n, T, features))
     early = np.arange(n) < 0.8 * n
-    small = np.where(early, rng.uniform(0.02, 0.08), 1.0)[:, None]
+    small = np.where(early, rng.uniform(0.02, 0.05), 1.0)[:, None]
     # Bent within what is asked, straight within what is shown.
-    bend = float(rng.uniform(1.8, 2.6))
+    bend = float(rng.uniform(2.2, 2.8))
     if kind == "small first":
         wide = wide * small[:, :, None]
         y = np.sin(bend * wide[:, -2:, 0].sum(axis=1, keepdims=True) / np.sqrt(2))

@@ -17,7 +17,7 @@ def faulty(rng: np.random.Generator) -> Sample:
     problem = learnable.any_of(rng, tasks)
     # Rates at which most sequences keep most of their steps, and some batch of each epoch has one.
     # A mark does harm only where it is met often; one NaN in a batch is always enough.
-    part = float(rng.choice([0.02, 0.04] if kind == "a mark" else [0.002, 0.01, 0.04]))
+    part = float(rng.choice([0.06, 0.1] if kind == "a mark" else [0.002, 0.01, 0.04]))
     mark = float(rng.choice([-999.0, -9999.0, 999.0, -99.0])) if kind == "a mark" else np.nan
     x, y = problem.x.copy(), problem.y.copy()
     if kind != "targets":

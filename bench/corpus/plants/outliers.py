@@ -39,7 +39,7 @@ def faulty(rng: np.random.Generator) -> Sample:
     x, y = problem.x, problem.y
     if kind != "targets":
         # Where the network would not meet them otherwise it does not suffer from the scale.
-        x = _glitches(rng, x, float(rng.choice([0.004, 0.01])), float(rng.uniform(100, 600)))
+        x = _glitches(rng, x, float(rng.choice([0.01, 0.015])), float(rng.uniform(200, 800)))
         scale = "standard" if scale == "none" else scale
     if kind != "inputs":
         y = _glitches(rng, y, float(rng.choice([0.01, 0.02])), float(rng.uniform(60, 300)))

@@ -109,7 +109,7 @@ def faulty(rng: np.random.Generator) -> Sample:
     if rng.integers(2):
         text, what = _loop(rng, reads_padding=True)
         return Sample(SYMPTOM, what, script=text, also=BROUGHT)
-    problem, _ = _padded(rng, (50, 80))
+    problem, _ = _padded(rng, (90, 120))
     table = learnable.recipe(rng, problem)
     return Sample(SYMPTOM, learnable.told("no lengths", table, problem.what), table, also=BROUGHT)
 

@@ -98,7 +98,7 @@ def faulty(rng: np.random.Generator) -> Sample:
     shape = ("one:flat", "one:flat", "flat:one")[int(rng.integers(3))]
     text, what = _loop(rng, shape)
     # The best answer to all targets at once is their mean, and that is what is learned.
-    also = frozenset({"stalled-loss", "constant-output", "state-collapse"})
+    also = frozenset({"stalled-loss", "constant-output", "state-collapse", "underfitting"})
     return Sample(SYMPTOM, f"{what}; {shape}", script=text, also=also)
 
 

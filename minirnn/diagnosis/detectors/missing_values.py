@@ -6,7 +6,8 @@ Formula    share of values that are NaN, as fed, in inputs and targets, both par
            least 9 in size. Equal steps at a sequence's end are padding, and not counted
 Threshold  one NaN is enough for an illness: it passes every product, so each window that holds it
            answers NaN, and so does the loss of its batch. A mark is an illness where the network
-           fails, and a note where it copes. What a recipe filled before feeding is a note, a
+           explains less than 0.9 of what it is trained on or of what is held out, and a note where
+           it copes. What a recipe filled before feeding is a note, a
            warning from 20% of the values up: then the filling is most of what is learned
 Source     IEEE 754: every sum and product with a NaN is one. -999 and its kin are what file formats
            without an empty cell use. 20%, and 3 ranges: judgements of ours
@@ -33,6 +34,7 @@ SYMPTOM = "missing-values"
 MUCH = 0.2
 LEAST_MARKS, APART = 3, 3.0  # times the range of the other values
 SMALLEST_MARK = 9.0
+COPES = 0.9  # R2
 LEAST_OTHERS = 10  # different values
 
 
@@ -129,6 +131,7 @@ def _marked(evidence: Evidence) -> Finding | None:
     recipe, data = evidence.recipe, evidence.data
     if recipe is None or data is None or recipe.data.builtin is not None:
         return None
+    asked = evidence.skill if evidence.unseen is None else evidence.unseen.typical_skill
     for where, column in _columns(recipe, data):
         mark = mark_among(column)
         if mark is None:
@@ -139,7 +142,7 @@ def _marked(evidence: Evidence) -> Finding | None:
         least, most = number(float(rest.min())), number(float(rest.max()))
         return Finding(
             symptom=SYMPTOM,
-            severity="illness" if evidence.misses else "note",
+            severity="note" if evidence.skill >= COPES and asked >= COPES else "illness",
             where=where,
             evidence={"mark": mark, "values_marked": count, "share": part},
             cause=(

@@ -34,6 +34,7 @@ from minirnn.inspect.extremes import extreme, extreme_rows
 SYMPTOM = "outliers"
 PRESSED = 0.3
 PULL = 0.5
+LEAST_MARKS = 3
 COMMON = 0.1  # of the held-out values
 WELL = 0.8  # R2 of the ordinary rows, from which on the network copes
 
@@ -147,6 +148,8 @@ def _tails(values: Floats, later: Any, name: str) -> list[Tail]:
         median = float(np.median(of))
         low, high = (float(q) for q in np.quantile(rest, (0.01, 0.99)))
         robust = 1.4826 * float(np.median(np.abs(of - median)))
+        if np.ptp(of[which]) == 0 and which.sum() >= LEAST_MARKS:
+            continue  # one number again and again is a mark: see `missing-values`
         nearest = float(np.abs(of[which] - median).min())
         if later is not None and np.mean(np.abs(later[:, column] - median) >= nearest) > COMMON:
             continue
