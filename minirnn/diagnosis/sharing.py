@@ -45,16 +45,15 @@ def shown_ahead(training: Sequences, held_out: Sequences) -> Array:
     half = T // 2
     if half < LEAST_OVERLAP or training.lengths is not None:
         return np.zeros(len(held_out), dtype=bool)
-    known: set[bytes] = set()
-    for window in training.x:
-        # Steps that are all equal tell no windows apart.
-        known |= {
-            window[start : start + half].tobytes()
-            for start in range(T - half)
-            if np.ptp(window[start : start + half], axis=0).any()
-        }
+    known = {
+        window[start : start + half].tobytes() for window in training.x for start in range(T - half)
+    }
     ends = np.ascontiguousarray(held_out.x[:, T - half :])
-    return np.array([end.tobytes() in known for end in ends])
+    # Steps that are all equal tell no windows apart.
+    varies = np.ptp(ends, axis=1).any(axis=1)
+    return np.array(
+        [bool(v) and end.tobytes() in known for v, end in zip(varies, ends, strict=True)]
+    )
 
 
 def read_off(part: Sequences) -> int | None:
