@@ -19,7 +19,7 @@ def faulty(rng: np.random.Generator) -> Sample:
         values = learnable.wave(rng, int(rng.integers(420, 560)))
         n = len(values)
         # At idle for most of the record; what comes at the end swings ten times as far.
-        idle = np.arange(n) < rng.uniform(0.77, 0.8) * n
+        idle = np.arange(n) < rng.uniform(0.79, 0.8) * n
         level = float(rng.uniform(-0.5, 0.5))
         values = np.where(idle, level + rng.uniform(0.04, 0.08) * values, 1.5 * values)
         scale = "standard"
