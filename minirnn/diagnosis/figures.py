@@ -73,12 +73,13 @@ def free_run(run: FreeRun, data: PreparedData) -> Forecast:
     """The free run from the end of training, as far as is held out."""
     series = data.series
     assert series is not None
+    assert run.there is not None
     count = len(run.wanted)
     naive = _continued(_past(data), count, _period(data))
     return Forecast(
         np.arange(series.cut, series.cut + count),
         series.values[series.cut : series.cut + count],
-        run.given[:count],
+        run.there[:count],
         None if naive is None else to_device(naive, data.device),
     )
 

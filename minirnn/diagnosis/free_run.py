@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.inspect.host import on_host
+from minirnn.inspect.host import fetch
 from minirnn.nn import SequenceModel
 from minirnn.tensor import Tensor
 from minirnn.training.predict import mode
@@ -28,17 +28,20 @@ Host = NDArray[Any]
 class FreeRun:
     """What a network continues the training part with, each answer fed back as the next input.
 
-    given     (n,) the run: values in the data's own units on the network's device, or tokens
-    past      the values or tokens trained on, of the host
-    wanted    (m,) what really came next, of the host, m <= n: as far as it is held out
+    All of the host, where n and c numbers are brought over together; `there` is not.
+
+    given     (n,) the run: values in the data's own units, or tokens
+    past      the values or tokens trained on
+    wanted    (m,) what really came next, m <= n: as far as it is held out
     context   c, how many of the last values each answer was made from
     slopes    (c,) the derivative of the answer after the run's last c values with respect to each
               of them, oldest first; None for tokens
     alphabet  what the tokens are; "" for numbers
     sample, temperature   how a token was chosen
+    there     `given` on the network's device; None for tokens
     """
 
-    given: Array
+    given: Host
     past: Host
     wanted: Host
     context: int
@@ -46,6 +49,7 @@ class FreeRun:
     alphabet: str = ""
     sample: str = "greedy"
     temperature: float = 1.0
+    there: Array | None = None
 
     @property
     def of_tokens(self) -> bool:
@@ -99,24 +103,29 @@ def make_free_run(model: SequenceModel, recipe: Recipe, data: PreparedData) -> F
     xp = array_namespace(given)
     before = series.values[series.cut - context : series.cut]
     last = xp.concatenate([before, given])[-context:]
+    told = np.array(fetch(given, slopes(model, series, last)))
     return FreeRun(
-        given=given,
+        given=told[: len(given)],
         past=values[: series.cut],
         wanted=values[series.cut : series.cut + options.steps],
         context=context,
-        slopes=slopes(model, series, last),
+        slopes=told[len(given) :],
+        there=given,
     )
 
 
-def slopes(model: SequenceModel, series: PreparedSeries, values: Array) -> NDArray[np.float64]:
-    """d (the answer after these values) / d (each of them), (c,), in the series' own units."""
+def slopes(model: SequenceModel, series: PreparedSeries, values: Array) -> Array:
+    """d (the answer after these values) / d (each of them), (c,), in the series' own units.
+
+    On the network's device.
+    """
     encoding = series.encoding
     inputs = encoding.encode(values[None]).astype(series.dtype).swapaxes(0, 1)
     x = Tensor(array_namespace(inputs).ascontiguousarray(inputs), requires_grad=True)
     with mode(model, training=False), np.errstate(all="ignore"):
         model(x).backward()
     assert x.grad is not None
-    slope = on_host(x.grad)[:, 0, 0].astype(np.float64)
+    slope = x.grad[:, 0, 0].astype(np.float64)
     slope *= encoding.outputs.scale / encoding.inputs.scale
     if encoding.transform == "change":
         # answer = last + net(value - last, ...): all is measured from the last value.

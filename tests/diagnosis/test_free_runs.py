@@ -217,3 +217,10 @@ def test_a_run_has_the_context_the_steps_and_the_seed_it_was_asked_for() -> None
     assert np.any(one != other)
     assert make_free_run(model, Recipe.from_dict({"data": TALK["data"], "training": {
         "loss": "cross_entropy"}}), data) is None  # fmt: skip
+
+
+def test_a_text_is_continued_on_the_gpu_as_on_the_cpu(cuda: str) -> None:
+    recipe = Recipe.from_dict(TALK).edit({"training.epochs": 2, "generation.steps": 40})
+    here, there = (mr.doctor(recipe, progress=False, device=each) for each in ("cpu", cuda))
+    assert here.symptoms == there.symptoms
+    assert isinstance(there.run.evidence.free_run.given, np.ndarray)

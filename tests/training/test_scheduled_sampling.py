@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minirnn.device import to_device
 from minirnn.errors import ArgumentError, CheckpointError
 from minirnn.nn import SequenceModel
 from minirnn.optim import SGD
@@ -174,3 +175,13 @@ def test_where_an_answer_is_no_input_it_is_refused() -> None:
     for wrong in (-0.1, 1.5, "half", True, np.nan):
         with pytest.raises(ArgumentError, match="scheduled_sampling"):
             trained(data, model_of(data), scheduled_sampling=wrong)
+
+
+@pytest.mark.parametrize("make", [waves, symbols, lambda: waves(lengths=np.array([8, 3, 1, 0, 5]))])
+def test_the_gpu_learns_in_chunks_and_from_its_own_answers_what_the_cpu_learns(
+    make: Any, cuda: str
+) -> None:
+    data = make()
+    here = trained(data, model_of(data), scheduled_sampling=0.5, truncate=3)
+    there = trained(data, model_of(data).to(cuda), scheduled_sampling=0.5, truncate=3)
+    np.testing.assert_allclose(to_device(there, "cpu"), here, rtol=1e-9, atol=1e-12)

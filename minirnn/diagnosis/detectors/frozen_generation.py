@@ -31,7 +31,6 @@ from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.free_run import FreeRun, spectral_radius
 from minirnn.diagnosis.movement import Floats, detrended, foretold, ranges, rms
 from minirnn.diagnosis.wording import counted, number, quantity, share
-from minirnn.inspect.host import on_host
 
 SYMPTOM = "frozen-generation"
 STILL = 0.05
@@ -46,7 +45,7 @@ def detect(evidence: Evidence) -> Finding | None:
     run = evidence.free_run
     if run is None or run.of_tokens or len(run.given) < LEAST_STEPS:
         return None
-    given, known = on_host(run.given), run.known
+    given, known = run.given, run.known
     stretch = min(max(LEAST_STRETCH, len(given) // 4), len(known) // 2)
     if stretch < LEAST_STRETCH or not (np.isfinite(given).all() and np.isfinite(known).all()):
         return None

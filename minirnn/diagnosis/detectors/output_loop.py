@@ -32,7 +32,6 @@ from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.free_run import FreeRun, Host
 from minirnn.diagnosis.movement import octaves_apart, ranges
 from minirnn.diagnosis.wording import counted, number, quantity, share
-from minirnn.inspect.host import on_host
 from minirnn.inspect.loops import REPEATS, Loop, find_loop, repetition_rate
 
 SYMPTOM = "output-loop"
@@ -54,7 +53,7 @@ def detect(evidence: Evidence) -> Finding | None:
 
 
 def _of_text(run: FreeRun, evidence: Evidence) -> Finding | None:
-    given = on_host(run.given)
+    given = run.given
     repeats = repetition_rate(given, GRAM)
     usual = data_repetition(run.past, len(given))
     loop = find_loop(given)
@@ -129,7 +128,7 @@ def _loss(evidence: Evidence) -> str:
 
 
 def _of_numbers(run: FreeRun, evidence: Evidence) -> Finding | None:
-    given, known = on_host(run.given), run.known
+    given, known = run.given, run.known
     if not (np.isfinite(given).all() and np.isfinite(known).all()):
         return None
     stretch = min(len(given) // 4, len(known) // 2)

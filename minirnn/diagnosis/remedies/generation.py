@@ -13,7 +13,11 @@ OFTEN = 0.5  # share of inputs that are the network's own in the end
 
 
 def _numbers(recipe: Recipe, finding: Finding) -> list[Remedy]:
-    """More context first: it says where the data are. Then training for runs of its own."""
+    """More context first: it says where the data are. Training on its own answers last.
+
+    Measured over 10 seeds of article 003 (`bench/free_runs.py`): of free runs of 600 steps all 10
+    freeze that read one value, 1 of 10 that read 32, and 4 of 10 with scheduled sampling besides.
+    """
     offers = []
     window = recipe.data.window
     generation = recipe.generation
