@@ -252,6 +252,16 @@ def test_an_interrupted_training_is_shown_and_ends_the_repair() -> None:
     assert course.interrupted
 
 
+def test_a_story_tells_a_training_that_was_cut_short_and_why_it_ended() -> None:
+    from minirnn.report import story
+
+    half = replace(where(remedies=())(BASE), cut="the time is up (3.0 s)")
+    course = repair(half, lambda which: pytest.fail("trained again"), Budget(), silent)
+    assert story.headline(half) == "A training that was cut short"
+    told = story.ending(course.diagnosis, story.Wording())
+    assert "The repair ended there: the time is up (3.0 s)." in told
+
+
 @pytest.mark.parametrize("trainings", [0, -1, 1.5, True])
 def test_a_budget_of_no_trainings_is_refused(trainings: Any) -> None:
     with pytest.raises(ArgumentError, match="trainings"):
