@@ -241,6 +241,14 @@ class Evidence:
         return not self.skill >= 0.5
 
     @property
+    def falls_short(self) -> bool:
+        """Whether it fails, or explains less than 0.8, and 0.2 less than a regression does."""
+        if self.fails:
+            return True
+        known = self.dependence if self.skill < 0.8 else None
+        return known is not None and known.telling and known.best - self.skill > 0.2
+
+    @property
     def misses(self) -> bool:
         """Whether it fails, on what it was trained on or on what was held out."""
         unseen = self.unseen

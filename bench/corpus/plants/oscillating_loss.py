@@ -17,7 +17,8 @@ from bench.corpus.sample import Sample
 
 SYMPTOM = "oscillating-loss"
 # Gates thrown to their ends, states that merge there and a gradient that dies or leaps there are
-# what the steps have done; a loss that leaves the range of numbers is where it ends.
+# what the steps have done; a loss that leaves the range of numbers is where it ends. What swings
+# answers the batches of its last steps better than what it has not seen.
 BRINGS = frozenset(
     {
         "saturated-gates",
@@ -29,6 +30,7 @@ BRINGS = frozenset(
         "constant-output",
         "stalled-loss",
         "underfitting",
+        "overfitting",
     }
 )
 

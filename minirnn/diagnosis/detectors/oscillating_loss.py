@@ -4,9 +4,10 @@ Formula    step = |change of the parameters| / |parameters|, of the first step o
            the first ten, whichever is larger; peak = largest loss of all steps / the larger of the
            first one and that of the best constant answer; stretches = means of 20 equal stretches
            of the losses
-Threshold  step > 0.3 and peak > 2 (or a loss that is no number), and the last stretch above 0.5 of
-           the constant's (of the first loss, where that is not known). An illness where the network
-           fails, a note else
+Threshold  step > 0.3 and peak > 2 (or a loss that is no number), where a recipe's network fails
+           (an illness), or falls short of what a regression explains (a warning);
+           of a user's loop, where the last stretch is above 0.5 of the constant's (of the first
+           loss, where that is not known): an illness where the network fails, a note else
 Source     Karpathy, CS231n ("Parameter updates": about 1e-3 of the weights is usual, far more says
            that the rate is too high); AUTOTRAINER (Zhang et al. 2021, ICSE) for the symptom, by
            accuracy. Measured with Adam and SGD on LSTM and RNN: rates that learn have a step of
@@ -19,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from minirnn.diagnosis.evidence import Evidence
-from minirnn.diagnosis.finding import Finding
+from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.wording import number
 
@@ -38,15 +39,18 @@ def detect(evidence: Evidence) -> Finding | None:
     if loop is None or len(loop.losses) < LEAST_STEPS or not len(loop.update_ratios):
         return None
     step, peak = first_step(loop), highest(loop)
-    if not step > STEP or not peak > PEAK or learned(loop):
+    # Of a recipe it is known how the network answers in the end; the losses of its last steps are
+    # those of weights that were still on the move.
+    well = learned(loop) if evidence.recipe is None else not evidence.falls_short
+    if not step > STEP or not peak > PEAK or well:
         return None
     stretches = loop.blocks(min(STRETCHES, len(loop.losses)))
     second = stretches[len(stretches) // 2 :]
     swing = float(np.abs(np.diff(second)).mean())
     return Finding(
         symptom=SYMPTOM,
-        severity="illness" if evidence.fails else "note",
-        where=f"the optimiser, {loop.at('step', 'in the training loop')}",
+        severity=_severity(evidence),
+        where=f"the optimiser, {loop.at('step', 'in training')}",
         evidence={
             "step": step,
             "step_threshold": STEP,
@@ -70,6 +74,12 @@ def detect(evidence: Evidence) -> Finding | None:
             + ("." if loop.naive is None else f" (one constant answer: {number(loop.naive)}).")
         ),
     )
+
+
+def _severity(evidence: Evidence) -> Severity:
+    if evidence.fails:
+        return "illness"
+    return "note" if evidence.recipe is None else "warning"
 
 
 def first_step(loop: LoopSeen) -> float:

@@ -6,8 +6,9 @@ Formula    start: no gradient passes the head of the untrained network (0 to the
            1 - loss of the later half of these steps / loss of the first half;
            level = mean of the last fifth of the losses / that of the best constant answer; fall =
            1 - mean of the last fifth / mean of the first twentieth
-Threshold  start: any. Rate taken: share < 0.5 and fall > 0.02, where the loss ended above 0.5 of
-           the constant's and the network fails. Level > 0.9 (fall < 0.05 where the constant's loss
+Threshold  start: any. Rate taken: share < 0.5 and fall > 0.02, where the network fails, or falls
+           short of what a regression explains (a warning); of a user's loop, where it fails and the
+           loss ended above 0.5 of the constant's. Level > 0.9 (fall < 0.05 where the constant's loss
            is not known), from 40 steps on: an illness, which says no more than that nothing was
            learned, so that it becomes a note where another finding says why (`causes`), and where a
            regression (see `dependence`) tells nothing of the targets either. Where steps find no
@@ -122,7 +123,7 @@ def _from_the_start(loop: LoopSeen) -> Finding:
 def rate_taken(loop: LoopSeen) -> bool:
     """Whether a scheduler took the rate away from a loss that was falling and had not arrived."""
     kept = loop.kept_rate
-    if not kept < KEPT or learned(loop):
+    if not kept < KEPT:
         return False
     while_kept = loop.losses[: len(loop.rates)][loop.rates >= (0.1 - 1e-9) * loop.rates.max()]
     if len(while_kept) < 2 or not np.isfinite(loop.losses).all():
@@ -132,12 +133,13 @@ def rate_taken(loop: LoopSeen) -> bool:
 
 
 def _without_rate(evidence: Evidence, loop: LoopSeen) -> Finding | None:
-    if not evidence.fails:
+    own = evidence.recipe is None
+    if not (evidence.fails and not learned(loop) if own else evidence.falls_short):
         return None
     seen, kept = loop.optimisation, loop.kept_rate
     return Finding(
         symptom=SYMPTOM,
-        severity="illness",
+        severity="illness" if evidence.fails else "warning",
         where=f"the learning rate, {loop.at('step', 'in training')}",
         evidence={
             "kind": "rate taken",

@@ -17,6 +17,7 @@ from minirnn.diagnosis.remedies.offer import Advised, Offer
 USUAL_STEP = 0.01  # |update| / |parameters| at the start
 ADAPTIVE = (3e-3, 1e-3)  # rates of the optimisers that divide by the gradient's size
 HIGHEST_OF_SGD, LOWEST_OF_SGD = 0.3, 1e-3
+FEW, TINY = 300, 5e-4  # steps, and updates: fewer and no smaller, time is the first thing to give
 MORE = 4  # times the epochs
 
 
@@ -97,7 +98,7 @@ def _slow(recipe: Recipe, finding: Finding) -> list[Remedy]:
                 "Only a gradient that is long for once is cut.",
             )
         )
-    if figure(finding, "steps") < FEW:
+    if figure(finding, "steps") < FEW and not figure(finding, "update") < TINY:
         longer = max(epochs, math.ceil(FEW / max(figure(finding, "steps"), 1.0)) * training.epochs)
         offers.append(
             Remedy(
@@ -122,9 +123,6 @@ def _slow(recipe: Recipe, finding: Finding) -> list[Remedy]:
         ),
     ]  # fmt: skip
     return offers
-
-
-FEW = 300  # steps below which time is the first thing to give
 
 
 def _stalled(recipe: Recipe, finding: Finding) -> list[Remedy]:
