@@ -1,6 +1,7 @@
 """Seeing inside: recordings of recurrent layers, their traces, and what is measured on them."""
 
 from minirnn.inspect.compare import TraceComparison
+from minirnn.inspect.dead import DeadUnits, dead_units
 from minirnn.inspect.dependence import Dependence, measure_dependence
 from minirnn.inspect.dimension import effective_rank, participation_ratio
 from minirnn.inspect.fixed_points import FixedPoints, fixed_points
@@ -15,8 +16,10 @@ from minirnn.inspect.sensitivity import input_sensitivity
 from minirnn.inspect.spectrum import JacobianSpectrum, jacobian_spectrum
 from minirnn.inspect.spread import Spread, spread_between_sequences
 from minirnn.inspect.trace import Trace
+from minirnn.inspect.updates import update_ratios
 
 __all__ = [
+    "DeadUnits",
     "Dependence",
     "FixedPoints",
     "GateSaturation",
@@ -29,6 +32,7 @@ __all__ = [
     "Spread",
     "Trace",
     "TraceComparison",
+    "dead_units",
     "effective_rank",
     "find_loop",
     "fixed_points",
@@ -45,4 +49,5 @@ __all__ = [
     "record",
     "repetition_rate",
     "spread_between_sequences",
+    "update_ratios",
 ]

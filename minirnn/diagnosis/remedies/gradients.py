@@ -12,9 +12,8 @@ from minirnn.diagnosis.wording import number
 LARGE = 10.0  # root mean square of inputs from which on they saturate gates (`unscaled_input`)
 SMALL = ("uniform", "normal", "zeros")  # initialisers that make a state forget within a few steps
 HALF_LIFE = 4.5  # steps, of an LSTM's cell state with forget bias 1 at the start (measured)
-CAREFUL = (
-    3e-3  # a rate that leaves an orthogonal start of a plain RNN slowly: at 1e-2 half are lost
-)
+CAREFUL = 3e-3  # a rate at which a plain RNN keeps an orthogonal start: at 1e-2 half lose it
+HOT = 2e-2  # a rate of Adam from which on relu units are switched off by steps (measured)
 BRISK = 1e-2  # one at which Adam finds what to keep: in three times the epochs 30 of 36 times
 
 
@@ -91,8 +90,43 @@ def _vanishing(recipe: Recipe, finding: Finding) -> list[Remedy]:
     return _saturated(recipe, finding)
 
 
+def _dead(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """Units that cannot be switched off for good, and steps that do not throw them there."""
+    tanh: dict[str, object] = {"model.activation": "tanh"}
+    calm = dict(slower(recipe, finding)[0].edit)
+    hot = recipe.training.learning_rate > HOT
+    why = (
+        "A tanh has a slope on both sides of 0: what is pushed below it still gets a gradient, and "
+        "can come back"
+    )
+    offers = [
+        Remedy(
+            {**tanh, **calm} if hot else tanh,
+            why + ("; and steps this large would drive it to its ends." if hot else "."),
+            "All units move with the inputs again.",
+        )
+    ]
+    if hot:
+        offers += [
+            Remedy(
+                calm,
+                f"Steps of {recipe.training.learning_rate:g} push every sum below 0 at once.",
+                "The units stay where some inputs switch them on.",
+            ),
+            Remedy(tanh, why + ".", "All units move with the inputs again."),
+        ]
+    more: dict[str, object] = {**tanh, "training.epochs": 4 * recipe.training.epochs}
+    if hot or recipe.training.optimizer == "sgd":
+        more |= calm if hot else {}
+    else:
+        more["training.learning_rate"] = max(BRISK, recipe.training.learning_rate)
+    longer = Remedy(more, "The same with more time: it begins anew.", offers[0].expected)
+    return [*offers, longer, *scale(recipe, finding), *initialise(recipe, finding)]
+
+
 OFFERS: dict[str, Offer] = {
     "saturated-gates": _saturated,
+    "dead-units": _dead,
     "vanishing-gradient": _vanishing,
 }
 
@@ -117,5 +151,14 @@ def _against_vanishing(recipe: Recipe, finding: Finding) -> tuple[Advice, ...]:
 
 WOULD_NOT_HELP: dict[str, Advised] = {
     "saturated-gates": (CLIPPING, RELU, LONGER),
+    "dead-units": (
+        LONGER,
+        CLIPPING,
+        Advice(
+            "add more ReLU units",
+            "The new ones are pushed below 0 by the same steps and inputs, and are dead too.",
+        ),
+        RELU,
+    ),
     "vanishing-gradient": _against_vanishing,
 }
