@@ -32,13 +32,11 @@ class Chunk(NamedTuple):
 
     prediction, target   its rows that count, as `align` gives them
     share    of the batch's rows: what its mean loss weighs in the batch's
-    rows     which of the batch's rows they are
     """
 
     prediction: Tensor
     target: Array
     share: float
-    rows: Array
 
 
 def check_truncation(model: Module, truncate: int) -> None:
@@ -73,7 +71,6 @@ def chunks(model: Module, batch: Sequences, steps: int) -> Iterator[Chunk]:
     total = int(ends.sum()) if batch.per_step else B
     first = steps if batch.per_step else T % steps or steps
     state: Any = None
-    seen = 0
     for begin, end in _bounds(T, first, steps):
         inside = np.clip(ends - begin, 0, end - begin)
         ending = (ends <= end) & ((ends > begin) | (begin == 0))
@@ -88,20 +85,16 @@ def chunks(model: Module, batch: Sequences, steps: int) -> Iterator[Chunk]:
         output, state = _read(model, part, state)
         state = _cut_off(state)
         prediction, target = align(output, part)
-        if batch.per_step:
-            rows = array_namespace(target).arange(seen, seen + counts)
-            seen += counts
-        else:
+        if not batch.per_step and counts < B:
             rows = beside(np.flatnonzero(ending), target)
-            if counts < B:
-                prediction, target = take(prediction, rows, distinct=True), target[rows]
-        yield Chunk(prediction, target, counts / total, rows)
+            prediction, target = take(prediction, rows, distinct=True), target[rows]
+        yield Chunk(prediction, target, counts / total)
 
 
 def in_chunks(
     model: Module, batch: Sequences, steps: int, backward: Callable[[Tensor, Array, float], float]
 ) -> tuple[float, Array, Array]:
-    """A batch, chunk by chunk: its mean loss, and its predictions and targets in order.
+    """A batch, chunk by chunk: its mean loss, and its predictions and targets, row by row.
 
     backward(prediction, target, share) -> the mean loss of a chunk, after its gradient was taken
     """
@@ -109,13 +102,12 @@ def in_chunks(
     made = []
     for chunk in chunks(model, batch, steps):
         loss += chunk.share * backward(chunk.prediction, chunk.target, chunk.share)
-        made.append((chunk.prediction.data, chunk.target, chunk.rows))
+        made.append((chunk.prediction.data, chunk.target))
     if not made:
         return 0.0, batch.y[:0], batch.y[:0]
     xp = array_namespace(batch.x)
-    predictions, targets, rows = (xp.concatenate(each) for each in zip(*made, strict=True))
-    order = xp.argsort(rows)
-    return loss, predictions[order], targets[order]
+    predictions, targets = (xp.concatenate(each) for each in zip(*made, strict=True))
+    return loss, predictions, targets
 
 
 def _bounds(T: int, first: int, steps: int) -> Iterator[tuple[int, int]]:
