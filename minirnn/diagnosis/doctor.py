@@ -166,8 +166,8 @@ def perform(
     with np.errstate(all="ignore"):
         before = probe_of(model, recipe, data)
         course = Course(model, recipe, data)
-        watching = Watching(recipe=recipe, loop=course.seen)
-        watching_it = (course, watching, *callbacks)
+        watching = Watching(recipe=recipe, course=course)
+        watching_it = (watching, *callbacks)
         history = train(recipe, model, data, progress=progress, callbacks=watching_it)
         evidence = look(model, recipe, data, history, untrained=before, loop=course.seen())
         figures, forecasts = measure(model, recipe, data, evidence)

@@ -26,7 +26,6 @@ from minirnn.diagnosis.course import Course
 from minirnn.diagnosis.early import EARLY, Glimpse, falls
 from minirnn.diagnosis.evidence import answers_to
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.errors import ArgumentError
 from minirnn.inspect.dependence import Dependence, measure_dependence
@@ -81,9 +80,9 @@ class Watching(Callback):
     sequences  of the training data, evenly spread, that a look takes, >= 1
     every      epochs from one look to the next, at least
     recipe     where the training is a recipe's: its detectors see it
-    loop       asked for what was seen of each step; None: it watches the steps itself
+    course     what keeps the numbers of each step, called from here; None: one of its own
 
-    `looks` counts the looks, `seconds` is the time they took, `trained` that of all the rest.
+    `looks` counts the looks, `seconds` is the time it all took, `trained` that of the rest.
 
     Raises: ArgumentError.
     """
@@ -95,7 +94,7 @@ class Watching(Callback):
         sequences: int = SEQUENCES,
         every: int = 1,
         recipe: Recipe | None = None,
-        loop: Callable[[], LoopSeen] | None = None,
+        course: Course | None = None,
     ) -> None:
         if (
             isinstance(share, bool)
@@ -106,7 +105,7 @@ class Watching(Callback):
         self.share = share
         self.sequences = check_count("sequences", sequences)
         self.every = check_count("every", every)
-        self.recipe, self.loop = recipe, loop
+        self.recipe, self.course = recipe, course
         self._begin()
 
     def _begin(self) -> None:
@@ -133,14 +132,15 @@ class Watching(Callback):
     def training_began(self, run: Run) -> None:
         """Begin anew: one object may watch one run after another."""
         self._begin()
-        if self.loop is None:
-            self._course = Course(run.model)
-            self._course.training_began(run)
+        self._course = self.course if self.course is not None else Course(run.model)
+        self._course.training_began(run)
 
     def batch_ended(self, run: Run) -> None:
-        """Keep the step's numbers."""
+        """Keep the step's numbers; the time for that counts, too."""
         if self._course is not None:
+            started = time.perf_counter()
             self._course.batch_ended(run)
+            self.seconds += time.perf_counter() - started
 
     def epoch_ended(self, run: Run) -> None:
         """Look, if it is time and there is time."""
@@ -228,7 +228,7 @@ class Watching(Callback):
             parameters={name: each.data for name, each in model.named_parameters()},
             history=run.history,
             recipe=self.recipe,
-            loop=self._seen(),
+            loop=self._course.seen() if self._course is not None else None,
             known=self._dependence,
         )
         if not probed:
@@ -238,11 +238,6 @@ class Watching(Callback):
         probe = gradient_probe(_copy(model), *fed, loss=loss, lengths=part.lengths)
         answers = answers_to(probe.prediction, seen.last_targets, None, loss)
         return replace(seen, probe=probe, answers=answers)
-
-    def _seen(self) -> LoopSeen | None:
-        if self.loop is not None:
-            return self.loop()
-        return self._course.seen() if self._course is not None else None
 
     def _ask_the_data(self, run: Run) -> None:
         """How far back the targets look: the data do not change, so once is enough."""

@@ -131,11 +131,21 @@ def test_looking_keeps_within_its_share_of_the_time(
         assert looking.looks > min(2000, 0.2 * share * trained / 0.06)
 
 
-def test_a_run_that_is_too_short_for_a_look_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_too_short_for_a_look_has_none() -> None:
     looking = Watching()
     train(network(), sums(), callbacks=[looking], epochs=2)
     assert looking.looks == 0
-    assert looking.seconds == 0.0
+
+
+def test_what_is_kept_of_each_step_is_paid_from_the_same_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch, [])
+    monkeypatch.setattr(watching.Course, "batch_ended", lambda self, run: clock.look(run))
+    clock.costs = iter([0.5] * 12)
+    looking = Watching()
+    train(network(), sums(), callbacks=[looking])
+    assert (looking.seconds, looking.looks) == (6.0, 0)  # 6 epochs of 2 batches
 
 
 def test_it_looks_every_so_many_epochs_at_most() -> None:
