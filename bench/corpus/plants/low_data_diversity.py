@@ -44,7 +44,7 @@ def faulty(rng: np.random.Generator) -> Sample:
     early = np.arange(n) < 0.8 * n
     small = np.where(early, rng.uniform(0.02, 0.05), 1.0)[:, None]
     # Bent within what is asked, straight within what is shown.
-    bend = float(rng.uniform(2.2, 2.8))
+    bend = float(rng.uniform(1.6, 2.1))
     if kind == "small first":
         wide = wide * small[:, :, None]
         y = np.sin(bend * wide[:, -2:, 0].sum(axis=1, keepdims=True) / np.sqrt(2))

@@ -18,7 +18,7 @@ def faulty(rng: np.random.Generator) -> Sample:
     # Far enough for the level to matter more than the waves on it.
     rise = float(rng.uniform(15, 27))
     if kind == "grows":
-        values = values + np.exp(float(rng.uniform(3.0, 3.4)) * t)
+        values = values + np.exp(float(rng.uniform(2.6, 3.0)) * t)
     else:
         values = values + (rise if kind == "climbs" else -rise) * t**2
     data = {"scale": str(rng.choice(["standard", "robust"])), "validation": 0.3}

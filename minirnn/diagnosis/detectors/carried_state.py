@@ -9,9 +9,9 @@ Threshold  moved >= 0.5 of at least 8 again; or jump > 5 where neighbours in tim
            warning. Chunks of one long series, handed on in order, come behind the same chunk in
            every epoch, and begin where that one ended.
            Of a recipe with `model.initial_state = "carried"`: at once where it shuffles, for no
-           sequence then follows the one it continues; else where the jump from a sequence to that in
-           its row of the next batch is above 5: among strangers without a level of their own it is
-           1, as in order, and nothing is said
+           sequence then follows the one it continues; else where the jump from a sequence to that
+           in its row of the next batch is above 5: among strangers without a level of their own it
+           is 1, as in order, and nothing is said
            A state that is carried with its graph, past a backward pass, is another thing, and found
            at once: the next one runs into the batch before, or raises an error
 Source     PyTorch's tutorials detach it ("repackage_hidden"); thresholds are the project's own:
