@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
+
+from minirnn.device import array_namespace
+from minirnn.inspect.host import fetch
+
+MOST_NAMED = 16  # units whose numbers a finding lists
 
 
 def share(part: float) -> str:
@@ -33,6 +39,12 @@ def listed(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def unit_numbers(mask: Any) -> list[int]:
+    """The first units that a mask (H,) of any device is true of, counted from 0."""
+    which = array_namespace(mask).flatnonzero(mask)[:MOST_NAMED]
+    return [int(unit) for unit in fetch(which)]
 
 
 def counted(count: int, noun: str) -> str:

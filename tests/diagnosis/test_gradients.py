@@ -37,12 +37,13 @@ def test_a_gradient_that_dies_before_the_lag_that_counts_is_found(forgetful: Dia
     assert found.evidence["lag_needed"] == T
     assert found.evidence["half_life"]["c"] < 5
     assert found.evidence["skill_with_all_steps"] > 0.95
-    assert harm(forgetful.before) == {"vanishing-gradient"}
+    assert harm(forgetful.before) <= {"vanishing-gradient", "underfitting"}
 
 
 def test_chrono_initialisation_cures_it_and_clipping_is_not_offered(forgetful: Diagnosis) -> None:
     assert forgetful.cured
-    assert "model.init.bias" in forgetful.attempts[-1].edit
+    kept = [attempt for attempt in forgetful.attempts if attempt.kept]
+    assert any(attempt.edit.get("model.init.bias") == "chrono" for attempt in kept)
     before, after = forgetful.attempts[0], forgetful.attempts[-1]
     assert after.figures["held_out_rmse"] < 0.9 * before.figures["held_out_rmse"]
     found = before.diagnosis.root
@@ -161,8 +162,8 @@ def test_an_orthogonal_start_and_a_bound_cure_it_and_a_lower_rate_is_refused(
 def test_a_gradient_that_grows_in_a_network_that_learned_is_a_note_at_most() -> None:
     edits: dict[str, object] = {
         "model.init.bias": "chrono",
-        "training.learning_rate": 3e-3,
-        "training.epochs": 30,
+        "training.learning_rate": 1e-2,
+        "training.epochs": 40,
     }
     learned = examine(recipe(recall(400, 40, 0), edits))
     trace = learned.run.traces[0]  # type: ignore[union-attr]

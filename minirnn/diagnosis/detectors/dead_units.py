@@ -3,6 +3,7 @@
 Formula    a unit is dead when its hidden state is exactly 0 at 99% of the valid steps of all
            sequences (`minirnn.inspect.dead_units`); share = dead among the units of a layer and
            direction
+           of a cell with a relu (a gate that is shut for good is saturated)
 Threshold  share >= 0.6 in some layer and direction: an illness where the network fails, a note
            where it does not: the units that are left are enough. Not where all kernels began at
            zero, which is another matter (`stalled-loss`)
@@ -17,46 +18,46 @@ Cost       one pass over the probe's hidden states
 
 from __future__ import annotations
 
-import numpy as np
-
 from minirnn.diagnosis.detectors.stalled_loss import dead_start
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.wording import counted, listed, share
-from minirnn.inspect.dead import DeadUnits, dead_units
+from minirnn.diagnosis.wording import counted, listed, share, unit_numbers
+from minirnn.inspect.dead import dead_units
 from minirnn.inspect.host import fetch
+from minirnn.inspect.source import activations
 from minirnn.inspect.trace import Trace
 
 SYMPTOM = "dead-units"
 THRESHOLD = 0.6
-MOST_NAMED = 64  # units whose numbers a finding lists
 
 
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
     if dead_start(evidence):
         return None
-    measured = [(dead_units(trace), trace) for trace in evidence.traces if any(trace.lengths)]
+    measured = [
+        (dead_units(trace), trace)
+        for trace in evidence.traces
+        if any(trace.lengths) and "relu" in activations(trace.cell).values()
+    ]
     sick = [(units, trace) for units, trace in measured if units.share >= THRESHOLD]
     if not sick:
         return None
     units, trace = max(sick, key=lambda pair: pair[0].share)
-    which = numbers(units)
+    (count,) = fetch(units.dead.sum())
     before = dead_before(evidence, trace)
     total = trace.shape[2]
-    relu = evidence.recipe is not None and evidence.recipe.model.activation == "relu"
-    how = "switched off" if relu else "at 0"
     return Finding(
         symptom=SYMPTOM,
         severity="illness" if evidence.fails else "note",
         where=(
             f"{listed([each.name for _, each in sick])}; in {trace.name} "
-            f"{counted(len(which), 'unit')} of {total}"
+            f"{counted(int(count), 'unit')} of {total}"
         ),
         evidence={
             "dead": units.share,
             "threshold": THRESHOLD,
-            "units": which[:MOST_NAMED],
+            "units": unit_numbers(units.dead),
             "zeros": units.sparsity,
             "dead_before_training": before,
             "layer": trace.layer,
@@ -69,19 +70,14 @@ def detect(evidence: Evidence) -> Finding | None:
             else "Steps of training have pushed what goes into these units below 0 for every input."
         ),
         explanation=(
-            f"{share(units.share)} of the units in {trace.name} are {how} at every step of every "
+            f"{share(units.share)} of the units in {trace.name} are off at every step of every "
             "sequence. Such a unit tells nothing and passes no gradient, so training cannot bring "
             "it back."
             if evidence.fails
-            else f"{share(units.share)} of the units in {trace.name} are {how} whatever comes in; "
+            else f"{share(units.share)} of the units in {trace.name} are off whatever comes in; "
             "the others are enough for these answers."
         ),
     )
-
-
-def numbers(units: DeadUnits) -> list[int]:
-    """The dead units, counted from 0."""
-    return np.flatnonzero(fetch(units.dead)).tolist()
 
 
 def dead_before(evidence: Evidence, trace: Trace) -> float | None:

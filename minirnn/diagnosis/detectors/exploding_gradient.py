@@ -84,6 +84,7 @@ def detect(evidence: Evidence) -> Finding | None:
             "growth_threshold": GROWTH,
             "layer": trace.layer,
             "direction": trace.direction,
+            "step": exploded_at(trace),
             "largest_singular_value_of_weight_hh": largest_singular_value(trace),
         }
         places.append(f"{trace.name}, through time{when}")
@@ -193,17 +194,34 @@ def growth_of(trace: Trace) -> float:
     xp = array_namespace(entering)
     if not entering.size:
         return 0.0
-    entered, total = (norms.norm(each, (1, 2)) for each in (entering, trace.grad_hidden))
-    # Summed from the last step that is taken, in the layer's direction, to each.
-    back = slice(None, None, 1 if trace.reverse else -1)
-    sums = xp.cumsum(entered[back])[back]
-    ratio = xp.where(sums > 0.0, total / xp.where(sums > 0.0, sums, 1.0), 0.0)
     once = (xp.asarray((entering != 0.0).any(axis=2)).sum(axis=0) <= 1).all()
-    measured = [ratio.max()]
+    measured = [growth_by_step(trace).max()]
     if "c" in trace.cell.states and bool(once):
         decay = trace.gradient_decay("cell")
         measured.append(xp.where(xp.isfinite(decay), decay, 0.0).max())
     return max(fetch(*measured))
+
+
+def growth_by_step(trace: Trace) -> Any:
+    """(T,): |dL/dh_t| over what entered h at step t and after, in the layer's direction."""
+    entering = trace.direct_grad_hidden
+    xp = array_namespace(entering)
+    entered, total = (norms.norm(each, (1, 2)) for each in (entering, trace.grad_hidden))
+    # Summed from the last step that is taken, in the layer's direction, to each.
+    back = slice(None, None, 1 if trace.reverse else -1)
+    sums = xp.cumsum(entered[back])[back]
+    return xp.where(sums > 0.0, total / xp.where(sums > 0.0, sums, 1.0), 0.0)
+
+
+def exploded_at(trace: Trace) -> int | None:
+    """The first step, going back, at which the gradient of h is beyond the threshold, or None."""
+    if not is_finite(trace):
+        return None
+    xp = array_namespace(trace.hidden)
+    beyond = xp.flatnonzero(growth_by_step(trace) > GROWTH)
+    if not len(beyond):
+        return None
+    return int(beyond[0 if trace.reverse else -1])
 
 
 def largest_leap(history: History | None) -> tuple[float, int]:

@@ -22,7 +22,7 @@ import numpy as np
 from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.wording import listed, share
+from minirnn.diagnosis.wording import listed, share, unit_numbers
 from minirnn.inspect import steps
 from minirnn.inspect.host import fetch
 from minirnn.inspect.saturation import GateSaturation, gate_saturation
@@ -60,6 +60,7 @@ def detect(evidence: Evidence) -> Finding | None:
             "layer": trace.layer,
             "direction": trace.direction,
             "gates": by_gate,
+            "units": {name: unit_numbers(mask) for name, mask in saturated_units(trace).items()},
             "slope": alive,
             "slope_at_best": total,
             "input_size": root_mean_square(evidence.rows),
@@ -78,9 +79,24 @@ def detect(evidence: Evidence) -> Finding | None:
 
 def saturated_share(trace: Trace) -> float:
     """Share of a trace's units and gates that are saturated and are not memory."""
-    gates = bounded_gates(trace)
-    if not gates:
+    saturated, counted = _saturated_and_counted(trace)
+    if not counted:
         return 0.0
+    sums = fetch(
+        *(each.sum() for each in counted.values()), *(each.sum() for each in saturated.values())
+    )
+    total = sum(sums[: len(counted)])
+    return sum(sums[len(counted) :]) / total if total else 0.0
+
+
+def saturated_units(trace: Trace) -> dict[str, Any]:
+    """Which units of each gate are saturated and are not memory, (H,) each."""
+    return _saturated_and_counted(trace)[0]
+
+
+def _saturated_and_counted(trace: Trace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of each gate (H,): the units that are saturated, and those that count at all."""
+    gates = bounded_gates(trace)
     left = {name: gate.left >= OF_THE_TIME for name, gate in gates.items()}
     right = {name: gate.right >= OF_THE_TIME for name, gate in gates.items()}
     saturated = {name: (gate.either >= OF_THE_TIME) for name, gate in gates.items()}
@@ -91,12 +107,7 @@ def saturated_share(trace: Trace) -> float:
         counted[keeps] &= ~remembers
         if trace.cell.name == "lstm":
             counted["input"] &= ~(left["input"] & remembers)
-    sums = fetch(
-        *(each.sum() for each in counted.values()),
-        *((saturated[name] & counted[name]).sum() for name in gates),
-    )
-    total = sum(sums[: len(gates)])
-    return sum(sums[len(gates) :]) / total if total else 0.0
+    return {name: saturated[name] & counted[name] for name in gates}, counted
 
 
 def bounded_gates(trace: Trace) -> dict[str, GateSaturation]:

@@ -42,7 +42,8 @@ def detect(evidence: Evidence) -> Finding | None:
     # Features that are all 0 are no small inputs; they are none.
     if not (size > LARGE or 0.0 < size < SMALL):
         return None
-    pinned = max((pinned_share(trace) for trace in evidence.traces if trace.layer == 0), default=0)
+    first = [(pinned_share(each), each) for each in evidence.traces if each.layer == 0]
+    pinned, trace = max(first, key=lambda pair: pair[0]) if first else (0.0, None)
     column = rows[:, feature]
     mean, deviation, least, most = fetch(column.mean(), column.std(), column.min(), column.max())
     figures: dict[str, object] = {
@@ -53,6 +54,8 @@ def detect(evidence: Evidence) -> Finding | None:
         "largest": most,
         "feature": feature,
         "pinned": pinned,
+        "layer": None if trace is None else trace.layer,
+        "direction": None if trace is None else trace.direction,
     }
     where = "the inputs" if rows.shape[1] == 1 else f"input feature {feature}"
     if size < SMALL:

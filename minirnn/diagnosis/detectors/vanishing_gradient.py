@@ -29,15 +29,18 @@ Cost       one forward and backward pass of the probe; see `dependence` for the 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from minirnn.device import array_namespace
 from minirnn.diagnosis.detectors.saturated_gates import root_mean_square
 from minirnn.diagnosis.evidence import Evidence, is_finite
 from minirnn.diagnosis.finding import Finding, Severity
-from minirnn.diagnosis.wording import counted, number, share
+from minirnn.diagnosis.wording import counted, number, share, unit_numbers
 from minirnn.inspect.host import fetch
 from minirnn.inspect.norms import norm
 from minirnn.inspect.trace import Trace
+
+Array = Any  # of the trace's device
 
 SYMPTOM = "vanishing-gradient"
 DEAD = 1e-3
@@ -77,6 +80,7 @@ def _at_the_gate(evidence: Evidence, traces: list[Trace]) -> Finding | None:
         evidence={
             "kind": "at the gate",
             "dead_units": dead,
+            "units": unit_numbers(dead_gates(trace)),
             "threshold": DEAD_SHARE,
             "gradient_at_gates_over_states": passed_on(trace),
             "ratio_at_first_step": ends,
@@ -112,7 +116,12 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
         return None
     at_first = vanished.get("now", 1.0) >= VANISHED  # only before training
     least = min(vanished.values())
-    trace = next(trace for trace in (before if at_first else traces) if trace.layer == 0)
+    # Of the directions, the one that carries most: where it dies, the others have died before.
+    looked_at, ratios = (before, then) if at_first else (traces, now)
+    best = max(ratios, key=lambda name: ratios[name])
+    trace = next(
+        each for each in looked_at if each.layer == 0 and best.rpartition(" ")[0] == each.name
+    )
     state = "c" if "c" in trace.cell.states else "h"
     half_life = trace.half_life(state)
     severity: Severity = "illness"
@@ -129,6 +138,7 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
             "ratio_at_lag_before_training": then,
             "threshold": VANISHED,
             "half_life": {s: trace.half_life(s) for s in trace.cell.states},
+            "lost_after_steps": {s: lost_after(trace, s) for s in trace.cell.states},
             "skill": evidence.skill,
             "skill_with_all_steps": needed.best,
             "skill_without_early_steps": needed.without,
@@ -160,9 +170,24 @@ def dead_share(trace: Trace) -> float:
     reached = into > 0.0
     if not reached.any():
         return float("nan")
-    xp = array_namespace(into)
-    at_gates = xp.sqrt(sum(norm(g, (0, 1)) ** 2 for g in trace.grad_slots.values()))
-    return float(xp.mean(at_gates[reached] < DEAD * into[reached]))
+    return float(dead_gates(trace)[reached].mean())
+
+
+def dead_gates(trace: Trace) -> Array:
+    """(H,): the units that gradient reaches, and at whose gates it ends."""
+    into = norm(trace.grad_hidden, (0, 1))
+    at_gates = array_namespace(into).sqrt(
+        sum(norm(g, (0, 1)) ** 2 for g in trace.grad_slots.values())
+    )
+    return (into > 0.0) & (at_gates < DEAD * into)
+
+
+def lost_after(trace: Trace, state: str) -> int | None:
+    """After how many steps back less than a hundredth of the gradient is left, and stays so."""
+    decay = trace.gradient_decay(state)
+    alive = array_namespace(decay).flatnonzero(decay >= VANISHED)
+    last = int(alive[-1]) if len(alive) else -1
+    return last + 1 if last + 1 < len(decay) else None
 
 
 def reach(traces: list[Trace], lag: int) -> dict[str, float]:
