@@ -143,9 +143,13 @@ def page(cases: tuple[Case, ...], rows: list[Row], seen: Seen, seeds: int) -> st
 
 
 def _sums(cases: tuple[Case, ...], seen: Seen) -> list[str]:
-    """A line an article: runs named rightly, ill ones that were cured, advice that is any good."""
+    """A line an article: runs named rightly, ill ones that were cured, advice that is any good.
+
+    Of the ill ones those count that can be cured: no edit makes random labels tell something.
+    """
     lines = [
-        "| | causes | named as expected | ill | cured | advised fixes | cure or help |",
+        "| | causes | named as expected | ill | cured, if any can be | fixes tried on them "
+        "| that cure or help |",
         "|---|---|---|---|---|---|---|",
     ]
     for article in ARTICLES:
@@ -155,7 +159,7 @@ def _sums(cases: tuple[Case, ...], seen: Seen) -> list[str]:
             continue
         right = sum(named_rightly(own[each.case], each) for each in ran)
         ill = [each for each in ran if not well(own[each.case].measure, each.sick)]
-        healed = sum(bool(cured(own[each.case], each)) for each in ill)
+        healed = [done for each in ill if (done := cured(own[each.case], each)) is not None]
         advised = [
             each.fixes[fix.id].verdict
             for each in ill
@@ -165,7 +169,7 @@ def _sums(cases: tuple[Case, ...], seen: Seen) -> list[str]:
         good = sum(verdict in ("cures", "helps") for verdict in advised)
         lines.append(
             f"| {article} | {len(own)} | {right} of {len(ran)} | {len(ill)} "
-            f"| {healed} of {len(ill)} | {len(advised)} | {good} of {len(advised)} |"
+            f"| {sum(healed)} of {len(healed)} | {len(advised)} | {good} of {len(advised)} |"
         )
     return lines
 

@@ -13,6 +13,7 @@ from minirnn.diagnosis.cases import (
     output_loops,
     own_code,
     stuck_forecast,
+    unclean_data,
 )
 from minirnn.diagnosis.cases.case import ARTICLES, Case, Fix
 from minirnn.diagnosis.cases.catalogue import NAMED
@@ -28,6 +29,7 @@ CASES: tuple[Case, ...] = (
     *constant_lstm.CASES,
     *stuck_forecast.CASES,
     *no_progress.CASES,
+    *unclean_data.CASES,
     *own_code.CASES,
 )
 

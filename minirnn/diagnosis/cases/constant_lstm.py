@@ -56,7 +56,7 @@ def remembers(seed: int) -> Tables:
     return {
         "data": data.recall(seed, n=400, T=40),
         "model": {"hidden_size": 24, "init": {"forget_bias": 5.0}},
-        "training": {"learning_rate": 1e-2, "epochs": 25},
+        "training": {"learning_rate": 1e-2, "epochs": 40},
     }
 
 
@@ -64,14 +64,14 @@ def forgets(seed: int) -> Tables:
     """Forget gates that begin at 1/2 where 60 steps have to be remembered."""
     return {
         "data": data.recall(seed, n=400, T=60),
-        "model": {"hidden_size": 16, "init": {"forget_bias": 0.0}},
+        "model": {"hidden_size": 16, "init": {"kernel": "uniform", "forget_bias": 0.0}},
         "training": {"learning_rate": 1e-2, "epochs": 25},
     }
 
 
 def scarce(seed: int, n: int = 30) -> Tables:
     """Thirty sequences whose labels can be learned."""
-    return article(labels(seed, n), epochs=40)
+    return article(labels(seed, n), epochs=40, rate=5e-3)
 
 
 def flat(seed: int) -> Tables:
@@ -97,16 +97,9 @@ CASES = (
         "With ten samples the LSTM cannot adjust its weights (example 1)",
         "Its labels are random: nothing can be learned from ten of them, nor from a thousand.",
         recipe=lambda seed: article(few_labels(seed, 10), 60),
-        expect=(
-            "no-signal",
-            "overfitting",
-            "constant-output",
-            "stalled-loss",
-            "low-data-diversity",
-            "slow-learning",
-        ),
+        expect=("overfitting",),
         blames=frozenset(),
-        cause=("another cause", "false"),
+        cause=("another cause",),
         covers=("cause: scarce data", "example: random labels"),
         measure=ACCURACY,
         curable=False,
@@ -161,7 +154,7 @@ CASES = (
             Fix(
                 "tanh",
                 "Use tanh",
-                ("does nothing",),
+                ("does nothing", "helps"),
                 {"model.activation": "tanh"},
                 covers=("fix: tanh",),
             ),
@@ -170,9 +163,11 @@ CASES = (
     Case(
         "002.no-l2",
         "Without L2 the LSTM gives a constant output (example 3)",
-        "It does not: it learns the random labels by heart. L2 of 0.01 is what makes the outputs "
-        "constant.",
-        recipe=lambda seed: article(few_labels(seed, 200), 80, rate=3e-3),
+        "It does not: it learns the random labels by heart (the sooner with glorot_uniform). L2 of "
+        "0.01 is what makes the outputs constant.",
+        recipe=lambda seed: article(
+            few_labels(seed, 200), 60, rate=5e-3, init={"kernel": "uniform"}
+        ),
         expect=("no-signal",),
         blames=frozenset({"constant-output", "vanishing-gradient"}),
         cause=("another cause",),
@@ -191,7 +186,7 @@ CASES = (
             Fix(
                 "glorot",
                 "Initialise by glorot_uniform",
-                ("does nothing",),
+                ("helps", "does nothing"),
                 {"model.init.kernel": "glorot_uniform"},
                 covers=("fix: glorot",),
             ),
@@ -206,7 +201,15 @@ CASES = (
         cause=("false",),
         covers=("cause: no regularisation",),
         measure=ACCURACY,
-        fixes=(Fix("l2", "Add L2 of 0.01", ("does nothing",), TOO_MUCH, covers=("fix: L2",)),),
+        fixes=(
+            Fix(
+                "l2",
+                "Add L2 of 0.01",
+                ("does nothing", "makes it worse"),
+                TOO_MUCH,
+                covers=("fix: L2",),
+            ),
+        ),
     ),
     Case(
         "002.over-regularised",
@@ -223,16 +226,7 @@ CASES = (
         expect=("over-regularised",),
         blames=frozenset({"over-regularised"}),
         cause=("true",),
-        fixes=(
-            Fix(
-                "glorot",
-                "Initialise by glorot_uniform",
-                ("does nothing",),
-                {"model.init.kernel": "glorot_uniform"},
-                covers=("fix: glorot",),
-            ),
-            Fix("without", "Take L2 away", ("cures",), {"training.l2": 0.0}, ours=True),
-        ),
+        fixes=(Fix("without", "Take L2 away", ("cures",), {"training.l2": 0.0}, ours=True),),
     ),
     Case(
         "002.saturated",
@@ -247,10 +241,10 @@ CASES = (
         fixes=(
             Fix(
                 "l2",
-                "Add L2 and glorot_uniform",
+                "Add L2 of 0.01",
                 ("does nothing",),
-                {**TOO_MUCH, "model.init.kernel": "glorot_uniform"},
-                covers=("fix: L2", "fix: glorot"),
+                TOO_MUCH,
+                covers=("fix: L2",),
             ),
             Fix(
                 "more",
@@ -363,7 +357,13 @@ CASES = (
                 {"training.learning_rate": 1e-2},
                 covers=("fix: check the rate",),
             ),
-            Fix("l2", "Add L2 of 0.01", ("does nothing",), TOO_MUCH, covers=("fix: L2",)),
+            Fix(
+                "l2",
+                "Add L2 of 0.01",
+                ("does nothing", "makes it worse"),
+                TOO_MUCH,
+                covers=("fix: L2",),
+            ),
         ),
     ),
     Case(

@@ -100,7 +100,7 @@ def two_sums(seed: int, n: int = 400, T: int = 10) -> Data:
     return {"x": x.astype(np.float32), "y": y.astype(np.float32), "seed": seed}
 
 
-def padded_sum(seed: int, n: int = 400, T: int = 80) -> Data:
+def padded_sum(seed: int, n: int = 400, T: int = 110) -> Data:
     """The sum of the last three of 4 to 10 steps, with zeros after them; and their lengths."""
     rng = rng_of(seed, "padded sum")
     ends = rng.integers(4, 11, n)
@@ -111,7 +111,7 @@ def padded_sum(seed: int, n: int = 400, T: int = 80) -> Data:
 
 
 def calming(seed: int, n: int = 500) -> Array:
-    """A wave whose last fifth swings less. (n,)"""
-    late = np.arange(n) > 0.8 * n
-    values = np.sin(np.arange(n) / 4) + 0.05 * rng_of(seed, "calming").normal(size=n)
-    return np.asarray(values * np.where(late, 0.4, 1.0))
+    """A wave that swings more and less, and in its last fifth no more than it ever did. (n,)"""
+    t = np.arange(n)
+    swing = np.where(t > 0.8 * n, 0.4, 0.4 + 0.6 * np.abs(np.sin(t / 60)))
+    return np.asarray(swing * np.sin(t / 4) + 0.03 * rng_of(seed, "calming").normal(size=n))

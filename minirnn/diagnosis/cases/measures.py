@@ -56,6 +56,8 @@ def figures_of(attempt: Attempt) -> dict[str, float]:
     r2, trained_r2       R2 of the answers to what was held out, and to what was trained on
     accuracy, majority   shares of right answers held out: the network's, and of the commonest class
     spread               standard deviation of the answers over that of the targets
+    error, persistence   RMSE held out, of a series, in its own units: of the answers, and of
+                         repeating the last value
     loss_left            the last training loss over the first
     saturated            share of hidden states beyond 0.9 of their range
     half_life            of the gradient of the last layer's hidden state, in steps back in time
@@ -117,6 +119,8 @@ _TOLD = {
     "accuracy": "held_out_accuracy",
     "majority": "majority_accuracy",
     "trained_r2": "training_r2",
+    "error": "held_out_rmse",
+    "persistence": "persistence_rmse",
 }
 
 
@@ -143,8 +147,14 @@ def _fresh(figures: Figures) -> float:
     return 1.0 - more / (1.0 - own) if own < 1 else math.nan
 
 
+def _over_persistence(figures: Figures) -> float:
+    """1 for no error, 0 for as much as repeating the last value makes."""
+    return 1.0 - (figures.get("error", math.nan) / figures.get("persistence", math.nan)) ** 2
+
+
 R2 = Measure("R2", "r2", lambda figures: figures.get("r2", math.nan))
 ACCURACY = Measure("accuracy", "accuracy", _gain)
 SPREAD = Measure("spread", "spread", lambda figures: min(figures.get("spread", math.nan), 1.0), 0.3)
 SWING = Measure("swing", "swing", _swings)
 REPEATED = Measure("repeated", "repeated", _fresh)
+SKILL = Measure("error", "error", _over_persistence)

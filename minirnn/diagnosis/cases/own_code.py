@@ -5,7 +5,7 @@ from __future__ import annotations
 from minirnn.diagnosis.cases import data, scripts
 from minirnn.diagnosis.cases.case import Case, Fix, Tables
 from minirnn.diagnosis.cases.identical_outputs import carried, time_first
-from minirnn.diagnosis.cases.no_progress import padded, scaled_in_time, scaled_too_early
+from minirnn.diagnosis.cases.unclean_data import padded, scaled_in_time, scaled_too_early
 
 
 def shuffled(seed: int) -> Tables:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from minirnn.diagnosis.budget import Budget
 from minirnn.diagnosis.cases import loops
 from minirnn.diagnosis.cases.case import Case, Fix
@@ -69,7 +71,8 @@ def _trained(measure: Measure, recipe: Callable[[], Recipe]) -> tuple[Attempt | 
 
 def seen_of(attempt: Attempt, measure: Measure) -> Seen:
     """What an attempt shows, in plain values."""
-    figures = figures_of(attempt)
+    with np.errstate(all="ignore"):  # what a network that broke answers is looked at, not met
+        figures = figures_of(attempt)
     shown = measure.shown(figures)
     found = attempt.diagnosis.findings
     return Seen(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
 from minirnn.diagnosis.cases.case import Case
 from minirnn.diagnosis.cases.play import play
@@ -35,21 +36,34 @@ def play_all(asked: Sequence[tuple[Case, int]], jobs: int) -> Iterator[CaseSeen]
         return
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
+    others = set(active_children())
     # Spawned, not forked: no thread or lock of this process is carried over.
-    pool = ProcessPoolExecutor(min(jobs, len(asked)), mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        min(jobs, len(asked)), mp_context=get_context("spawn"), initializer=_leave_interrupts
+    )
+    done_all = False
     try:
         waiting: list[Future[CaseSeen]] = [
             pool.submit(_play, case.id, seed) for case, seed in asked
         ]
         for done in as_completed(waiting):
             yield done.result()
+        done_all = True
     finally:
+        if not done_all:  # nobody waits for what they are at
+            for process in set(active_children()) - others:
+                process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C is for the process that asked, which ends these."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _play(name: str, seed: int) -> CaseSeen:

@@ -165,8 +165,9 @@ def _doctor(case: Case, treated: Sequence[CaseSeen]) -> Row:
 
 
 def cured(case: Case, seen: CaseSeen) -> bool | None:
-    """Whether something cured it: the doctor, or any fix; None where nothing ails."""
-    if seen.skipped or well(case.measure, seen.sick):
+    """Whether something cured it: the doctor, or any fix; None where nothing ails, or can be."""
+    curable = case.curable or any("cures" in fix.expect for fix in case.fixes)
+    if seen.skipped or not curable or well(case.measure, seen.sick):
         return None
     verdicts = [each.verdict for each in seen.fixes.values()]
     return "cures" in [*verdicts, seen.doctor.verdict if seen.doctor is not None else ""]

@@ -206,7 +206,7 @@ CASES = (
         "It has not been trained for long enough, that is all: later it answers 0.6 to 0.6. Narrow "
         "data are no illness while the same range is asked for.",
         recipe=narrow,
-        expect=("underfitting", "slow-learning"),
+        expect=("underfitting", "dead-units"),
         blames=frozenset({"low-data-diversity", "no-recurrence"}),
         cause=("another cause",),
         covers=("cause: low diversity", "cause: low variance", "example: length 1"),
@@ -215,7 +215,7 @@ CASES = (
             Fix(
                 "longer",
                 "Train eight times as long",
-                ("cures",),
+                ("cures", "helps"),
                 {"training.epochs": 800},
                 ours=True,
             ),
@@ -262,7 +262,7 @@ CASES = (
             Fix(
                 "dropout",
                 "Dropout 0.2 before the head",
-                ("does nothing",),
+                ("does nothing", "helps"),
                 {"model.head_dropout": 0.2},
                 covers=("fix: dropout",),
             ),
