@@ -26,7 +26,7 @@ def findings_in(evidence: Evidence) -> tuple[Finding, ...]:
 def with_what_helps(found: Iterable[Finding], recipe: Recipe | None) -> tuple[Finding, ...]:
     """Findings with their remedies for a recipe, in order of cause."""
     dressed = []
-    for finding in found:
+    for finding in in_order_of_cause(found):  # which may make a note of one: it needs no remedy
         remedies, advice = with_remedies(finding, recipe)
         dressed.append(replace(finding, remedies=remedies, would_not_help=advice))
-    return in_order_of_cause(dressed)
+    return tuple(dressed)

@@ -132,7 +132,7 @@ def encoded(value: Any, *, arrays: bool = True) -> Any:
         return {"$array": encoded(value.tolist()), "dtype": value.dtype.str}
     if isinstance(value, np.generic):
         return encoded(value.item())
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [encoded(item, arrays=arrays) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return {"$float": str(value)}

@@ -17,6 +17,8 @@ from problems import harm, recall, recipe, wave, write_csv
 
 from minirnn.diagnosis import Attempt, Diagnosis, Recipe, doctor
 from minirnn.diagnosis import doctor as doctor_of_the_package
+from minirnn.diagnosis.examine import with_what_helps
+from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.keep import Kept, decoded, digest_of, encoded
 from minirnn.errors import ArgumentError, DataError
 from minirnn.training.callbacks import Callback, Run
@@ -168,6 +170,30 @@ def test_what_is_kept_comes_back_to_the_last_bit() -> None:
         np.testing.assert_array_equal(back[name], value[name])
 
 
+def test_findings_come_back_with_their_remedies_and_in_their_order(tmp_path: Path) -> None:
+    base = Recipe.from_dict({"data": {"builtin": "co2"}})
+    said = {"kind": "level", "shares": (0.5, math.inf), "gates": {"i"}}
+    found = with_what_helps(
+        [
+            Finding("stalled-loss", "warning", "here", said, "cause", "words"),
+            Finding("saturated-gates", "illness", "there", {"share": 0.9}, "cause", "words"),
+            Finding("unscaled-input", "illness", "there", {"largest": 400.0}, "cause", "words"),
+        ],
+        base,
+    )
+    root, follows, note = found
+    assert (root.symptom, root.consequences) == ("unscaled-input", ("saturated-gates",))
+    assert root.remedies
+    assert follows.remedies
+    # Where others say why nothing is learned, this only says that: a note, which needs no remedy.
+    assert (note.severity, note.remedies) == ("note", ())
+    kept = Kept(tmp_path / "kept.json")
+    kept.add(Attempt(base, Diagnosis(found), History(), {}))
+    back = Kept(tmp_path / "kept.json").find(base)
+    assert back is not None
+    assert [each.to_dict() for each in back.diagnosis] == [each.to_dict() for each in found]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -210,6 +236,8 @@ def test_a_path_that_cannot_be_written_is_refused_before_anything_is_trained(
 WRITER = """
 import sys
 from minirnn.diagnosis import Attempt, Diagnosis, Recipe
+from minirnn.diagnosis.examine import with_what_helps
+from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.keep import Kept
 from minirnn.training.history import History
 
