@@ -6,7 +6,7 @@ Formula    gap = R2 on the training data - R2 on what was held out;
            of the network on what was held out
 Threshold  gap > 0.25, and the held-out squared errors larger than the training's by twice their
            standard error, on 20 rows or more. An illness where gap > 0.4, and either risen > 0.1
-           (stopped earlier it would be better), or beaten > 0.15, or R2 on the training data
+           (stopped earlier it would be better), or beaten > 0.25, or R2 on the training data
            > 0.95 (noise and all, by heart); a note else. Not where the network goes wrong outside
            of the range it was trained on, which is another illness
 Source     Goodfellow, Bengio and Courville, Deep Learning (2016), sections 5.2 (the gap) and 7.8
@@ -30,7 +30,7 @@ from minirnn.diagnosis.wording import share
 from minirnn.inspect.host import fetch
 
 SYMPTOM = "overfitting"
-GAP, ILL, RISEN, BEATEN, BY_HEART = 0.25, 0.4, 0.1, 0.15, 0.95
+GAP, ILL, RISEN, BEATEN, BY_HEART = 0.25, 0.4, 0.1, 0.25, 0.95
 SURE = 2.0  # standard errors
 LEAST_ROWS = 20
 
