@@ -9,6 +9,7 @@ import numpy as np
 from bench.corpus.plants.generating import (
     of_numbers,
     of_text,
+    patiently,
     prose,
     pulses,
     refrain,
@@ -46,8 +47,8 @@ def healthy(rng: np.random.Generator) -> Sample:
     make, name = ((sine, "a sine"), (pulses, "pulses"))[int(rng.integers(2))]
     values, period = make(rng, int(rng.integers(400, 520)))
     recipe = of_numbers(rng, values, period + int(rng.integers(2, 8)), layers=1)
-    recipe["training"] |= {"epochs": 30, "learning_rate": 7e-3}  # enough for the pulses, too
-    return Sample(None, f"{_network(recipe)}, {name}: its loop is the data's", recipe)
+    words = f"{_network(recipe)}, {name}: its loop is the data's"
+    return Sample(None, words, patiently(recipe))
 
 
 def _of_a_text(rng: np.random.Generator) -> tuple[dict[str, Any], str]:
