@@ -76,6 +76,8 @@ def cells(row: Row) -> list[str]:
     if row.kind == "cause" and row.others:
         brought = ", ".join(_of(name, n, row.seeds) for name, n in row.others.items())
         left = f"{left}, with {brought}"
+    if row.kind == "cause" and row.error:
+        left = f"{left}: {' '.join(row.error.split())}"
     before, after = ("", figure(row.after)) if row.kind != "cause" else (figure(row.before), "")
     told = f"{row.measure} {before}" if before else ""
     return [says, expected, left, told, after, counted(row.verdicts, row.seeds)]

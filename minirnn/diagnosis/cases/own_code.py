@@ -75,7 +75,7 @@ CASES = (
                 "rate",
                 "Lower the rate tenfold",
                 ("does nothing", "helps"),
-                (("lr=0.3", "lr=0.03"),),
+                (("lr=0.1", "lr=0.01"),),
             ),
         ),
     ),

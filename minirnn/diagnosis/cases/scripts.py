@@ -66,7 +66,12 @@ SIGMOID = changed(
 BROADCAST = changed(PLAIN, ((SUM, "y = x[:, -3:].sum(1)[:, 0]\n"),))
 FORGOTTEN = changed(
     PLAIN,
-    ((CLEAR, ""), ("optim.Adam", "optim.SGD"), ("lr=1e-2", "lr=0.3"), ("range(14)", "range(28)")),
+    (
+        (CLEAR, ""),
+        ("optim.Adam", "optim.SGD"),
+        ("lr=1e-2", "lr=0.1, momentum=0.9"),
+        ("range(14)", "range(28)"),
+    ),
 )
 SHUFFLED = changed(PLAIN, ((SUM, SUM + "y = y[torch.randperm(640)]\n"),))
 SWAPPED = changed(PLAIN, ((", batch_first=True", ""),))
