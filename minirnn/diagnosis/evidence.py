@@ -19,6 +19,7 @@ import numpy as np
 from minirnn import functional
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
+from minirnn.diagnosis.finding import Severity
 from minirnn.diagnosis.free_run import FreeRun
 from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.recipe import Recipe
@@ -247,6 +248,11 @@ class Evidence:
             return True
         known = self.dependence if self.skill < 0.8 else None
         return known is not None and known.telling and known.best - self.skill > 0.2
+
+    @property
+    def severity(self) -> Severity:
+        """Of a fault inside: illness where the network fails, warning where it falls short."""
+        return "illness" if self.fails else "warning" if self.falls_short else "note"
 
     @property
     def misses(self) -> bool:

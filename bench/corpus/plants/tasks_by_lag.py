@@ -41,7 +41,8 @@ def quiet(rng: Rng, n: int, T: int, features: int) -> Any:
 
 
 def recall(rng: Rng, n: int, T: int, lag: int, *, lengths: bool = False) -> Task:
-    """A number that came `lag` steps before the end (1 is the last step), in the first input."""
+    """A number that came `lag` steps before the end, in the first input; never the last step's."""
+    lag = max(lag, 2)  # or the answer would stand in the inputs, which is a fault of its own
     x, ends = quiet(rng, n, T, int(rng.integers(1, 3))), np.full(n, T)
     if lengths:
         x, ends = padded(rng, x, least=max(lag, T // 2))

@@ -4,9 +4,10 @@ Formula    a unit is dead when its hidden state is exactly 0 at 99% of the valid
            sequences (`minirnn.inspect.dead_units`); share = dead among the units of a layer and
            direction
            of a cell with a relu (a gate that is shut for good is saturated)
-Threshold  share >= 0.6 in some layer and direction: an illness where the network fails, a note
-           where it does not: the units that are left are enough. Not where all kernels began at
-           zero, which is another matter (`stalled-loss`)
+Threshold  share >= 0.6 in some layer and direction: an illness where the network fails, a warning
+           where it falls short of what a regression explains, a note where it does not: the units
+           that are left are enough. Not where all kernels began at zero, which is another matter
+           (`stalled-loss`)
 Source     AUTOTRAINER (Zhang et al. 2021, ICSE) calls a layer dying where 70% of its activations
            are 0; but sparse layers that learn have 0.45 to 0.9 (measured, relu cells of all three
            kinds, R2 > 0.8), so each unit is asked by itself. Lu, Shin, Su and Karniadakis 2020
@@ -49,7 +50,7 @@ def detect(evidence: Evidence) -> Finding | None:
     total = trace.shape[2]
     return Finding(
         symptom=SYMPTOM,
-        severity="illness" if evidence.fails else "note",
+        severity=evidence.severity,
         where=(
             f"{listed([each.name for _, each in sick])}; in {trace.name} "
             f"{counted(int(count), 'unit')} of {total}"
@@ -73,7 +74,7 @@ def detect(evidence: Evidence) -> Finding | None:
             f"{share(units.share)} of the units in {trace.name} are off at every step of every "
             "sequence. Such a unit tells nothing and passes no gradient, so training cannot bring "
             "it back."
-            if evidence.fails
+            if evidence.falls_short
             else f"{share(units.share)} of the units in {trace.name} are off whatever comes in; "
             "the others are enough for these answers."
         ),

@@ -6,8 +6,9 @@ Formula    a unit of a gate is saturated when at least 95% of its activations, o
            saturated among all units and gates of a layer and direction, but for what is memory: a
            forget (GRU: update) gate at its right end, and the input gate that is shut while that
            unit's forget gate is open
-Threshold  share >= 0.5 in some layer and direction: an illness where the network fails, a note
-           where it does not, for gates that have learned to be switches are at their ends too
+Threshold  share >= 0.5 in some layer and direction: an illness where the network fails, a warning
+           where it falls short of what a regression explains, a note where it does not, for gates
+           that have learned to be switches are at their ends too
 Source     Karpathy, Johnson and Fei-Fei 2015 (arXiv 1506.02078), section 4.2, for 0.1 and 0.9.
            Measured on the CO2 series: 0.94 to 1.0 fed raw, 0 to 0.1 standardised
 Cost       one pass over the probe's gates
@@ -52,7 +53,7 @@ def detect(evidence: Evidence) -> Finding | None:
     alive, total = slope(trace)
     return Finding(
         symptom=SYMPTOM,
-        severity="illness" if evidence.fails else "note",
+        severity=evidence.severity,
         where=listed(affected) + (f", gates {listed(ends)}" if ends else ""),
         evidence={
             "share": worst,
@@ -70,7 +71,7 @@ def detect(evidence: Evidence) -> Finding | None:
             f"{share(worst)} of the gates in {trace.name} stand at the end of their range all the "
             f"time: {HELD if ends else FLUNG} Such a gate passes no gradient, so training cannot "
             "bring it back."
-            if evidence.fails
+            if evidence.falls_short
             else f"{share(worst)} of the gates in {trace.name} stand at an end of their range, as "
             "switches do; the network answers well all the same."
         ),

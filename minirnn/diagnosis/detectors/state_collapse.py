@@ -5,9 +5,10 @@ Formula    spread = std of the hidden state between the sequences, at each seque
            over units) / root mean square of the state;
            merged = share of the units whose own std is below 0.02 of that root mean square
 Threshold  spread < 0.02 or merged > 0.95, where the inputs differ: what one unit of 32 still tells
-           apart is not a state. An illness where the network fails, a note where
-           its answers still tell the inputs apart. The participation ratio and the effective rank
-           stand beside it: few dimensions alone are no illness
+           apart is not a state. An illness where the network fails, a warning where it falls short
+           of what a regression explains, a note where its answers tell the inputs apart. The
+           participation ratio and the effective rank stand beside it: few dimensions alone are no
+           illness
 Source     the project's measurements: 0 to 0.012 in networks fed raw, 0.17 to 1.0 in healthy ones.
            Roy and Vetterli 2007 (EUSIPCO) for the effective rank
 Cost       one pass over the probe's last states
@@ -53,7 +54,7 @@ def detect(evidence: Evidence) -> Finding | None:
     fed = spread_between_sequences(trace, "inputs")
     return Finding(
         symptom=SYMPTOM,
-        severity="illness" if evidence.fails else "note",
+        severity=evidence.severity,
         where=f"{listed([each.name for _, each in collapsed])}, the states after the last step",
         evidence={
             "spread": found.spread,
@@ -72,7 +73,7 @@ def detect(evidence: Evidence) -> Finding | None:
             f"{trace.name} differ by {share(found.spread)} of their size "
             f"({number(found.spread)}), and {share(found.merged)} of the units are the same for "
             "all: the network has forgotten which input it saw, and nothing after it can tell."
-            if evidence.fails
+            if evidence.falls_short
             else f"The hidden states of different inputs in {trace.name} lie close together, but "
             "the answers still tell them apart."
         ),

@@ -16,8 +16,10 @@ Threshold  r_d < 0.01 in the network as it is, or before training, and the netwo
            better than one that cannot look so far: its R2 is below the middle between what a
            regression gets without the early half of the steps needed and with all of them. A short
            gradient is no illness where the task is short
-Severity   an illness; for a network whose training is not known, a warning where the late steps
-           alone tell something (training often lengthens the gradient step by step from there)
+Severity   an illness; at the gate, a warning where the network does not fail, and only falls short
+           of what a regression explains; through time, a warning of a network whose training is
+           not known where the late steps alone tell something (training often lengthens the
+           gradient step by step from there)
 Source     AUTOTRAINER (Zhang et al. 2021, ICSE) calls a first/last ratio of layers below 1e-3
            vanishing; here the same ratio is taken over time. Measured: dead units 0.9 to 1.0 of all
            in raw-fed networks, 0 in healthy ones; r at a lag of 40 steps that are to be recalled
@@ -59,7 +61,7 @@ def detect(evidence: Evidence) -> Finding | None:
 
 
 def _at_the_gate(evidence: Evidence, traces: list[Trace]) -> Finding | None:
-    if not evidence.fails:
+    if not evidence.falls_short:
         return None
     dead, trace = max(((dead_share(each), each) for each in traces), key=lambda pair: pair[0])
     if not dead >= DEAD_SHARE:
@@ -75,7 +77,7 @@ def _at_the_gate(evidence: Evidence, traces: list[Trace]) -> Finding | None:
     parameters = evidence.probe.parameters if evidence.probe is not None else {}
     return Finding(
         symptom=SYMPTOM,
-        severity="illness",
+        severity=evidence.severity,
         where=f"{trace.name}, at the gates (not through time)" if through_time else trace.name,
         evidence={
             "kind": "at the gate",

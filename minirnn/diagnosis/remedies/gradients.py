@@ -9,7 +9,7 @@ from minirnn.diagnosis.remedies.common import initialise, scale, slower
 from minirnn.diagnosis.remedies.offer import Advised, Offer
 from minirnn.diagnosis.wording import number
 
-LARGE = 10.0  # root mean square of inputs from which on they saturate gates (`unscaled_input`)
+LARGE = 2.0  # root mean square of inputs from which on a scale is the first thing to try
 SMALL = ("uniform", "normal", "zeros")  # initialisers that make a state forget within a few steps
 HALF_LIFE = 4.5  # steps, of an LSTM's cell state with forget bias 1 at the start (measured)
 CAREFUL = 3e-3  # a rate at which a plain RNN keeps an orthogonal start: at 1e-2 half lose it
@@ -80,8 +80,17 @@ def _by_gates(recipe: Recipe, start: dict[str, object]) -> list[Remedy]:
 def _saturated(recipe: Recipe, finding: Finding) -> list[Remedy]:
     """Scaling first where the inputs are large; where they are not, the weights have grown."""
     large = float(str(finding.evidence.get("input_size", 0.0))) > LARGE
-    others = slower(recipe, finding) + initialise(recipe, finding)
-    return [*scale(recipe, finding), *others] if large else [*others, *scale(recipe, finding)]
+    scales, start = scale(recipe, finding), initialise(recipe, finding)
+    calm = slower(recipe, finding)
+    if recipe.training.learning_rate > HOT:
+        return [*scales, *calm, *start] if large else [*calm, *start, *scales]
+    # At a usual rate it is not the steps: the sums were too large before the first of them.
+    both = (
+        [Remedy({**scales[0].edit, **start[0].edit}, scales[0].reason, start[0].expected)]
+        if scales
+        else []
+    )
+    return [*scales[:1], *both, *start, *scales[1:], *calm] if large else [*start, *scales, *calm]
 
 
 def _vanishing(recipe: Recipe, finding: Finding) -> list[Remedy]:
