@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planted import (
+from planted_places import (
     PLACES,
     B,
     H,
