@@ -231,7 +231,7 @@ CASES = (
     Case(
         "003.beyond",
         "Data that do not span the range leave it lost outside of it",
-        "Not this map: y = x is carried on beyond 0.6 as well. (Where it is right: 003.quiet.)",
+        "Not this map: y = x is carried on beyond 0.6 as well; 003.quiet is where it is so.",
         recipe=beyond,
         expect=(),
         blames=frozenset({"low-data-diversity", "outside-training-range"}),
