@@ -160,7 +160,11 @@ def test_every_remedy_is_an_edit_that_can_be_made_and_changes_something(
     sick = Recipe.from_dict({"data": {"builtin": "co2"}, "model": {"cell": cell}}).edit(
         {"model.init.recurrent": "glorot_uniform", "training.weight_decay": 0.1}
     )
-    evidence: dict[str, object] = {"kind": "through time"}
+    evidence: dict[str, object] = {
+        "kind": "through time",
+        "keys": ["training.weight_decay"],
+        "prices": {"training.weight_decay": 0.5},
+    }
     remedies, advice = with_remedies(found(symptom, evidence=evidence), sick)
     assert remedies
     assert advice
