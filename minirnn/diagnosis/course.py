@@ -27,7 +27,7 @@ from minirnn.training.callbacks import Callback, Run
 MEASURED_FIRST, MEASURED_EVERY = 10, 20  # steps whose update is measured
 MOST = 4096  # numbers kept of a run
 SMALLEST = 1e-30  # sum of squares that has lost nothing to underflow in float32
-PENDING = 64  # updates whose norms wait on a device, to be brought over together
+PENDING = 16  # updates whose norms wait on a device, to be brought over together
 
 
 class Thinned:

@@ -51,7 +51,7 @@ def faulty(rng: np.random.Generator) -> Sample:
         data["y"] = data["y"] * np.float32(size)
         what = f"targets of size {size:g}"
     else:
-        rate = float(10.0 ** rng.uniform(5, 9))
+        rate = float(10.0 ** rng.uniform(7, 10))
         recipe["training"] |= {"optimizer": "sgd", "learning_rate": float(f"{rate:.2g}")}
         what = f"sgd at a rate of {rate:.2g}"
     return Sample(SYMPTOM, told(what, recipe, problem.what), recipe, also=BRINGS, curable=curable)

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.device import array_namespace
-from minirnn.diagnosis.detectors.oscillating_loss import STEP, first_step
+from minirnn.diagnosis.detectors.oscillating_loss import STEP
 from minirnn.diagnosis.evidence import Evidence, finite, is_finite
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import number
@@ -144,7 +144,7 @@ def _growth(evidence: Evidence) -> tuple[Growth, Growth]:
         return nothing, nothing
     began = Growth(*largest_growth(evidence.untrained), " before training")
     loop = evidence.loop
-    thrown = loop is not None and len(loop.update_ratios) > 0 and first_step(loop) > STEP
+    thrown = loop is not None and not (loop.update_ratios <= STEP).all()
     return began, nothing if thrown else Growth(*largest_growth(evidence.probe))
 
 

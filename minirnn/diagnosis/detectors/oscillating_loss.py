@@ -25,7 +25,7 @@ from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.wording import number
 
 SYMPTOM = "oscillating-loss"
-LEAST_STEPS = 10
+LEAST_STEPS, LEAST_STEPS_OF_A_LOOP = 6, 10  # in fewer nothing swings: it flies (`non_finite`)
 STEP, PEAK = 0.3, 2.0
 FIRST = 10
 STRETCHES = 20
@@ -36,7 +36,8 @@ LEAST_LAST = 4  # batches at the end whose mean is the loss there: one may be ea
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
     loop = evidence.loop
-    if loop is None or len(loop.losses) < LEAST_STEPS or not len(loop.update_ratios):
+    least = LEAST_STEPS if evidence.recipe is not None else LEAST_STEPS_OF_A_LOOP
+    if loop is None or len(loop.losses) < least or not len(loop.update_ratios):
         return None
     step, peak = first_step(loop), highest(loop)
     # Of a recipe it is known how the network answers in the end; the losses of its last steps are

@@ -52,7 +52,7 @@ def detect(evidence: Evidence) -> Finding | None:
     way = max(update * loop.iterations, float(loop.update_ratios[:FIRST].sum()))
     if not 0.0 < way < WAY or learned(loop) or not evidence.fails:
         return None
-    if rate_taken(loop) or _cut_short(evidence) or not _gradient_arrives(evidence):
+    if rate_taken(evidence) or _cut_short(evidence) or not _gradient_arrives(evidence):
         return None
     stretches = loop.blocks(min(STRETCHES, len(loop.losses)))
     quarters = loop.blocks(min(4, len(loop.losses)))

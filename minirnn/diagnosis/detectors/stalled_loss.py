@@ -6,15 +6,16 @@ Formula    start: no gradient passes the head of the untrained network (0 to the
            1 - loss of the later half of these steps / loss of the first half;
            level = mean of the last fifth of the losses / that of the best constant answer; fall =
            1 - mean of the last fifth / mean of the first twentieth
-Threshold  start: any. Rate taken: share < 0.5 and fall > 0.02, where the network fails, or falls
-           short of what a regression explains (a warning); of a user's loop, where it fails and the
-           loss ended above 0.5 of the constant's. Level > 0.9 (fall < 0.05 where the constant's loss
-           is not known), from 40 steps on: an illness, which says no more than that nothing was
-           learned, so that it becomes a note where another finding says why (`causes`), and where a
-           regression (see `dependence`) tells nothing of the targets either. Where steps find no
-           gradient (half of them at least), hold none of the model's parameters, or none is ever
-           made, after 3 backward passes: an illness at once, unless the loop moves the parameters
-           itself
+Threshold  start: any. Rate taken: share < 0.5, and fall > 0.02 or, by a plan that asks for no
+           plateau, an update of 5e-4 at least at first (as in `slow_learning`), where the network
+           fails, or falls short of what a regression explains (a warning); of a user's loop, where
+           it fails and the loss ended above 0.5 of the constant's. Level > 0.9 (fall < 0.05 where
+           the constant's loss is not known), from 40 steps on: an illness, which says no more than
+           that nothing was learned, so that it becomes a note where another finding says why
+           (`causes`), and where a regression (see `dependence`) tells nothing of the targets
+           either. Where steps find no gradient (half of them at least), hold none of the model's
+           parameters, or none is ever made, after 3 backward passes: an illness at once, unless the
+           loop moves the parameters itself
 Source     the loss relative to a naive baseline, since accuracy thresholds (AUTOTRAINER, Zhang
            et al. 2021) do not serve regression; Goodfellow, Bengio and Courville 2016, section 8.4,
            for starts that symmetry holds. Measured: schedulers that learn keep the rate in half of
@@ -23,6 +24,8 @@ Cost       none
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -37,6 +40,7 @@ SYMPTOM = "stalled-loss"
 LEAST_STEPS, LEAST_BACKWARDS = 40, 3
 LEVEL, FALL = 0.9, 0.05
 KEPT, STILL_FALLING = 0.5, 0.02
+USUAL = 5e-4  # an update that is no small one, see `slow_learning`
 
 
 def detect(evidence: Evidence) -> Finding | None:
@@ -47,7 +51,7 @@ def detect(evidence: Evidence) -> Finding | None:
     return (
         _never_moved(loop)
         or (_from_the_start(loop) if dead_start(evidence) else None)
-        or (_without_rate(evidence, loop) if rate_taken(loop) else None)
+        or (_without_rate(evidence, loop) if rate_taken(evidence) else None)
         or _stalled(evidence, loop)
     )
 
@@ -120,11 +124,19 @@ def _from_the_start(loop: LoopSeen) -> Finding:
     )
 
 
-def rate_taken(loop: LoopSeen) -> bool:
-    """Whether a scheduler took the rate away from a loss that was falling and had not arrived."""
-    kept = loop.kept_rate
-    if not kept < KEPT:
+def rate_taken(evidence: Evidence) -> bool:
+    """Whether a scheduler took the rate away from steps of usual size, or from a falling loss.
+
+    One that waits for a plateau is not at fault where it met one: then the loss must have fallen.
+    """
+    loop = evidence.loop
+    if loop is None or not loop.kept_rate < KEPT:
         return False
+    setting = None if evidence.recipe is None else evidence.recipe.training.scheduler
+    name = setting["name"] if isinstance(setting, Mapping) else setting
+    early = loop.update_ratios[:10]
+    if name in ("step", "cosine") and len(early) and np.median(early) >= USUAL:
+        return True
     while_kept = loop.losses[: len(loop.rates)][loop.rates >= (0.1 - 1e-9) * loop.rates.max()]
     if len(while_kept) < 2 or not np.isfinite(loop.losses).all():
         return False
