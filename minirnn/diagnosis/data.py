@@ -368,16 +368,26 @@ def _scaled(
 ) -> tuple[Sequences, Sequences | None, tuple[Scaler, ...]]:
     """Scale features, and targets of a regression, each by a scaler fitted on the training part."""
     kind = cast(ScaleKind, recipe.data.scale)
-    x_scalers = _fit_each(kind, training.x)
+    # What stands behind a sequence's end is no measurement, and must not be counted as one.
+    x_scalers = _fit_each(kind, training.x[_inside(training)])
     y_scalers: tuple[Scaler, ...] = ()
     if recipe.training.loss in ("mse", "l1", "huber"):
-        y_scalers = _fit_each(kind, training.y)
+        y_scalers = _fit_each(
+            kind, training.y[_inside(training)] if training.per_step else training.y
+        )
 
     def scaled(part: Sequences) -> Sequences:
         return replace(part, x=_apply(x_scalers, part.x), y=_apply(y_scalers, part.y))
 
     held_out = None if validation is None else scaled(validation)
     return scaled(training), held_out, y_scalers
+
+
+def _inside(part: Sequences) -> NDArray[np.bool_]:
+    """(N, T): the steps that belong to a sequence."""
+    N, T = part.x.shape[:2]
+    ends = np.full(N, T) if part.lengths is None else np.asarray(part.lengths)
+    return np.asarray(np.arange(T)[None, :] < ends[:, None])
 
 
 def _fit_each(kind: ScaleKind, array: NDArray[Any]) -> tuple[Scaler, ...]:
