@@ -304,7 +304,7 @@ CASES = (
             Fix(
                 "sigmoid",
                 "Use sigmoid",
-                ("helps", "does nothing"),
+                ("helps", "cures"),
                 {"model.activation": "sigmoid"},
                 covers=("fix: sigmoid",),
             ),
