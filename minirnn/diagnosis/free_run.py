@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.inspect.host import fetch
+from minirnn.inspect.host import on_host
 from minirnn.nn import SequenceModel
 from minirnn.tensor import Tensor
 from minirnn.training.predict import mode
@@ -103,13 +103,12 @@ def make_free_run(model: SequenceModel, recipe: Recipe, data: PreparedData) -> F
     xp = array_namespace(given)
     before = series.values[series.cut - context : series.cut]
     last = xp.concatenate([before, given])[-context:]
-    told = np.array(fetch(given, slopes(model, series, last)))
     return FreeRun(
-        given=told[: len(given)],
+        given=on_host(given),
         past=values[: series.cut],
         wanted=values[series.cut : series.cut + options.steps],
         context=context,
-        slopes=told[len(given) :],
+        slopes=on_host(slopes(model, series, last)).astype(np.float64),
         there=given,
     )
 

@@ -51,8 +51,9 @@ def test_the_doctors_command_prints_without_an_array_crossing(series, emulated, 
     with emulated.transfers() as log:
         cli.main([*SHORT, "--device", "cuda"])
     assert "unscaled-input" in capsys.readouterr().out
-    assert crossed(log, NUMBERS) == []
+    assert crossed(log, (*NUMBERS, *ARRAYS)) == []
     assert 0 < max(sizes(log, NUMBERS)) <= HANDFUL
+    assert max(sizes(log, ARRAYS)) <= 1000  # the free run
 
 
 def test_the_demo_brings_over_what_it_prints_and_draws(small_demo, series, emulated, capsys):
@@ -66,10 +67,11 @@ def test_the_demo_brings_over_what_it_prints_and_draws(small_demo, series, emula
     assert max(sizes(log, ARRAYS)) <= 2284  # the longest thing drawn is the record, in weeks
 
 
-def test_the_demos_acts_cross_as_numbers(small_demo, emulated):
+def test_the_demos_acts_cross_as_numbers_and_free_runs(small_demo, emulated):
     with emulated.transfers() as log:
         demo.run_demo(device="cuda", progress=False)
-    assert crossed(log, NUMBERS) == []
+    assert crossed(log, (*NUMBERS, *ARRAYS)) == []
+    assert set(sizes(log, ARRAYS)) == {20, 8}  # its steps, and the slopes at its end
 
 
 @pytest.mark.parametrize("command", [["doctor", "series.csv"], ["demo"]])

@@ -95,10 +95,13 @@ def test_the_findings_do_not_depend_on_the_device(name, cuda):
     assert here.to_dict().keys() == there.to_dict().keys()
 
 
-def test_the_doctor_brings_over_numbers_and_no_array(raw_series, emulated):
+def test_the_doctor_brings_over_numbers_and_no_array_but_the_free_run(raw_series, emulated):
+    options = raw_series.generation
     with emulated.transfers() as log:
         mr.doctor(raw_series, repair=True, trainings=2, progress=False, device="cuda")
-    assert crossed(log, NUMBERS) == []
+    assert crossed(log, (*NUMBERS, *ARRAYS)) == []
+    # What it said, and the slopes at its end, by each value of its context.
+    assert set(sizes(log, ARRAYS)) <= {options.steps, options.context or raw_series.data.window}
     assert 0 < max(sizes(log, NUMBERS)) <= HANDFUL
 
 
@@ -149,6 +152,7 @@ def test_whole_arrays_leave_a_device_in_few_named_places():
     }
     assert users == {
         "diagnosis/diagnose.py",  # lengths, which are the host's
+        "diagnosis/free_run.py",  # what a free run said: told, drawn, searched
         "diagnosis/run.py",  # Forecast.numpy, for pictures
         # Eigenvalues and QR decompositions of general matrices, for which the host is asked.
         "inspect/fixed_points.py",

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from minirnn.diagnosis.finding import Attempt
 from minirnn.diagnosis.free_run import FreeRun
-from minirnn.inspect.host import on_host
 from minirnn.inspect.loops import repetition_rate
 from minirnn.inspect.saturation import gate_saturation
 
@@ -98,7 +97,7 @@ def figures_of(attempt: Attempt) -> dict[str, float]:
 
 
 def _of_free_run(run: FreeRun) -> dict[str, float]:
-    given = on_host(run.given)
+    given = run.given
     if run.of_tokens:
         stretches = _stretches(run.known, len(given))
         own = max((repetition_rate(each, GRAMS) for each in stretches), default=math.nan)
