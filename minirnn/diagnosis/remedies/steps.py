@@ -184,7 +184,7 @@ def _exploding(recipe: Recipe, finding: Finding) -> list[Remedy]:
     """A start that neither grows nor fades, with a bound; then an activation that has one.
 
     Measured on 50 relu networks that explode: the first cured all, tanh all but one, the start
-    alone all but two, the bound alone half, and a tenth of the rate none.
+    alone all but two, the bound alone half, and a tenth of the rate hardly any.
     """
     bound = clip(recipe, finding)
     leaps = "leap" in finding.evidence and not {"growth", "power"} & finding.evidence.keys()
@@ -283,8 +283,9 @@ SMALL_BATCHES = Advice(
 )
 LOWER_RATE = Advice(
     "lower the learning rate",
-    "The network explodes before the first step is made. At a tenth of the rate no network of 50 "
-    "was cured, and most were worse: what has to be undone takes ten times as long.",
+    "The network explodes before the first step is made. At a tenth of the rate hardly one of 50 "
+    "networks tried fared better, and most fared worse: what has to be undone takes ten times as "
+    "long.",
 )
 BOUND_FOR_SMALL_STEPS = Advice(
     "clip the gradient", "Clipping makes large steps smaller. These are too small already."
