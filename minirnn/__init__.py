@@ -67,6 +67,7 @@ _NAMES = {
     "minirnn.diagnosis": ("Diagnosis", "Finding", "Recipe"),
     "minirnn.diagnosis.diagnose": ("diagnose",),
     "minirnn.diagnosis.doctor": ("doctor",),
+    "minirnn.diagnosis.watching": ("Watching",),
     "minirnn.profiling": ("Profile", "profile"),
     "minirnn.errors": (
         "ArgumentError",
@@ -119,6 +120,7 @@ if TYPE_CHECKING:
     from minirnn.diagnosis import Diagnosis, Finding, Recipe
     from minirnn.diagnosis.diagnose import diagnose
     from minirnn.diagnosis.doctor import doctor
+    from minirnn.diagnosis.watching import Watching
     from minirnn.errors import (
         ArgumentError,
         CheckpointError,
@@ -203,6 +205,7 @@ __all__ = [
     "Tensor",
     "Trace",
     "TraceError",
+    "Watching",
     "__version__",
     "binary_cross_entropy_with_logits",
     "cell",
