@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +36,7 @@ def noise(rng: Rng, n: int, T: int, features: int) -> Any:
 
 def quiet(rng: Rng, n: int, T: int, features: int) -> Any:
     """(n, T, features): weaker noise, among which a number of size 1 stands out."""
-    return float(rng.uniform(0.1, 0.4)) * noise(rng, n, T, features)
+    return float(rng.uniform(0.25, 0.5)) * noise(rng, n, T, features)
 
 
 def recall(rng: Rng, n: int, T: int, lag: int, *, lengths: bool = False) -> Task:
@@ -99,9 +98,6 @@ def hold(rng: Rng, n: int, T: int, lag: int, *, lengths: bool = False) -> Task:
         x, ends = padded(rng, x, least=T - 3)
     words = f"the input of {lag} steps before the end, held"
     return Task(words, data_of(x, y, ends), {"readout": "all"})
-
-
-BY_LAG: tuple[Callable[..., Task], ...] = (recall, mean, cue, hold)
 
 
 def padded(rng: Rng, x: Any, least: int) -> tuple[Any, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from bench.corpus.plants.tasks_by_lag import (
-    BY_LAG,
     Task,
     cue,
+    echo,
     hold,
     mean,
     pick,
@@ -31,15 +31,18 @@ def faulty(rng: np.random.Generator) -> Sample:
     fault, model, least = pick(rng, FAULTS)(rng)
     task, words = _far(rng, least)
     layers, both = 1, False
-    if rng.random() < 0.25:
+    # Two layers of GRU get there now and then, and so does a loss that looks at every step.
+    if rng.random() < 0.3 and model["cell"] != "gru" and "readout" not in task.model:
         layers = 2
     elif rng.random() < 0.2 and "builtin" not in task.data and task.model.get("readout") is None:
         task, words = _middle(rng, least)
         both = True
+    # These get there in the end, step by step from the late inputs on.
+    hasty = model["cell"] == "gru" or model["init"].get("recurrent") in ("normal", "uniform")
     model |= {"num_layers": layers, "bidirectional": both, "hidden_size": int(rng.integers(12, 33))}
     training = {
-        "learning_rate": float(rng.choice([3e-3, 4e-3, 5e-3])),
-        "epochs": int(rng.integers(10, 14)),
+        "learning_rate": 3e-3 if hasty else float(rng.choice([3e-3, 5e-3])),
+        "epochs": int(rng.integers(5, 8) if hasty else rng.integers(10, 14)),
         "seed": seed(rng),
     }
     return Sample(
@@ -104,8 +107,8 @@ def healthy(rng: np.random.Generator) -> Sample:
 def _near(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     """The faults' own networks, asked about the last few steps."""
     fault, model, least = pick(rng, FAULTS)(rng)
-    T, lag = int(rng.integers(least, 41)), int(rng.integers(1, 3))
-    task = pick(rng, BY_LAG)(rng, 600, T, lag, lengths=bool(rng.random() < 0.3))
+    T, lag = int(rng.integers(least, 41)), int(rng.integers(2, 4))
+    task = pick(rng, (recall, mean, cue, echo))(rng, 600, T, lag, lengths=bool(rng.random() < 0.3))
     layers = int(rng.integers(1, 3)) if model["cell"] != "rnn" else 1
     both = bool(rng.random() < 0.3)
     model |= {"num_layers": layers, "bidirectional": both, "hidden_size": int(rng.integers(16, 33))}
@@ -129,7 +132,7 @@ def _carried(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     task = pick(rng, (recall, mean, cue))(rng, 700, T, lag, lengths=bool(rng.random() < 0.3))
     model |= {"hidden_size": int(rng.integers(20, 33))}
     rate = 3e-3 if model["cell"] == "rnn" else 1e-2
-    training = {"learning_rate": rate, "epochs": 25, "seed": seed(rng)}
+    training = {"learning_rate": rate, "epochs": 36, "seed": seed(rng)}
     return f"{model['cell']}, {how}; {task.words}, T = {T}", recipe(task, model, training)
 
 
