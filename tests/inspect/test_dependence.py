@@ -65,7 +65,8 @@ def test_classes_and_lengths() -> None:
 def test_what_stands_at_the_beginning_of_sequences_of_different_lengths(
     first: int, least: int
 ) -> None:
-    lengths = RNG.integers(least, T + 1, B)
+    rng = np.random.default_rng(11)
+    lengths = rng.integers(least, T + 1, B)
     inside = np.arange(T)[:, None, None] < lengths[None, :, None]
     x = np.where(inside, NOISE, 9.0)
     found = measure_dependence(x, NOISE[first], lengths)
@@ -73,7 +74,7 @@ def test_what_stands_at_the_beginning_of_sequences_of_different_lengths(
     assert found.lag == int(np.median(lengths)) - first
     assert found.best > 0.99
     assert found.without < 0.1
-    nothing = measure_dependence(x, RNG.normal(size=(B, 1)), lengths)
+    nothing = measure_dependence(x, rng.normal(size=(B, 1)), lengths)
     assert nothing is not None
     assert nothing.lag is None
 
