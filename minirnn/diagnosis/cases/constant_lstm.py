@@ -301,7 +301,7 @@ CASES = (
             Fix(
                 "bias",
                 "Forget bias 1",
-                ("does nothing", "helps"),
+                ("does nothing", "helps", "cures"),
                 {"model.init.forget_bias": 1.0},
                 ours=True,
             ),

@@ -203,10 +203,10 @@ CASES = (
     Case(
         "003.narrow",
         "Data of little variance (0.4 to 0.6) make it answer 0.5 to 0.6 (example 1)",
-        "It has not been trained for long enough, that is all: later it answers 0.6 to 0.6. Narrow "
-        "data are no illness while the same range is asked for.",
+        "It was not trained for long enough, with units that relu leaves off: later it answers 0.6 "
+        "to 0.6. Narrow data are no illness while the same range is asked for.",
         recipe=narrow,
-        expect=("underfitting", "dead-units"),
+        expect=("underfitting", "dead-units", "vanishing-gradient"),
         blames=frozenset({"low-data-diversity", "no-recurrence"}),
         cause=("another cause",),
         covers=("cause: low diversity", "cause: low variance", "example: length 1"),
