@@ -9,7 +9,7 @@ from minirnn.diagnosis.budget import Budget
 from minirnn.diagnosis.finding import Attempt, Diagnosis, Finding, Remedy, edit_text
 from minirnn.diagnosis.judge import judge, second_best
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.errors import DataError, RecipeError
+from minirnn.errors import MinirnnError
 
 Choice = Callable[[Attempt, list[Recipe]], tuple[Finding, Remedy] | None]
 INTERRUPTED = "interrupted by the keyboard"
@@ -89,7 +89,7 @@ def _next(
     tried.append(current.recipe.edit(remedy.edit))
     try:
         made = attempt(tried[-1])
-    except (DataError, RecipeError) as error:
+    except MinirnnError as error:
         # What a remedy asks for may not fit the data: changes that are all equal have no scale.
         told = f"{current.verdict}; {edit_text(remedy.edit)} cannot be applied: {error}"
         attempts[at] = replace(current, verdict=told)

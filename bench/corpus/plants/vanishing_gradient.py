@@ -29,7 +29,7 @@ BROUGHT = frozenset({"stalled-loss", "constant-output", "state-collapse", "under
 def faulty(rng: np.random.Generator) -> Sample:
     """Weights through which the gradient dies before it gets to the step that counts."""
     fault, model, least = pick(rng, FAULTS)(rng)
-    task, words = _far(rng, least)
+    task, words = _builtin(rng) if rng.random() < 0.25 else _far(rng, least)
     layers, both = 1, False
     # Two layers of GRU get there now and then, and so does a loss that looks at every step.
     if rng.random() < 0.3 and model["cell"] != "gru" and "readout" not in task.model:
@@ -91,6 +91,17 @@ def _far(rng: np.random.Generator, least: int) -> tuple[Task, str]:
     return task, f"{task.words}, T = {T}{', lengths' if 'lengths' in task.data else ''}"
 
 
+def _builtin(rng: np.random.Generator) -> tuple[Task, str]:
+    """The field's own long tasks: two marked numbers, or the order of two signals."""
+    if rng.random() < 0.5:
+        length = int(rng.integers(22, 31))
+        data = {"builtin": "adding", "length": length, "samples": 800, "seed": seed(rng)}
+        return Task("", data), f"adding, T = {length}"
+    length = int(rng.integers(28, 35))
+    data = {"builtin": "temporal_order", "length": length, "samples": 700, "seed": seed(rng)}
+    return Task("", data, training={"loss": "cross_entropy"}), f"temporal order, T = {length}"
+
+
 def _middle(rng: np.random.Generator, least: int) -> tuple[Task, str]:
     """The answer in the middle, as far from one end as from the other."""
     T = 2 * least + int(rng.integers(0, 6))
@@ -136,6 +147,25 @@ def _carried(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     return f"{model['cell']}, {how}; {task.words}, T = {T}", recipe(task, model, training)
 
 
+def _carried_builtin(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
+    """The long tasks, and gates that begin open for long."""
+    task, words = _builtin(rng)
+    cell = pick(rng, ("lstm", "gru"))
+    model = {"cell": cell, "hidden_size": int(rng.integers(20, 33)), "init": {"bias": "chrono"}}
+    training = {"learning_rate": 1e-2, "epochs": 36, "seed": seed(rng)}
+    return f"{cell}, chrono; {words}", recipe(task, model, training)
+
+
+def _grammar(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
+    """The faults' own networks on a grammar of short memory."""
+    fault, model, _ = pick(rng, FAULTS)(rng)
+    data = {"builtin": "reber", "length": 20, "samples": 500, "seed": seed(rng)}
+    task = Task("", data, {"readout": "all"}, {"loss": "bce"})
+    model |= {"hidden_size": int(rng.integers(20, 33))}
+    training = {"learning_rate": 1e-2, "epochs": 30, "seed": seed(rng)}
+    return f"{model['cell']}, {fault}; reber", recipe(task, model, training)
+
+
 def _other_end(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     """The first steps, asked of a network that reads from there too."""
     fault, model, least = pick(rng, FAULTS)(rng)
@@ -149,4 +179,4 @@ def _other_end(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     )
 
 
-NEAR_MISSES = (_near, _carried, _other_end)
+NEAR_MISSES = (_near, _carried, _other_end, _grammar, _carried_builtin)
