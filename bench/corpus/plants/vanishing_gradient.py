@@ -29,7 +29,7 @@ BROUGHT = frozenset({"stalled-loss", "constant-output", "state-collapse", "under
 def faulty(rng: np.random.Generator) -> Sample:
     """Weights through which the gradient dies before it gets to the step that counts."""
     fault, model, least = pick(rng, FAULTS)(rng)
-    task, words = _builtin(rng) if rng.random() < 0.25 else _far(rng, least)
+    task, words = _builtin(rng) if rng.random() < 0.25 else _far(rng, least, model["cell"])
     layers, both = 1, False
     # Two layers of GRU get there now and then, and so does a loss that looks at every step.
     if rng.random() < 0.3 and model["cell"] != "gru" and "readout" not in task.model:
@@ -81,13 +81,16 @@ def _rnn_sigmoid(rng: np.random.Generator) -> tuple[str, dict[str, Any], int]:
 FAULTS = (_lstm_shut, _gru_usual, _rnn_small, _rnn_sigmoid)
 
 
-def _far(rng: np.random.Generator, least: int) -> tuple[Task, str]:
+def _far(rng: np.random.Generator, least: int, cell: str) -> tuple[Task, str]:
     """A task that needs at least so many steps."""
     n = int(rng.integers(600, 801))
     T = int(rng.integers(least, 35)) + 2
     lag = int(rng.integers(least, T - 1))
     with_lengths = bool(rng.random() < 0.3)
-    task = pick(rng, (recall, cue, hold))(rng, n, T, lag, lengths=with_lengths)
+    # A GRU that is told at every step what to keep gets there.
+    task = pick(rng, (recall, cue) if cell == "gru" else (recall, cue, hold))(
+        rng, n, T, lag, lengths=with_lengths
+    )
     return task, f"{task.words}, T = {T}{', lengths' if 'lengths' in task.data else ''}"
 
 
