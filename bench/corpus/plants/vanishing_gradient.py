@@ -87,7 +87,7 @@ def _far(rng: np.random.Generator, least: int, cell: str) -> tuple[Task, str]:
     T = int(rng.integers(least, 35)) + 2
     lag = int(rng.integers(least, T - 1))
     with_lengths = bool(rng.random() < 0.3)
-    # A GRU that is told at every step what to keep gets there.
+    # A gated cell that is told at every step what to keep gets there.
     task = pick(rng, (recall, cue) if cell == "gru" else (recall, cue, hold))(
         rng, n, T, lag, lengths=with_lengths
     )
