@@ -88,7 +88,7 @@ def _far(rng: np.random.Generator, least: int, cell: str) -> tuple[Task, str]:
     lag = int(rng.integers(least, T - 1))
     with_lengths = bool(rng.random() < 0.3)
     # A gated cell that is told at every step what to keep gets there.
-    task = pick(rng, (recall, cue) if cell == "gru" else (recall, cue, hold))(
+    task = pick(rng, (recall, cue, hold) if cell == "rnn" else (recall, cue))(
         rng, n, T, lag, lengths=with_lengths
     )
     return task, f"{task.words}, T = {T}{', lengths' if 'lengths' in task.data else ''}"
