@@ -22,7 +22,7 @@ CUDA = $(or $(shell nvidia-smi 2> /dev/null | sed -n 's/.*CUDA Version: *\([0-9]
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test oracle lint format package cuda-report gpu-check warmup bench evaluate docs clean
+.PHONY: help demo test oracle lint format package cuda-report gpu-check warmup bench evaluate cases docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -74,6 +74,9 @@ bench: $(BENCH_READY)  ## minirnn beside PyTorch, some 20 minutes; writes docs/p
 # Part of it: make evaluate EVALUATE_ARGS="--part tuning --symptoms outliers --count 5"
 evaluate: $(TORCH_READY)  ## how often the doctor is right, half an hour; writes docs/diagnosis.md
 	$(BIN)/python -m bench.corpus.evaluate $(EVALUATE_ARGS)
+
+cases: $(TORCH_READY)  ## what users are told, tried with ten seeds; writes docs/cases.md
+	$(BIN)/python -m bench.case_seeds --seeds 10 --write docs/cases.md $(CASES_ARGS)
 
 docs: $(DOCS_READY)  ## draw the pictures of the docs again
 	$(BIN)/python docs/draw_inside.py
