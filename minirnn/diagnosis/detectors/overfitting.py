@@ -7,8 +7,9 @@ Formula    gap = R2 on the training data - R2 on what was held out;
 Threshold  gap > 0.25, and the held-out squared errors larger than the training's by twice their
            standard error, on 20 rows or more. An illness where gap > 0.4, and either risen > 0.1
            (stopped earlier it would be better), or beaten > 0.25, or R2 on the training data
-           > 0.95 (noise and all, by heart); a note else. Not where the network goes wrong outside
-           of the range it was trained on, which is another illness
+           > 0.95 (noise and all, by heart); a note else. Not where R2 on the training data is
+           below 0.2: what was not learned was not learned by heart. Nor where the network goes
+           wrong outside of the range it was trained on, which is another illness
 Source     Goodfellow, Bengio and Courville, Deep Learning (2016), sections 5.2 (the gap) and 7.8
            (the least validation loss). It is no cause of a training loss that does not fall, as an
            article has it: here that falls. The project's measurements on a hundred sequences
@@ -31,6 +32,7 @@ from minirnn.inspect.host import fetch
 
 SYMPTOM = "overfitting"
 GAP, ILL, RISEN, BEATEN, BY_HEART = 0.25, 0.4, 0.1, 0.25, 0.95
+LEARNED = 0.2
 SURE = 2.0  # standard errors
 LEAST_ROWS = 20
 
@@ -41,7 +43,7 @@ def detect(evidence: Evidence) -> Finding | None:
     if trained is None or unseen is None or not (trained.finite and unseen.finite):
         return None
     gap = trained.skill - unseen.skill
-    if not gap > GAP or not _surely_worse(trained, unseen):
+    if not gap > GAP or not trained.skill >= LEARNED or not _surely_worse(trained, unseen):
         return None
     outside = outside_training_range.detect(evidence)
     if outside is not None and outside.harmful:
