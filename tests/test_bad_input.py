@@ -133,7 +133,7 @@ TABLE = [
      lambda: mr.diagnose(model(), X, array(2), loss="mse")),
     ("an unknown key", mr.RecipeError, "hiden_size", lambda: recipe(model={"hiden_size": 4})),
     ("a window of 0", mr.RecipeError, "window", lambda: recipe(data={"window": 0})),
-    ("what is not built", mr.RecipeError, "norm", lambda: recipe(model={"norm": "layer"})),
+    ("an unknown word", mr.RecipeError, "norm", lambda: recipe(model={"norm": "group"})),
     ("a file that is not there", mr.RecipeError, "path", lambda: mr.Recipe.from_toml("nowhere")),
     ("no threads", mr.ArgumentError, "n", lambda: mr.set_num_threads(0)),
     ("a cell without slots", mr.ArgumentError, "slots",
