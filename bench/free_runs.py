@@ -22,8 +22,8 @@ import numpy as np
 import minirnn as mr
 from minirnn.diagnosis.detectors.output_loop import data_repetition
 from minirnn.diagnosis.doctor import perform
+from minirnn.diagnosis.evidence.movement import ranges
 from minirnn.diagnosis.examine import findings_in
-from minirnn.diagnosis.movement import ranges
 from minirnn.diagnosis.run import Run
 from minirnn.inspect import find_loop, repetition_rate
 

@@ -10,8 +10,8 @@ import time
 
 import minirnn as mr
 from minirnn.diagnosis.build import build_model, train
-from minirnn.diagnosis.course import Course
 from minirnn.diagnosis.data import prepare
+from minirnn.diagnosis.evidence.course import Course
 
 SIZES = (("rnn", 8, 10), ("gru", 16, 20), ("lstm", 32, 48), ("lstm", 128, 100))
 

@@ -18,10 +18,10 @@ from bench.corpus.fingerprint import plant_of
 from bench.corpus.row import Key, Row
 from bench.corpus.sample import Sample, generator
 from minirnn.diagnosis import Diagnosis
-from minirnn.diagnosis.budget import Budget
 from minirnn.diagnosis.doctor import examined_within
 from minirnn.diagnosis.finding import Attempt, Finding
-from minirnn.diagnosis.repair import repair
+from minirnn.diagnosis.treatment.budget import Budget
+from minirnn.diagnosis.treatment.repair import repair
 
 PATIENCE, LEAST_PATIENCE = 10.0, 20.0  # the control's time: times the repair's, and seconds
 EDITS = 3  # of a script, one after the other

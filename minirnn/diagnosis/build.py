@@ -9,7 +9,7 @@ import numpy as np
 from minirnn import init
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.schedule import make_scheduler
+from minirnn.diagnosis.recipe.schedule import make_scheduler
 from minirnn.errors import RecipeError
 from minirnn.nn import SequenceModel
 from minirnn.nn.between import Norm

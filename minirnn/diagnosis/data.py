@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minirnn import datasets
 from minirnn.device import device_of
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.schema import CHARACTERS
+from minirnn.diagnosis.recipe.schema import CHARACTERS
 from minirnn.diagnosis.selection import (
     clipped,
     complete,

@@ -10,9 +10,9 @@ import numpy as np
 from minirnn import functional
 from minirnn.device import check_beside, device_of, to_device
 from minirnn.diagnosis.evidence import Evidence, answers_to
+from minirnn.diagnosis.evidence.look import arrays_of
 from minirnn.diagnosis.examine import findings_in
 from minirnn.diagnosis.finding import Diagnosis
-from minirnn.diagnosis.look import arrays_of
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.inspect.host import fetch, on_host
 from minirnn.inspect.probe import gradient_probe

@@ -10,19 +10,19 @@ from typing import TextIO
 import numpy as np
 
 from minirnn.device import check_device
-from minirnn.diagnosis.budget import TRAININGS, Budget, Deadline
 from minirnn.diagnosis.build import build_model, train
-from minirnn.diagnosis.course import Course
 from minirnn.diagnosis.data import prepare
+from minirnn.diagnosis.evidence.course import Course
+from minirnn.diagnosis.evidence.look import look, probe_of
 from minirnn.diagnosis.examine import findings_in
 from minirnn.diagnosis.figures import measure
 from minirnn.diagnosis.finding import Attempt, Diagnosis
-from minirnn.diagnosis.keep import Kept
-from minirnn.diagnosis.look import look, probe_of
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.repair import INTERRUPTED, Repaired
-from minirnn.diagnosis.repair import repair as repaired
 from minirnn.diagnosis.run import Run
+from minirnn.diagnosis.treatment.budget import TRAININGS, Budget, Deadline
+from minirnn.diagnosis.treatment.keep import Kept
+from minirnn.diagnosis.treatment.repair import INTERRUPTED, Repaired
+from minirnn.diagnosis.treatment.repair import repair as repaired
 from minirnn.diagnosis.watching import Watching
 from minirnn.errors import ArgumentError
 from minirnn.training.callbacks import Callback

@@ -9,12 +9,12 @@ import numpy as np
 from minirnn.device import array_namespace, to_device
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Answers, Evidence
-from minirnn.diagnosis.free_run import FreeRun
-from minirnn.diagnosis.look import answers_in_units, valid_rows
-from minirnn.diagnosis.naive import target_rows
+from minirnn.diagnosis.evidence.free_run import FreeRun
+from minirnn.diagnosis.evidence.look import answers_in_units, valid_rows
+from minirnn.diagnosis.evidence.naive import target_rows
+from minirnn.diagnosis.evidence.season import estimate_period
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.run import Forecast
-from minirnn.diagnosis.season import estimate_period
 from minirnn.inspect.host import fetch
 from minirnn.nn import SequenceModel
 from minirnn.training.baselines import seasonal_drift

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minirnn.diagnosis.schema import DataOptions
+from minirnn.diagnosis.recipe.schema import DataOptions
 from minirnn.errors import DataError, RecipeError, ShapeError
 from minirnn.training.sequences import Sequences
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from minirnn.device import array_namespace
-from minirnn.diagnosis.course import Course
 from minirnn.diagnosis.early import EARLY, Glimpse, falls
 from minirnn.diagnosis.evidence import answers_to
+from minirnn.diagnosis.evidence.course import Course
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.errors import ArgumentError

@@ -229,6 +229,6 @@ def _axes(first: Attempt, setting: Setting) -> Axes | None:
 
 def _recipe_text(attempt: Attempt) -> str:
     """The recipe as TOML; arrays are told by their shape."""
-    from minirnn.diagnosis import toml
+    from minirnn.diagnosis.recipe import toml
 
     return toml.write(attempt.recipe.describe())

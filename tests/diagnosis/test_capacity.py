@@ -15,8 +15,8 @@ from minirnn.diagnosis.data import prepare
 from minirnn.diagnosis.detectors import over_regularised, overfitting, underfitting
 from minirnn.diagnosis.doctor import perform
 from minirnn.diagnosis.evidence import Answers, Evidence
-from minirnn.diagnosis.loop import LoopSeen
-from minirnn.diagnosis.regularisation import Regularisation, measure_regularisation
+from minirnn.diagnosis.evidence.loop import LoopSeen
+from minirnn.diagnosis.evidence.regularisation import Regularisation, measure_regularisation
 from minirnn.diagnosis.remedies import with_remedies
 from minirnn.training.history import Epoch, History
 from minirnn.training.penalties import Penalty

@@ -9,10 +9,10 @@ import pytest
 
 from minirnn.diagnosis import Recipe
 from minirnn.diagnosis.build import build_model, train
-from minirnn.diagnosis.course import MEASURED_EVERY, MEASURED_FIRST, Course, Thinned
 from minirnn.diagnosis.data import prepare
 from minirnn.diagnosis.doctor import perform
-from minirnn.diagnosis.naive import constant_loss
+from minirnn.diagnosis.evidence.course import MEASURED_EVERY, MEASURED_FIRST, Course, Thinned
+from minirnn.diagnosis.evidence.naive import constant_loss
 from minirnn.training.callbacks import Callback, Run
 from minirnn.training.sequences import Sequences
 

@@ -11,7 +11,7 @@ from problems import examine, harm, recall, recipe, wave, write_csv
 
 from minirnn.diagnosis import Recipe
 from minirnn.diagnosis.detectors.missing_values import mark_among
-from minirnn.diagnosis.sharing import scaled_together
+from minirnn.diagnosis.evidence.sharing import scaled_together
 
 QUICK: dict[str, object] = {"training.epochs": 14, "model.hidden_size": 12, "model.cell": "rnn"}
 

@@ -152,7 +152,7 @@ def test_whole_arrays_leave_a_device_in_few_named_places():
     }
     assert users == {
         "diagnosis/diagnose.py",  # lengths, which are the host's
-        "diagnosis/free_run.py",  # what a free run said: told, drawn, searched
+        "diagnosis/evidence/free_run.py",  # what a free run said: told, drawn, searched
         "diagnosis/run.py",  # Forecast.numpy, for pictures
         # Eigenvalues and QR decompositions of general matrices, for which the host is asked.
         "inspect/fixed_points.py",

@@ -14,8 +14,8 @@ from minirnn.diagnosis import Recipe
 from minirnn.diagnosis.data import prepare
 from minirnn.diagnosis.detectors import frozen_generation, output_loop
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.free_run import FreeRun, make_free_run, slopes, spectral_radius
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.free_run import FreeRun, make_free_run, slopes, spectral_radius
 from minirnn.nn import SequenceModel
 from minirnn.training.series import prepare_series
 

@@ -19,7 +19,7 @@ from minirnn.diagnosis import Attempt, Diagnosis, Recipe, doctor
 from minirnn.diagnosis import doctor as doctor_of_the_package
 from minirnn.diagnosis.examine import with_what_helps
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.keep import Kept, decoded, digest_of, encoded
+from minirnn.diagnosis.treatment.keep import Kept, decoded, digest_of, encoded
 from minirnn.errors import ArgumentError, DataError
 from minirnn.training.callbacks import Callback, Run
 from minirnn.training.history import History
@@ -238,7 +238,7 @@ import sys
 from minirnn.diagnosis import Attempt, Diagnosis, Recipe
 from minirnn.diagnosis.examine import with_what_helps
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.keep import Kept
+from minirnn.diagnosis.treatment.keep import Kept
 from minirnn.training.history import History
 
 kept = Kept(sys.argv[1])

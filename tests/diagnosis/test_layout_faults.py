@@ -9,7 +9,7 @@ import numpy as np
 from problems import examine, harm, recipe, wave, write_csv
 
 from minirnn.diagnosis import Recipe
-from minirnn.diagnosis.layout import directions, padding_ends, roughness
+from minirnn.diagnosis.evidence.layout import directions, padding_ends, roughness
 
 QUICK: dict[str, object] = {"training.epochs": 14, "model.hidden_size": 12, "model.cell": "rnn"}
 RNG = np.random.default_rng(0)

@@ -22,7 +22,7 @@ from minirnn.diagnosis.detectors import (
     stalled_loss,
 )
 from minirnn.diagnosis.evidence import Answers, Evidence
-from minirnn.diagnosis.loop import (
+from minirnn.diagnosis.evidence.loop import (
     AxisOrder,
     LayerFed,
     LoopSeen,

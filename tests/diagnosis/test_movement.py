@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minirnn.diagnosis.movement import autoregression, foretold, octaves_apart, ranges, rms
+from minirnn.diagnosis.evidence.movement import autoregression, foretold, octaves_apart, ranges, rms
 
 T = np.arange(400)
 

@@ -12,7 +12,7 @@ from problems import recall, recipe, wave, write_csv
 from minirnn.diagnosis import Recipe
 from minirnn.diagnosis.build import build_model, build_optimizer, train
 from minirnn.diagnosis.data import prepare
-from minirnn.diagnosis.season import estimate_period
+from minirnn.diagnosis.evidence.season import estimate_period
 from minirnn.errors import DataError, DTypeError, MinirnnError, RecipeError, ShapeError
 
 CO2: dict[str, Any] = {"builtin": "co2"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.schema import KEYS
+from minirnn.diagnosis.recipe.schema import KEYS
 from minirnn.errors import ArgumentError, MinirnnError, RecipeError
 from minirnn.training.metrics import METRICS
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from minirnn.diagnosis import Attempt, Diagnosis, Recipe
-from minirnn.diagnosis.budget import Budget, Deadline
 from minirnn.diagnosis.finding import Finding, Remedy
-from minirnn.diagnosis.judge import judge
-from minirnn.diagnosis.repair import INTERRUPTED, NOTHING_LEFT, next_remedy, repair
+from minirnn.diagnosis.treatment.budget import Budget, Deadline
+from minirnn.diagnosis.treatment.judge import judge
+from minirnn.diagnosis.treatment.repair import INTERRUPTED, NOTHING_LEFT, next_remedy, repair
 from minirnn.errors import ArgumentError, DataError
 from minirnn.training.callbacks import Run
 from minirnn.training.history import History

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from minirnn.diagnosis import Recipe
-from minirnn.diagnosis.schema import KEYS
+from minirnn.diagnosis.recipe.schema import KEYS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text("utf-8")
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)

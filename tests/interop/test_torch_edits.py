@@ -11,8 +11,8 @@ pytest.importorskip("torch")
 
 from minirnn.diagnosis.code import Place
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.loop import LayerFed, LoopSeen, LossSeen, Optimisation
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.loop import LayerFed, LoopSeen, LossSeen, Optimisation
 from minirnn.interop.torch.loop.edits import remedies_for
 from minirnn.interop.torch.loop.program import Program
 

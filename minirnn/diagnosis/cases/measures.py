@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minirnn.diagnosis.evidence.free_run import FreeRun
 from minirnn.diagnosis.finding import Attempt
-from minirnn.diagnosis.free_run import FreeRun
 from minirnn.inspect.loops import repetition_rate
 from minirnn.inspect.saturation import gate_saturation
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.diagnosis.budget import Budget
 from minirnn.diagnosis.cases import loops
 from minirnn.diagnosis.cases.case import Case, Fix
 from minirnn.diagnosis.cases.judge import of_cause, of_fix, well
@@ -18,7 +17,8 @@ from minirnn.diagnosis.cases.seen import CaseSeen, Seen, Treated, Tried
 from minirnn.diagnosis.doctor import examined
 from minirnn.diagnosis.finding import Attempt, edit_text
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.repair import repair
+from minirnn.diagnosis.treatment.budget import Budget
+from minirnn.diagnosis.treatment.repair import repair
 from minirnn.errors import MinirnnError
 
 TRAININGS = 6  # of the doctor, the first included

@@ -31,9 +31,9 @@ from __future__ import annotations
 
 from minirnn.diagnosis.data import given_sequences
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.layout import directions, roughness
+from minirnn.diagnosis.evidence.loop import LayerFed, LoopSeen
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.layout import directions, roughness
-from minirnn.diagnosis.loop import LayerFed, LoopSeen
 from minirnn.diagnosis.wording import number, share
 
 SYMPTOM = "batch-time-swap"

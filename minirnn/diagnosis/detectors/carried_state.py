@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.loop import LayerFed, LoopSeen
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.loop import LayerFed, LoopSeen
 from minirnn.diagnosis.wording import counted, number, share
 
 SYMPTOM = "carried-state"

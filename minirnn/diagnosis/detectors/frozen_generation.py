@@ -27,9 +27,9 @@ from __future__ import annotations
 import numpy as np
 
 from minirnn.diagnosis.evidence import Evidence, HeldOut
+from minirnn.diagnosis.evidence.free_run import FreeRun, spectral_radius
+from minirnn.diagnosis.evidence.movement import Floats, detrended, foretold, ranges, rms
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.free_run import FreeRun, spectral_radius
-from minirnn.diagnosis.movement import Floats, detrended, foretold, ranges, rms
 from minirnn.diagnosis.wording import counted, number, quantity, share
 
 SYMPTOM = "frozen-generation"

@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 
 from minirnn.diagnosis.data import PreparedData
 from minirnn.diagnosis.evidence import Evidence
-from minirnn.diagnosis.finding import Finding, Severity
-from minirnn.diagnosis.sharing import (
+from minirnn.diagnosis.evidence.sharing import (
     read_off,
     repeated,
     scaled_together,
     shown_ahead,
     symbols,
 )
+from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.wording import counted, number, share
 
 SYMPTOM = "leakage"

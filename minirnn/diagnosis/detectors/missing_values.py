@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData, given_sequences
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.layout import padding_ends
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.layout import padding_ends
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.wording import counted, number, share
 

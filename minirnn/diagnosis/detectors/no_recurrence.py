@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.layout import roughness
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.layout import roughness
 from minirnn.diagnosis.wording import counted, share
 from minirnn.inspect.dependence import Dependence, measure_dependence
 

@@ -20,8 +20,8 @@ from __future__ import annotations
 import numpy as np
 
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.loop import LoopSeen
 from minirnn.diagnosis.finding import Finding, Severity
-from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.wording import number
 
 SYMPTOM = "oscillating-loss"

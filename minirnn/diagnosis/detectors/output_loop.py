@@ -28,9 +28,9 @@ import numpy as np
 
 from minirnn.diagnosis.detectors.frozen_generation import FORETOLD, LAWFUL, STILL, against, lawful
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.free_run import FreeRun, Host
+from minirnn.diagnosis.evidence.movement import octaves_apart, ranges
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.free_run import FreeRun, Host
-from minirnn.diagnosis.movement import octaves_apart, ranges
 from minirnn.diagnosis.wording import counted, number, quantity, share
 from minirnn.inspect.loops import REPEATS, Loop, find_loop, repetition_rate
 

@@ -24,9 +24,9 @@ import math
 from collections.abc import Mapping
 
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.regularisation import Regularisation
 from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.regularisation import Regularisation
 from minirnn.diagnosis.wording import listed, number, share
 
 SYMPTOM = "over-regularised"

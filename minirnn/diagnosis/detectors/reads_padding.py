@@ -21,8 +21,8 @@ import numpy as np
 
 from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.layout import padding_ends
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.layout import padding_ends
 from minirnn.diagnosis.wording import number, share
 
 SYMPTOM = "reads-padding"

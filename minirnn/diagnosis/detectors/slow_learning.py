@@ -29,8 +29,8 @@ from minirnn.diagnosis.detectors.oscillating_loss import (
 )
 from minirnn.diagnosis.detectors.stalled_loss import rate_taken
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.loop import LoopSeen
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.wording import counted, number, share
 
 SYMPTOM = "slow-learning"

@@ -31,8 +31,8 @@ import numpy as np
 
 from minirnn.diagnosis.detectors.oscillating_loss import learned
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.loop import LoopSeen
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.wording import counted, number, share
 from minirnn.inspect.host import fetch
 

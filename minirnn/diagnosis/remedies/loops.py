@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from minirnn.diagnosis.data import given_sequences
+from minirnn.diagnosis.evidence.layout import padding_ends
 from minirnn.diagnosis.finding import Advice, Finding, Remedy
-from minirnn.diagnosis.layout import padding_ends
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import CLIPPING, DROPOUT, LONGER, RANDOM_STATE, RELU
 from minirnn.diagnosis.remedies.offer import Offer, nothing

@@ -13,7 +13,7 @@ import torch
 
 from minirnn.device import to_device
 from minirnn.diagnosis.evidence import Answers, Evidence, is_finite
-from minirnn.diagnosis.loop import LoopSeen, Padding
+from minirnn.diagnosis.evidence.loop import LoopSeen, Padding
 from minirnn.inspect.host import on_host
 from minirnn.inspect.probe import Probe
 from minirnn.inspect.trace import Trace

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from minirnn.diagnosis.loop import LossSeen
+from minirnn.diagnosis.evidence.loop import LossSeen
 
 KINDS = {
     "mse_loss": "mse",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.diagnosis.loop import AxisOrder, Order
+from minirnn.diagnosis.evidence.loop import AxisOrder, Order
 
 CORNER = 16  # slices along either axis that are looked at
 MOST_KNOWN = 20_000  # slices remembered

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from minirnn.diagnosis.code import CodeEdit, Place
-from minirnn.diagnosis.loop import LoopSeen
+from minirnn.diagnosis.evidence.loop import LoopSeen
 
 Node = TypeVar("Node", bound=ast.AST)
 SIMPLE = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)

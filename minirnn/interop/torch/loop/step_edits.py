@@ -8,8 +8,8 @@ import math
 from minirnn.diagnosis.code import CodeEdit
 from minirnn.diagnosis.detectors.oscillating_loss import first_step, typical_update
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.loop import LoopSeen
 from minirnn.diagnosis.finding import Finding, Remedy
-from minirnn.diagnosis.loop import LoopSeen
 from minirnn.interop.torch.loop.program import Draft, Program, Source, argument, last_name
 
 FIRST_STEP = 0.02  # of the weights' size: what a first step moves at rates that are usual

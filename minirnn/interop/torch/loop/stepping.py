@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from minirnn.diagnosis.loop import Optimisation
+from minirnn.diagnosis.evidence.loop import Optimisation
 from minirnn.interop.torch.loop.tallies import Curve
 
 MEASURED_FIRST, MEASURED_EVERY = 10, 20  # steps whose update is measured

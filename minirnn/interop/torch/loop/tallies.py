@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from minirnn.diagnosis.loop import Floats, LayerFed
+from minirnn.diagnosis.evidence.loop import Floats, LayerFed
 
 MOST = 4096  # numbers kept of a run; of a longer one, every second, every fourth, ...
 PENDING = 64  # scalars of a device that wait to be brought over together

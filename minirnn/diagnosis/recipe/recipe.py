@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.diagnosis import toml
-from minirnn.diagnosis.rules import nearest, shown
-from minirnn.diagnosis.rules_of_generation import check_generation
-from minirnn.diagnosis.schema import (
+from minirnn.diagnosis.recipe import toml
+from minirnn.diagnosis.recipe.rules import nearest, shown
+from minirnn.diagnosis.recipe.rules_of_generation import check_generation
+from minirnn.diagnosis.recipe.schema import (
     KEYS,
     TABLES,
     TASKS,

@@ -17,8 +17,8 @@ import numpy as np
 
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
-from minirnn.diagnosis.loop import Floats, LayerFed, LoopSeen, Optimisation
-from minirnn.diagnosis.naive import constant_loss
+from minirnn.diagnosis.evidence.loop import Floats, LayerFed, LoopSeen, Optimisation
+from minirnn.diagnosis.evidence.naive import constant_loss
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.inspect.host import fetch
 from minirnn.nn import Module

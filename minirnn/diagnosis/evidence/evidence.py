@@ -19,11 +19,11 @@ import numpy as np
 from minirnn import functional
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
+from minirnn.diagnosis.evidence.free_run import FreeRun
+from minirnn.diagnosis.evidence.loop import LoopSeen
+from minirnn.diagnosis.evidence.regularisation import Regularisation
 from minirnn.diagnosis.finding import Severity
-from minirnn.diagnosis.free_run import FreeRun
-from minirnn.diagnosis.loop import LoopSeen
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.regularisation import Regularisation
 from minirnn.inspect import steps
 from minirnn.inspect.dependence import Dependence, measure_dependence
 from minirnn.inspect.extremes import extreme_rows

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minirnn.diagnosis.schema import TASKS
+from minirnn.diagnosis.recipe.schema import TASKS
 from minirnn.errors import RecipeError
 
 if TYPE_CHECKING:
-    from minirnn.diagnosis.recipe import Recipe
+    from minirnn.diagnosis.recipe.recipe import Recipe
 
 
 def check_generation(recipe: Recipe) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
-from minirnn.diagnosis.evidence import Answers, Evidence, HeldOut, answers_to
-from minirnn.diagnosis.free_run import make_free_run
-from minirnn.diagnosis.loop import LoopSeen
+from minirnn.diagnosis.evidence.evidence import Answers, Evidence, HeldOut, answers_to
+from minirnn.diagnosis.evidence.free_run import make_free_run
+from minirnn.diagnosis.evidence.loop import LoopSeen
+from minirnn.diagnosis.evidence.regularisation import measure_regularisation
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.regularisation import measure_regularisation
 from minirnn.inspect import steps
 from minirnn.inspect.probe import Probe, gradient_probe
 from minirnn.nn import Module, SequenceModel

@@ -30,7 +30,7 @@ import numpy as np
 from minirnn.device import array_namespace
 from minirnn.diagnosis.build import build_model
 from minirnn.diagnosis.data import PreparedData
-from minirnn.diagnosis.naive import constant_loss
+from minirnn.diagnosis.evidence.naive import constant_loss
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.inspect.host import fetch
 from minirnn.nn import SequenceModel

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minirnn.diagnosis.season import estimate_period
+from minirnn.diagnosis.evidence.season import estimate_period
 from minirnn.training.baselines import seasonal_drift
 
 Floats = NDArray[np.float64]

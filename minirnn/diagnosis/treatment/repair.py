@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from minirnn.diagnosis.budget import Budget
 from minirnn.diagnosis.finding import Attempt, Diagnosis, Finding, Remedy, edit_text
-from minirnn.diagnosis.judge import judge, second_best
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.treatment.budget import Budget
+from minirnn.diagnosis.treatment.judge import judge, second_best
 from minirnn.errors import MinirnnError
 
 Choice = Callable[[Attempt, list[Recipe]], tuple[Finding, Remedy] | None]

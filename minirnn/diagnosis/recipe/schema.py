@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from minirnn.diagnosis.rules import (
+from minirnn.diagnosis.recipe.rules import (
     Array,
     Choice,
     FilePath,
@@ -26,7 +26,7 @@ from minirnn.diagnosis.rules import (
     Text,
     Whole,
 )
-from minirnn.diagnosis.schedule import SchedulerRule
+from minirnn.diagnosis.recipe.schedule import SchedulerRule
 
 Value = TypeVar("Value")
 

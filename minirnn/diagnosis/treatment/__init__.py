@@ -1,0 +1,1 @@
+"""Treatment: remedies tried one after the other, judged by what is seen after training again."""
