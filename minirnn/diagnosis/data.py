@@ -391,15 +391,18 @@ def _inside(part: Sequences) -> NDArray[np.bool_]:
 
 
 def _fit_each(kind: ScaleKind, array: NDArray[Any]) -> tuple[Scaler, ...]:
-    """One scaler for each entry of the last axis; what does not vary is only moved to 0."""
+    """One scaler for each entry of the last axis; what does not vary is only moved to 0.
+
+    Infinities enter none of them, and stay what they are: `non-finite` finds them.
+    """
     scalers = []
     for index in range(array.shape[-1]):
         values = array[..., index].astype(np.float64)
-        known = values[~np.isnan(values)]
+        known = values[np.isfinite(values)]
         if known.size and np.ptp(known) == 0:
             scalers.append(Scaler(kind, float(known.flat[0]), 1.0))
         else:
-            scalers.append(fit_scaler(kind, values))
+            scalers.append(fit_scaler(kind, known))
     return tuple(scalers)
 
 

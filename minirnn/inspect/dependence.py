@@ -56,6 +56,7 @@ TELLING = 0.1  # an R2 below this says nothing, nor one below CHANCE / sqrt(n): 
 CHANCE = 2.0  # twenty R2 on noise reaches 0.04 with n = 240 sequences, 0.19 with 60 (measured)
 TOLERANCE = 0.05
 SURE = 0.95  # an R2 from which on nobody needs to ask in another way
+SQUARABLE = 1e100  # numbers up to here have squares, and sums of many of these, in float64
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def measure_dependence(
     y = as_columns(targets[rows])
     if not all(fetch(xp.isfinite(x).all(), xp.isfinite(y).all())):
         return None
+    x, y = _squarable(x), _squarable(y)
     if not (y.std(axis=0) > 0).any():
         return None
     kept = once(x, y)
@@ -181,6 +183,12 @@ def _skills(x: Floats, y: Floats, folds: list[Fold]) -> Scores:
     ]
     by_fold = np.array(scores)  # (FOLDS, 1 or 2)
     return np.asarray(by_fold[:, int(by_fold.mean(axis=0).argmax())])
+
+
+def _squarable(array: Array) -> Array:
+    """An array, in other units where squares of its numbers would overflow: R2 has none."""
+    (largest,) = fetch(abs(array).max())
+    return array / largest if largest > SQUARABLE else array
 
 
 def _lag(measured: dict[int, Scores], skills: Callable[[int], Scores], count: int) -> int | None:

@@ -22,7 +22,7 @@ Normalizer = LayerNorm | BatchNorm
 
 def checked_norm(value: Any) -> Norm:
     """Raises: ArgumentError that names `norm`."""
-    if value not in NORMS:
+    if not isinstance(value, str) or value not in NORMS:
         raise ArgumentError("norm", repr(value), "'none', 'layer' or 'batch'")
     chosen: Norm = value
     return chosen

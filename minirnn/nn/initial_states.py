@@ -118,7 +118,7 @@ def initial_states(start: Any, layer: Recurrent, rng: np.random.Generator) -> In
 
     Raises: ArgumentError that names `initial_state`.
     """
-    if start not in STARTS:
+    if not isinstance(start, str) or start not in STARTS:
         raise ArgumentError("initial_state", repr(start), ", ".join(map(repr, STARTS)))
     if start == "learned":
         return LearnedStates(layer)

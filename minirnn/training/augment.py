@@ -50,6 +50,9 @@ def augmented(augment: Augment, batch: Sequences, seed: int, epoch: int, number:
 
     Raises: ArgumentError or ShapeError for an `augment` that gives no batch of the same shapes.
     """
+    if not isinstance(augment, GaussianNoise):
+        # One that works in place may have the batch, but not the data that it is a view of.
+        batch = replace(batch, x=batch.x.copy(), y=batch.y.copy())
     made = augment(batch, np.random.default_rng((seed, epoch, number)))
     if not isinstance(made, Sequences):
         came = f"one that returns a {type(made).__name__}"

@@ -111,7 +111,9 @@ def _noise_price(key: str, recipe: Recipe, part: Sequences) -> float:
         xp = array_namespace(part.x)
         rows = part.x[xp.isfinite(part.x).all(axis=(1, 2))]
         variance = float(rows.var(dtype=np.float64)) if len(rows) else np.nan
-        return recipe.data.augment.noise**2 / variance if variance else np.inf
+        # A product, which overflows to infinity; a power would raise.
+        noise = recipe.data.augment.noise
+        return noise * noise / variance if variance else np.inf
     p = float(recipe.get(key))
     units = recipe.model.hidden_size * (2 if recipe.model.bidirectional else 1)
     return 2.0 * p / ((1.0 - p) * units)

@@ -27,9 +27,15 @@ def figure(finding: Finding, name: str) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
+def _size_of_step(finding: Finding) -> float:
+    """|update| / |parameters|, as the finding tells it; where it is of time, "step" is a place."""
+    name = "first_update" if finding.symptom == "non-finite" else "step"
+    return figure(finding, name)
+
+
 def usual_rate(recipe: Recipe, step: float) -> float:
-    """The rate at which a step of SGD would be of usual size, to one digit."""
-    rate = recipe.training.learning_rate * USUAL_STEP / step
+    """The rate at which a step of SGD would be of usual size, to one digit; NaN is no size."""
+    rate = recipe.training.learning_rate * USUAL_STEP / step if step else math.nan
     if not math.isfinite(rate):
         rate = LOWEST_OF_SGD
     return float(f"{min(max(rate, LOWEST_OF_SGD), HIGHEST_OF_SGD):.1g}")
@@ -57,7 +63,7 @@ def _oscillating(recipe: Recipe, finding: Finding) -> list[Remedy]:
                 epochs=epochs, scheduler="cosine",
             ),
         ]  # fmt: skip
-    rate = usual_rate(recipe, figure(finding, "step"))
+    rate = usual_rate(recipe, _size_of_step(finding))
     return [
         _rate(
             recipe, 0.1, f"{reason} Where a gradient is long for once, its length is bounded.",

@@ -41,6 +41,11 @@ class Kept:
         Raises: ArgumentError, where it cannot be written; DataError, where it holds something else,
         or is damaged. Neither changes it.
         """
+        wanted = "the path of a file"
+        if not isinstance(path, str | os.PathLike):
+            raise ArgumentError("keep", repr(path), wanted)
+        if "\0" in os.fspath(path):
+            raise ArgumentError("keep", repr(path), wanted)
         self.path, self.device = Path(path), device
         self.attempts: dict[str, Any] = {}
         if self.path.exists():
@@ -57,7 +62,7 @@ class Kept:
             return None
         try:
             return _attempt(recipe, entry)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise self._damaged(f"an attempt without {error}") from error
 
     def add(self, attempt: Attempt) -> None:
@@ -170,6 +175,8 @@ def _attempt(recipe: Recipe, entry: dict[str, Any]) -> Attempt:
         Finding(**{**each, "evidence": decoded(each["evidence"])}) for each in entry["findings"]
     ]
     figures = decoded(entry["figures"])
+    if not isinstance(figures, dict):
+        raise TypeError("figures")
     stopped = decoded(entry["stopped"])
     history = History(
         [Epoch(**epoch) for epoch in decoded(entry["epochs"])],
