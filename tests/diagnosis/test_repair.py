@@ -64,7 +64,10 @@ def aimed(attempt: Attempt, at: str) -> Attempt:
         ((["unscaled-input", "dead-units"], 9.0), (["dead-units"], 9.5, 0.9), True, "left: dead"),
         ((["unscaled-input"], 30.0), (["leakage"], 2.0, 0.9), True, "left: leakage"),
         ((["unscaled-input"], 30.0), (["leakage"], 29.0, 0.9), False, "brought leakage instead"),
-        ((["unscaled-input"], 30.0), (["leakage", "outliers"], 2.0, 0.9), False, "brought leak"),
+        ((["unscaled-input"], 30.0), (["leakage", "outliers"], 16.0, 0.9), False, "brought leak"),
+        # An error that is halved, or there at last, lets more come to light than was there.
+        ((["unscaled-input"], 30.0), (["leakage", "outliers"], 14.0, 0.9), True, "left: leak"),
+        ((["non-finite"], math.nan, math.nan), (["leakage", "outliers"], 2.0), True, "left: leak"),
         ((["non-finite"], math.nan, math.nan), (["leakage"], 2.0, 0.9), True, "left: leakage"),
     ],
 )

@@ -82,7 +82,7 @@ def faster(recipe: Recipe, finding: Finding) -> list[Remedy]:
         offers.append(
             Remedy(
                 {"training.learning_rate": float(f"{min(rate * 10, 1e-2):.3g}")},
-                f"At a rate of {rate:g} the weights have hardly left where they began.",
+                f"At a rate of {rate:g} the weights may have hardly left where they began.",
                 "The loss falls, and the answers begin to differ.",
             )
         )

@@ -7,9 +7,10 @@ A remedy stays where all of this holds:
 4. a network that failed explains more than it did (`no_better`), unless the remedy was for its free
    run, which may go better while the network stays as it was;
 5. it brought no other illness, or the network is strictly better in exchange: the held-out error
-   below `BETTER` times what it was, and no more illnesses than before. So may what lay beneath come
-   to light (standardised, a series leaves its training range), but one harm is not traded for
-   another.
+   below `BETTER` times what it was, and no more illnesses than before, or below `MUCH_BETTER` times
+   what it was (a network that broke had none). So may what lay beneath come to light (its gaps
+   filled, a series is seen to be unscaled; standardised, it leaves its training range), but one harm
+   is not traded for another.
 Where other rows are held out than before, or the earlier error was a leak's, the two errors say
 nothing about each other: then 3 and 5 are not asked, and the network must not fail.
 """
@@ -24,6 +25,7 @@ from minirnn.diagnosis.wording import listed, quantity
 
 ENOUGH = 0.5  # an R2 with which a network no longer fails
 BETTER = 0.95  # of the error before: what is above is no improvement
+MUCH_BETTER = 0.5  # of it: what is below is no exchange of one harm for another
 # Edits after which other sequences are held out.
 DEALT_ANEW = {"data.split", "data.deduplicate", "data.validation"}
 OF_FREE_RUNS = ("frozen-generation", "output-loop")
@@ -55,7 +57,7 @@ def judge(before: Attempt, after: Attempt) -> tuple[bool, str]:
     if not left:
         return True, f"{edit} cured it: nothing above a note is left"
     new = brought(before, after)
-    if new and not anew and not (lower_error(before, after) and len(left) <= len(harmful(before))):
+    if new and not anew and not strictly_better(before, after):
         return False, f"{edit} removed {aim}, but brought {listed(new)} instead: taken back"
     return True, f"{edit} removed {aim}; left: {listed(left)}"
 
@@ -97,6 +99,14 @@ def brought(before: Attempt, after: Attempt) -> list[str]:
     """The illnesses that were not there before."""
     known = harmful(before)
     return [symptom for symptom in harmful(after) if symptom not in known]
+
+
+def strictly_better(before: Attempt, after: Attempt) -> bool:
+    """Whether a network is better for all the illnesses that have come to light in it."""
+    if len(harmful(after)) <= len(harmful(before)) and lower_error(before, after):
+        return True
+    error, earlier = held_out_error(after), held_out_error(before)
+    return math.isfinite(error) and not error > MUCH_BETTER * earlier
 
 
 def lower_error(before: Attempt, after: Attempt) -> bool:
