@@ -251,8 +251,10 @@ def ending(diagnosis: Diagnosis, wording: Wording) -> str:
     """What the whole story shows, from its last standing attempt."""
     trainings = len(diagnosis.attempts)
     harmful = [finding.symptom for finding in diagnosis.findings if finding.harmful]
-    if harmful:
-        first = f"Not cured: {listed(harmful)} still stands"
+    if harmful and trainings <= 1 and not diagnosis.ended:
+        first = f"Ill: {listed(harmful)}"  # and no cure was asked for
+    elif harmful:
+        first = f"Not cured: {listed(harmful)} still stand{'s' if len(harmful) == 1 else ''}"
     elif diagnosis.cured:
         before = diagnosis.before.root
         first = f"Cured: what began as {before.symptom if before else 'an illness'} is gone"

@@ -128,7 +128,8 @@ def test_an_illness_that_stands_exits_with_1_and_a_cure_with_0(files, capsys):
     assert cli.main([*arguments, "--no-repair"]) == 1
     out = capsys.readouterr().out
     assert "unscaled-input" in out
-    assert "Not cured" in out
+    assert "Ill: unscaled-input" in out
+    assert "Not cured" not in out
     assert "Attempt 2" not in out
     assert cli.main(arguments) == 0
     out = capsys.readouterr().out

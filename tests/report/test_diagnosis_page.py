@@ -176,7 +176,7 @@ def test_a_run_that_broke_still_has_a_page():
         attempt(findings=[finding("non-finite")], losses=[1.0, math.nan], stopped=True)
     )
     html = render(diagnosis_page(broken))
-    assert "Not cured" in html
+    assert "Ill: non-finite" in html
     assert "the loss became nan" in html
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from report_stories import attempt, diagnosis, finding
@@ -159,7 +160,9 @@ def test_a_cure_is_told_with_its_errors_from_first_to_last():
 
 
 def test_an_illness_that_stands_is_told_as_such():
-    told = ending(diagnosis(attempt(findings=[finding("constant-output")])), WORDS)
+    ill = diagnosis(attempt(findings=[finding("constant-output")]))
+    assert ending(ill, WORDS).startswith("Ill: constant-output.")  # no cure was asked for
+    told = ending(replace(ill, ended="no remedy is left to try"), WORDS)
     assert told.startswith("Not cured: constant-output still stands.")
 
 

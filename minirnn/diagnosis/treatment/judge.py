@@ -9,8 +9,8 @@ A remedy stays where all of this holds:
 5. it brought no other illness, or the network is strictly better in exchange: the held-out error
    below `BETTER` times what it was, and no more illnesses than before, or below `MUCH_BETTER` times
    what it was (a network that broke had none). So may what lay beneath come to light (its gaps
-   filled, a series is seen to be unscaled; standardised, it leaves its training range), but one harm
-   is not traded for another.
+   filled, a series is seen to be unscaled; standardised, it leaves its training range), but one
+   harm is not traded for another.
 Where other rows are held out than before, or the earlier error was a leak's, the two errors say
 nothing about each other: then 3 and 5 are not asked, and the network must not fail.
 """
