@@ -187,7 +187,7 @@ def _skills(x: Floats, y: Floats, folds: list[Fold]) -> Scores:
 
 def _squarable(array: Array) -> Array:
     """An array, in other units where squares of its numbers would overflow: R2 has none."""
-    (largest,) = fetch(abs(array).max())
+    (largest,) = fetch(abs(array).max()) if array.size else (0.0,)
     return array / largest if largest > SQUARABLE else array
 
 

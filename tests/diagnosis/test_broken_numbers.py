@@ -48,6 +48,7 @@ def test_numbers_whose_squares_overflow_are_judged_in_other_units():
     far = mr.inspect.measure_dependence(x * 1e155, y * -1e200)
     assert far.lag == usual.lag == 2
     assert far.best == pytest.approx(usual.best, rel=1e-9)
+    assert mr.inspect.measure_dependence(x[:, :0], y[:0]) is None
 
 
 def test_noise_of_any_size_has_a_price():
