@@ -73,12 +73,18 @@ SICK: dict[str, str] = {
         PLAIN, FLAT, ("loss = criterion(out, yb)", "loss = ((yb - out) ** 2).mean()")
     ),
     "accumulated-gradients": changed(
-        PLAIN, ("            optimizer.zero_grad()\n", ""), ("Adam", "SGD"), ("lr=1e-2", "lr=0.3")
+        PLAIN,
+        ("            optimizer.zero_grad()\n", ""),
+        ("Adam", "SGD"),
+        ("lr=1e-2", "lr=0.3"),
+        ("range(10)", "range(30)"),  # cured, SGD needs them
     ),
     "batch-time-swap": changed(PLAIN, (", batch_first=True", "")),
     "oscillating-loss": changed(PLAIN, ("lr=1e-2", "lr=2.0")),
     "slow-learning": changed(PLAIN, ("lr=1e-2", "lr=1e-6")),
-    "slow-learning of SGD": changed(PLAIN, ("Adam", "SGD"), ("lr=1e-2", "lr=1e-5")),
+    "slow-learning of SGD": changed(
+        PLAIN, ("Adam", "SGD"), ("lr=1e-2", "lr=1e-5"), ("range(10)", "range(30)")
+    ),
     "stalled-loss, cleared too late": changed(
         PLAIN,
         ("            optimizer.zero_grad()\n", ""),
