@@ -258,6 +258,12 @@ def test_a_gap_is_an_illness_where_it_is_large_and_does_harm() -> None:
     assert gap_of(0.9, 0.7, [1.0, 0.4, 0.6]) is None
 
 
+def test_what_was_not_learned_was_not_learned_by_heart() -> None:
+    turned = [1.0, 0.4, 0.9]
+    assert gap_of(0.25, -3.0, turned).severity == "illness"
+    assert gap_of(0.15, -3.0, turned) is None
+
+
 def test_a_few_rows_held_out_show_nothing() -> None:
     rng = np.random.default_rng(0)
     wanted = rng.normal(size=(12, 1))
