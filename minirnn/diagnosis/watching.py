@@ -31,6 +31,7 @@ from minirnn.errors import ArgumentError
 from minirnn.inspect.dependence import Dependence, measure_dependence
 from minirnn.inspect.probe import gradient_probe
 from minirnn.nn import Module
+from minirnn.real import is_real
 from minirnn.training.callbacks import Callback, Run
 from minirnn.training.losses import is_batch_first
 from minirnn.training.sequences import Sequences
@@ -96,11 +97,7 @@ class Watching(Callback):
         recipe: Recipe | None = None,
         course: Course | None = None,
     ) -> None:
-        if (
-            isinstance(share, bool)
-            or not isinstance(share, int | float)
-            or not 0 < share < math.inf
-        ):
+        if not is_real(share) or not 0 < share < math.inf:
             raise ArgumentError("share", repr(share), "a number above 0, such as 0.01")
         self.share = share
         self.sequences = check_count("sequences", sequences)

@@ -19,6 +19,7 @@ from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.functional.activations import log_normaliser, sigmoid_of
 from minirnn.functional.indexing import check_indices
 from minirnn.functional.operands import floating
+from minirnn.real import is_real
 from minirnn.tensor import Operand, Tensor, apply, as_tensor
 
 Reduction = Literal["mean", "sum", "none"]
@@ -57,7 +58,7 @@ def huber_loss(
 
     Raises: ShapeError, DTypeError, DeviceError; ArgumentError if delta is not positive.
     """
-    if isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 < delta < np.inf:
+    if not is_real(delta) or not 0 < delta < np.inf:
         raise ArgumentError("delta", repr(delta), "a positive number")
     delta = float(delta)
     prediction, target = _same_shape(prediction, target)

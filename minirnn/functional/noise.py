@@ -7,6 +7,7 @@ import numpy as np
 from minirnn.device import Array, array_namespace
 from minirnn.errors import ArgumentError
 from minirnn.functional.operands import floating
+from minirnn.real import is_real
 from minirnn.tensor import Operand, Tensor, apply
 
 
@@ -64,5 +65,5 @@ def random_bits(like: Array, seed: int) -> Array:
 
 def check_probability(p: object, argument: str) -> None:
     """Check that `p` is a number with 0 <= p <= 1. Raises: ArgumentError."""
-    if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
+    if not is_real(p) or not 0 <= p <= 1:
         raise ArgumentError(argument, repr(p), "a probability, 0 <= p <= 1")

@@ -11,6 +11,7 @@ import numpy as np
 
 from minirnn.errors import ArgumentError, DTypeError
 from minirnn.kernels.contract import FLOATS
+from minirnn.real import is_real
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -26,10 +27,7 @@ def positive_int(name: str, value: Any) -> int:
 
 def finite(name: str, value: Any) -> float:
     """`value` as a finite float; raises ArgumentError naming `name`."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ArgumentError(name, repr(value), "a finite number") from None
+    number = float(value) if is_real(value) else math.nan
     if not math.isfinite(number):
         raise ArgumentError(name, repr(value), "a finite number")
     return number

@@ -33,6 +33,10 @@ class InitialStates(Module):
         """States for B sequences, of the dtype and on the device of `like`; None is zeros."""
         raise NotImplementedError
 
+    def ahead(self, B: int, like: Array) -> Any:
+        """What the next `begin` will give, with nothing drawn or changed by asking."""
+        return self.begin(B, like)
+
     def ended(self, last: Any) -> None:
         """Take notice of the states that a call ended with."""
 
@@ -78,6 +82,14 @@ class RandomStates(InitialStates):
         shape = (self.levels, B, self.hidden_size)
         drawn = [self.rng.standard_normal(shape).astype(like.dtype) for _ in self.names]
         return self._together([beside(each, like) for each in drawn])
+
+    def ahead(self, B: int, like: Array) -> Any:
+        """The numbers that will be drawn; the generator is put back."""
+        before = self.rng.bit_generator.state
+        try:
+            return self.begin(B, like)
+        finally:
+            self.rng.bit_generator.state = before
 
 
 class CarriedStates(InitialStates):

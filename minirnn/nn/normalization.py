@@ -15,6 +15,7 @@ from minirnn.functional import sqrt, where
 from minirnn.kernels.contract import Array
 from minirnn.nn.arguments import boolean, float_dtype, positive_int
 from minirnn.nn.module import Module
+from minirnn.real import is_real
 from minirnn.tensor import Tensor, as_tensor
 
 
@@ -26,7 +27,7 @@ class _Normalization(Module):
 
     def __init__(self, features: int, eps: float, affine: bool, dtype: Any, device: str) -> None:
         self.features = positive_int("features", features)
-        if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0.0 < eps < np.inf:
+        if not is_real(eps) or not 0.0 < eps < np.inf:
             raise ArgumentError("eps", repr(eps), "a finite number above 0")
         self.eps = float(eps)
         self.dtype = float_dtype(dtype)

@@ -12,6 +12,7 @@ from minirnn.errors import ArgumentError
 from minirnn.gpu import cupy_array
 from minirnn.kernels.contract import Array
 from minirnn.optim.optimizer import checked_parameters
+from minirnn.real import is_real
 from minirnn.tensor import Tensor
 
 
@@ -86,10 +87,7 @@ def _in_range(squares: float) -> bool:
 
 
 def _above_zero(name: str, value: float) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = float(value) if is_real(value) else math.nan
     if not number > 0.0:
         raise ArgumentError(name, repr(value), "a number above 0")
     return number

@@ -13,6 +13,7 @@ from minirnn.device import array_namespace, beside, check_beside
 from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.gpu import memory_error
 from minirnn.kernels.contract import Array
+from minirnn.real import is_real
 from minirnn.tensor import Tensor
 
 
@@ -188,10 +189,7 @@ def checked_parameters(parameters: Iterable[Tensor]) -> list[Tensor]:
 def at_least_zero(name: str, value: Any) -> float:
     """`value` as a finite float of at least 0; raises ArgumentError naming `name`."""
     wanted = "a finite number of at least 0"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ArgumentError(name, repr(value), wanted) from None
+    number = float(value) if is_real(value) else math.nan
     if not (math.isfinite(number) and number >= 0.0):
         raise ArgumentError(name, repr(value), wanted)
     return number

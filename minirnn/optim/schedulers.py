@@ -12,8 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from minirnn.errors import ArgumentError
 from minirnn.optim.optimizer import Optimizer
+from minirnn.real import is_real
 
 __all__ = ["Cosine", "Plateau", "Scheduler", "Step"]
 
@@ -54,8 +57,7 @@ class Scheduler(ABC):
             came = ", ".join(map(str, state_dict))
             raise ArgumentError("state_dict", came, ", ".join(self.remembers))
         for name, value in state_dict.items():
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not value >= 0:
+            if not is_real(value) or not value >= 0:
                 raise ArgumentError(f"state_dict[{name!r}]", repr(value), "a number of at least 0")
         for name, value in state_dict.items():
             setattr(self, name, value)
@@ -144,18 +146,19 @@ class Plateau(Scheduler):
 
 
 def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:
         raise ArgumentError(name, repr(value), f"a whole number of at least {least}")
-    return value
+    return int(value)
 
 
 def _factor(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < 1.0:
+    if not is_real(value) or not 0.0 < value < 1.0:
         raise ArgumentError("factor", repr(value), "a number above 0 and below 1")
     return float(value)
 
 
 def _minimum(value: Any, name: str = "minimum") -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if not is_real(value) or not 0 <= value < math.inf:
         raise ArgumentError(name, repr(value), "a finite number of at least 0")
     return float(value)

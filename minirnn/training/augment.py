@@ -10,6 +10,7 @@ import numpy as np
 
 from minirnn.device import beside
 from minirnn.errors import ArgumentError, ShapeError
+from minirnn.real import is_real
 from minirnn.training.sequences import Sequences
 
 Augment = Callable[[Sequences, np.random.Generator], Sequences]
@@ -28,8 +29,7 @@ class GaussianNoise:
 
     def __init__(self, std: float) -> None:
         """Check the argument."""
-        number = isinstance(std, int | float) and not isinstance(std, bool)
-        if not number or not 0.0 <= std < math.inf:
+        if not is_real(std) or not 0.0 <= std < math.inf:
             raise ArgumentError("std", repr(std), "a finite number of at least 0")
         self.std = float(std)
 

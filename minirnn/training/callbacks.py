@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ import numpy as np
 from minirnn.errors import ArgumentError
 from minirnn.nn import Module
 from minirnn.optim import Optimizer
+from minirnn.real import is_real
 from minirnn.training.history import History
 from minirnn.training.losses import Loss
 from minirnn.training.sequences import Sequences
@@ -91,6 +93,8 @@ def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
     """
     if all(hasattr(callbacks, hook) for hook in HOOKS):
         callbacks = (callbacks,)
+    if not isinstance(callbacks, Iterable):
+        raise ArgumentError("callbacks", repr(callbacks), "a list of callbacks; () for none")
     callbacks = sorted(callbacks, key=lambda each: bool(getattr(each, "runs_last", False)))
     for callback in callbacks:
         lacking = [hook for hook in HOOKS if not callable(getattr(callback, hook, None))]
@@ -116,9 +120,9 @@ class EarlyStopping(Callback):
         Raises: ArgumentError.
         """
         self.patience = check_count("patience", patience)
-        if not min_change >= 0:
-            raise ArgumentError("min_change", min_change, "a number of at least 0")
-        self.min_change = min_change
+        if not is_real(min_change) or not 0 <= min_change < math.inf:
+            raise ArgumentError("min_change", repr(min_change), "a finite number of at least 0")
+        self.min_change = float(min_change)
         self.best = math.inf
         self.best_epoch = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -181,9 +182,13 @@ def resume_run(run: Run, checkpoint: Checkpoint) -> Callable[[], None]:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError("resume", f"progress without {error}", "fit's own") from error
     for name, wanted in settings.items():
-        if run.settings.get(name) != wanted:
-            came, hint = f"{name} = {run.settings.get(name)!r}", "It goes on as it began"
-            raise CheckpointError("resume", came, f"{wanted!r}, as when it was saved", hint)
+        # Of what is held out, only callbacks that remember a loss take notice.
+        if name != "validation" or _stateful(run):
+            _check_setting(name, run.settings.get(name), wanted)
+    if run.epochs < checkpoint.epoch:
+        came = f"epochs = {run.epochs}, for a training that is {checkpoint.epoch} epochs old"
+        hint = "`epochs` counts from the beginning"
+        raise CheckpointError("resume", came, f"at least {checkpoint.epoch}", hint)
     stateful = _stateful(run)
     here = [type(each).__name__ for each in stateful]
     if here != kinds:
@@ -218,6 +223,22 @@ def resume_run(run: Run, checkpoint: Checkpoint) -> Callable[[], None]:
             raise
 
     return wake_callbacks
+
+
+def _check_setting(name: str, now: Any, saved: Any) -> None:
+    """Raises: CheckpointError that names a setting, what it is and what it was."""
+    if now == saved:
+        return
+    if name == "model" and isinstance(now, list) and isinstance(saved, list):
+        # Line by line, as `repr` tells a model: the first that differs says what.
+        now, saved = next(
+            pair for pair in zip_longest(now, saved, fillvalue="nothing") if pair[0] != pair[1]
+        )
+        came, wanted = f"a model with {now.strip()}", saved.strip()
+    else:
+        came, wanted = f"{name} = {now!r}", repr(saved)
+    hint = "It goes on as it began"
+    raise CheckpointError("resume", came, f"{wanted}, as when it was saved", hint)
 
 
 def _of_checkpointing(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from minirnn import functional
 from minirnn.device import array_namespace
 from minirnn.errors import ArgumentError
 from minirnn.nn import Module, SequenceModel
+from minirnn.nn.arguments import boolean
 from minirnn.optim import Optimizer, clip_grad_norm, clip_grad_value
+from minirnn.real import is_real
 from minirnn.tensor import Tensor, no_grad
 from minirnn.training.augment import Augment, GaussianNoise, augmented
 from minirnn.training.callbacks import Callback, Run, check_callbacks
@@ -29,6 +31,7 @@ from minirnn.training.losses import (
     check_fit,
     check_labels,
     check_model,
+    check_steps,
     on_device_of,
     resolve_loss,
     run_model,
@@ -92,7 +95,8 @@ def fit(
     resume             a checkpoint that `Checkpointing` made in a run with the same arguments, or
                        its path: model, optimiser, callbacks and all random states are put back, and
                        training goes on with the epoch after it, to the same bits as if it had never
-                       ended. `epochs` counts from the beginning. None begins anew
+                       ended. `epochs` counts from the beginning, and may be other than it was (not
+                       with scheduled sampling, whose probabilities depend on it). None begins anew
 
     With a model on the GPU, data that come as NumPy arrays go there once. Nothing comes back during
     training but numbers, two a batch: its loss and its gradient's norm, which decide whether a step
@@ -126,7 +130,7 @@ def fit(
         truncate=check_count("truncate", truncate, 0),
         scheduled_sampling=scheduled_sampling,
         seed=check_count("seed", seed, 0),
-        rng=np.random.default_rng(seed) if shuffle else None,
+        rng=np.random.default_rng(seed) if boolean("shuffle", shuffle) else None,
     )
     fitting.check()
     watchers = check_callbacks(callbacks)
@@ -189,9 +193,16 @@ class _Fitting:
             "augment_seed": None if augment is None else seed,
             "truncate": truncate,
             "scheduled_sampling": scheduled_sampling,
+            # What the model is fed of its own depends on these: on the epochs by its schedule.
+            "scheduled_sampling_seed": seed if scheduled_sampling else None,
+            "scheduled_sampling_epochs": epochs if scheduled_sampling else None,
             "shuffle": rng is not None,
             "sequences": list(train.x.shape),
+            "targets": list(train.y.shape),
+            "validation": validation is not None,
             "dtype": train.x.dtype.name,
+            # Its class is its owner's, and may have another name by now.
+            "model": repr(model).removeprefix(type(model).__name__).splitlines(),
         }
         self.callbacks: tuple[Callback, ...] = ()
         self.interrupts = Interrupts()
@@ -203,9 +214,10 @@ class _Fitting:
         if not any(id(parameter) in own for parameter in held):
             came = "one that holds none of the model's parameters"
             raise ArgumentError("optimizer", came, "e.g. Adam(model.parameters())")
-        for data in (self.data, self.validation):
+        for argument, data in (("train", self.data), ("validation", self.validation)):
             if data is None:
                 continue
+            check_steps(data, argument)
             few = data.take(slice(0, 2))
             with mode(self.model, training=False), no_grad(), np.errstate(all="ignore"):
                 output = run_model(self.model, few)
@@ -384,6 +396,6 @@ def _check_number(argument: str, value: Any) -> None:
 
 
 def _limit(argument: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    if not is_real(value) or not 0 <= value < math.inf:
         raise ArgumentError(argument, repr(value), "a number of at least 0; 0 does not clip")
     return float(value)

@@ -134,6 +134,13 @@ def check_fit(output: Tensor, batch: Sequences, loss: Loss) -> None:
         raise ShapeError("y", f"shape ({came})", f"{wanted}, {why}")
 
 
+def check_steps(data: Sequences, argument: str) -> None:
+    """See that there is something to learn from; raises ArgumentError that names `lengths`."""
+    if data.lengths is not None and not data.lengths.any():
+        came = f"no step in any sequence of `{argument}`"
+        raise ArgumentError("lengths", came, "a sequence with a step that counts")
+
+
 def check_labels(data: Sequences, classes: int) -> None:
     """See that the labels of all steps that count lie in 0 … classes - 1; raises ArgumentError."""
     labels = data.y

@@ -77,6 +77,9 @@ def resolve_metrics(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
     """
     if isinstance(metrics, str) or callable(metrics):
         metrics = (metrics,)
+    if not isinstance(metrics, Iterable):
+        wanted = f"a list of {', '.join(METRICS)}, or of callables; () for none"
+        raise ArgumentError("metrics", repr(metrics), wanted)
     found: dict[str, Metric] = {}
     for metric in metrics:
         if isinstance(metric, str) and metric in METRICS:
@@ -89,6 +92,16 @@ def resolve_metrics(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
             raise ArgumentError("metrics", repr(name), "names not in use already")
         found[name] = function
     return found
+
+
+def metric_value(name: str, value: Any) -> float:
+    """What a metric returned, as a float. Raises: ArgumentError, unless it is one number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        shape = getattr(value, "shape", None)
+        came = repr(value) if shape is None else f"an array of shape {tuple(shape)}"
+        raise ArgumentError("metrics", f"{name!r}, which returns {came}", "one number") from None
 
 
 def _error(prediction: Array, target: Array) -> Array:

@@ -15,6 +15,7 @@ from minirnn.errors import ArgumentError
 from minirnn.nn import Linear, Module
 from minirnn.nn.recurrent import Recurrent
 from minirnn.nn.single_step import RecurrentCell
+from minirnn.real import is_real
 from minirnn.tensor import Tensor
 
 KINDS = ("kernel", "recurrent", "bias")
@@ -97,7 +98,6 @@ def _strengths(argument: str, given: Any) -> dict[str, float]:
             raise ArgumentError(f"{argument}[{kind!r}]", "an unknown kind", ", ".join(KINDS))
     for kind, value in table.items():
         named = f"{argument}[{kind!r}]" if isinstance(given, Mapping) else argument
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0.0 <= value < math.inf:
+        if not is_real(value) or not 0.0 <= value < math.inf:
             raise ArgumentError(named, repr(value), "a number of at least 0; 0 does not penalise")
     return {kind: float(table.get(kind, 0.0)) for kind in KINDS}

@@ -22,7 +22,7 @@ from minirnn.training.losses import (
     resolve_loss,
     run_model,
 )
-from minirnn.training.metrics import Metric, resolve_metrics
+from minirnn.training.metrics import Metric, metric_value, resolve_metrics
 from minirnn.training.sequences import Sequences, as_sequences
 from minirnn.training.windows import check_count
 
@@ -145,4 +145,7 @@ class Tally:
             return {}
         prediction = array_namespace(self._predictions[0]).concatenate(self._predictions)
         target = array_namespace(self._targets[0]).concatenate(self._targets)
-        return {name: float(metric(prediction, target)) for name, metric in self._metrics.items()}
+        return {
+            name: metric_value(name, metric(prediction, target))
+            for name, metric in self._metrics.items()
+        }

@@ -13,16 +13,16 @@ B sequences, T steps, I inputs.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minirnn import functional
-from minirnn.device import array_namespace, beside
+from minirnn.device import Array, array_namespace, beside
 from minirnn.errors import ArgumentError
 from minirnn.nn import Module, SequenceModel
+from minirnn.real import is_real
 from minirnn.tensor import no_grad
 from minirnn.training.generation import draw, one_hot
 from minirnn.training.losses import Loss, is_batch_first
@@ -37,9 +37,10 @@ class ScheduledSampling:
     epochs  how many there will be (where there is one alone, `most` holds in it)
 
     What the model answers is fed as it is, or, of class labels, as the one-hot vector of a class
-    drawn from its probabilities. It is asked in evaluation mode. A model that answers after the
-    last step only (`readout="last"`, trained on windows of a series) is asked at every step what it
-    would answer there, after as many steps of its window.
+    drawn from its probabilities. It is asked in evaluation mode, but begins with the states that
+    the training step will begin with: those carried, drawn or learned. A model that answers after
+    the last step only (`readout="last"`, trained on windows of a series) is asked at every step
+    what it would answer there, after as many steps of its window.
     """
 
     def __init__(self, most: float, epochs: int, seed: int) -> None:
@@ -73,7 +74,7 @@ def with_own_answers(
     x = xp.ascontiguousarray(batch.x.swapaxes(0, 1))
     x = x.copy() if x.base is not None else x
     batch_first = is_batch_first(model)
-    state: Any = None
+    state = _start(model, batch)
     read = 0
     with mode(model, training=False), no_grad():
         for t in steps.tolist():
@@ -91,14 +92,21 @@ def with_own_answers(
     return replace(batch, x=xp.ascontiguousarray(x.swapaxes(0, 1)))
 
 
+def _start(model: Module, batch: Sequences) -> Any:
+    """The states that the training step on this batch will begin with; None is zeros."""
+    if not isinstance(model, SequenceModel) or model.initial_state == "zeros":
+        return None
+    with no_grad():
+        return model.initial.ahead(len(batch), batch.x)
+
+
 def check_scheduled_sampling(model: Module, data: Sequences, loss: Loss, most: Any) -> float:
     """The probability, of a model whose answer at a step can be its next input.
 
     Raises: ArgumentError, for no probability, for another model, and for data whose targets are not
     the next inputs, as far as they tell.
     """
-    number = isinstance(most, int | float | np.number) and not isinstance(most, bool)
-    if not number or not 0.0 <= most <= 1.0 or not math.isfinite(most):
+    if not is_real(most) or not 0.0 <= most <= 1.0:
         raise ArgumentError("scheduled_sampling", repr(most), "a probability, from 0 to 1")
     if not most:
         return 0.0
@@ -122,7 +130,7 @@ def check_scheduled_sampling(model: Module, data: Sequences, loss: Loss, most: A
             "scheduled_sampling", f"{most:g} with the loss 'bce'", wanted,
             "Several probabilities are no input that the data could hold",
         )  # fmt: skip
-    if data.per_step and not _foretells(data):
+    if not _foretells(data):
         raise ArgumentError(
             "scheduled_sampling", f"{most:g} for targets that are not the next inputs", wanted,
             "What the model answers would be fed to it as something else",
@@ -130,8 +138,44 @@ def check_scheduled_sampling(model: Module, data: Sequences, loss: Loss, most: A
     return float(most)
 
 
+def _steps(data: Sequences) -> Array:
+    """The inputs (R, I) at all steps that count."""
+    x = data.x.reshape(-1, data.x.shape[-1])
+    if data.lengths is None:
+        return x
+    inside = np.arange(data.x.shape[1]) < data.lengths[:, None]
+    return x[beside(inside.reshape(-1), x)]
+
+
+def _one_hot(data: Sequences) -> bool:
+    """Whether every input is the one-hot vector of a class, which is what an answer becomes."""
+    x = _steps(data)
+    return bool((((x == 0.0) | (x == 1.0)).all(axis=1) & (x.sum(axis=1) == 1.0)).all())
+
+
+def _of_one_kind(data: Sequences) -> bool:
+    """Whether at least half of the targets lie where the inputs do, feature by feature."""
+    x, y = _steps(data), data.y
+    xp = array_namespace(x)
+    known = x[xp.isfinite(x).all(axis=1)]
+    if not len(known):
+        return True
+    low, high = known.min(axis=0), known.max(axis=0)
+    beyond = (y < low - (high - low)) | (y > high + (high - low))
+    return bool((beyond.mean(axis=0) <= 0.5).all())
+
+
 def _foretells(data: Sequences) -> bool:
-    """Whether each step's target is the input of the next step."""
+    """Whether the targets may be the inputs of the next steps; what stands there, where it does.
+
+    What follows a sequence's last step stands nowhere. But numbers that follow one another are of
+    one kind: where most of the targets lie beyond all inputs, by more than these reach from the
+    least to the largest, they are something else.
+    """
+    if not data.is_labels and data.y.shape[-1] != data.x.shape[-1]:
+        return False
+    if not data.per_step:
+        return _one_hot(data) if data.is_labels else _of_one_kind(data)
     following, target = data.x[:, 1:], data.y[:, :-1]
     xp = array_namespace(data.x)
     same = (

@@ -59,7 +59,11 @@ class Sequences:
         elif self.y.dtype != self.x.dtype:
             wanted = f"{self.x.dtype.name}, the dtype of x, or integer class labels"
             raise DTypeError("y", self.y.dtype.name, wanted)
-        elif self.y.ndim not in (2, 3) or (self.y.ndim == 3 and self.y.shape[1] != T):
+        elif (
+            self.y.ndim not in (2, 3)
+            or (self.y.ndim == 3 and self.y.shape[1] != T)
+            or self.y.shape[-1] == 0
+        ):
             raise ShapeError(
                 "y",
                 f"shape {self.y.shape}",

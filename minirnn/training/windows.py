@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirnn.errors import ArgumentError, DataError, DTypeError, ShapeError
+from minirnn.real import is_real
 
 
 def check_series(values: Any, argument: str = "series") -> NDArray[np.float64]:
@@ -43,8 +44,7 @@ def split_index(n: int, validation: float) -> int:
 
     Raises: ArgumentError for another share.
     """
-    number = isinstance(validation, (int, float, np.integer, np.floating))
-    if not number or not 0 <= validation < 1:
+    if not is_real(validation) or not 0 <= validation < 1:
         raise ArgumentError("validation", repr(validation), "a share, 0 <= validation < 1")
     return n - round(n * float(validation))
 

@@ -280,6 +280,7 @@ def test_the_newest_stay_and_what_is_not_ours_too(sums, tmp_path):
 def test_what_cannot_be_resumed_says_why_and_changes_nothing(sums, tmp_path):
     saving = Checkpointing(tmp_path / "run.safetensors")
     train(sums, model_of(), epochs=2, callbacks=[saving])
+    wide = Sequences(sums.x, np.repeat(sums.y, 2, axis=1))
     longer = Sequences(np.concatenate([sums.x, sums.x]), np.concatenate([sums.y, sums.y]))
     save_checkpoint(tmp_path / "own", model=model_of())
 
@@ -293,12 +294,19 @@ def test_what_cannot_be_resumed_says_why_and_changes_nothing(sums, tmp_path):
     stubborn = Checkpointing(tmp_path / "stubborn")
     train(sums, model_of(), epochs=1, callbacks=[stubborn, Stubborn()])
     for told, data, kind, model, options in (
+        ("epochs = 1, .* 2 epochs old; wanted at least 2", sums, "adam", model_of(), {"epochs": 1}),
+        (r"targets = \[40, 2\]; wanted \[40, 1\]", wide, "adam", model_of(output_size=2), {}),
         ("batch_size = 8", sums, "adam", model_of(), {"batch_size": 8}),
         ("shuffle = False", sums, "adam", model_of(), {"shuffle": False}),
         (r"sequences = \[80, 5, 1\]", longer, "adam", model_of(), {}),
         ("SGD; wanted Adam", sums, "sgd", model_of(), {}),
         ("EarlyStopping; wanted none", sums, "adam", model_of(), {"callbacks": [EarlyStopping(3)]}),
-        ("wrong shape", sums, "adam", model_of(hidden_size=6), {}),
+        (r"GRU\(1, 6,.*wanted recurrent: GRU\(1, 5,", sums, "adam", model_of(hidden_size=6), {}),
+        (r"initial_state='carried'\); wanted \(readout='last'\)", sums, "adam",
+         model_of(initial_state="carried"), {}),
+        (r"Dropout\(0.5\); wanted head_dropout: Dropout\(0.2\)", sums, "adam",
+         model_of(head_dropout=0.5), {}),
+        ("norm='layer'", sums, "adam", model_of(norm="layer"), {}),
         ("outside of fit", sums, "adam", model_of(), {"resume": tmp_path / "own"}),
         ("RuntimeError: no", sums, "adam", model_of(),
          {"resume": stubborn.path, "callbacks": [Stubborn()]}),
@@ -311,6 +319,20 @@ def test_what_cannot_be_resumed_says_why_and_changes_nothing(sums, tmp_path):
         assert model.head_dropout.rng.bit_generator.state == state
     with pytest.raises(ArgumentError, match="resume"):
         train(sums, model_of(), resume=3)
+
+
+def test_who_remembers_a_held_out_loss_is_not_given_another(sums, tmp_path):
+    def run(validation, **options):
+        model = model_of()
+        callbacks = [EarlyStopping(3), Checkpointing(tmp_path / "run")]
+        mr.fit(
+            model, sums, validation, loss="mse", optimizer=mr.optim.Adam(model.parameters()),
+            epochs=1, callbacks=callbacks, progress=False, **options,
+        )  # fmt: skip
+
+    run(sums)
+    with pytest.raises(CheckpointError, match="validation = False; wanted True"):
+        run(None, resume=tmp_path / "run")
 
 
 def test_checkpointing_refuses_what_would_fail_after_an_epoch(tmp_path):

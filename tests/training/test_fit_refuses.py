@@ -12,7 +12,7 @@ from minirnn.errors import ArgumentError, DTypeError, MinirnnError, ShapeError
 from minirnn.nn import LSTM, Module, SequenceModel
 from minirnn.optim import Adam
 from minirnn.tensor import Tensor
-from minirnn.training import Sequences, fit
+from minirnn.training import EarlyStopping, GaussianNoise, Penalty, Sequences, fit
 
 f32 = np.float32
 X = np.ones((8, 5, 1), f32)
@@ -94,6 +94,20 @@ BAD: dict[str, tuple[type[MinirnnError], str, dict[str, Any]]] = {
     "a value in words": (ArgumentError, "clip_value", {"clip_value": "1"}),
     "an unknown metric": (ArgumentError, "metrics", {"metrics": ["f1"]}),
     "a callback without methods": (ArgumentError, "callbacks", {"callbacks": [print]}),
+    "callbacks that are none": (ArgumentError, "callbacks", {"callbacks": None}),
+    "metrics that are none": (ArgumentError, "metrics", {"metrics": None}),
+    "shuffling in words": (ArgumentError, "shuffle", {"shuffle": "no"}),
+    "targets without a feature": (ShapeError, "y", {"train": (X, Y[:, :0])}),
+    "no step in any sequence": (
+        ArgumentError,
+        "lengths",
+        {"train": (X, STEPS, np.zeros(8, int)), "model": model(readout="all")},
+    ),
+    "no step in any sequence held out": (
+        ArgumentError,
+        "lengths",
+        {"validation": (X, Y, np.zeros(8, int))},
+    ),
     "progress in words": (ArgumentError, "progress", {"progress": "yes"}),
 }
 
@@ -156,3 +170,41 @@ def test_a_check_costs_no_randomness_of_dropout() -> None:
         ).loss  # fmt: skip
 
     assert losses(None) == losses((X, Y))
+
+
+@pytest.mark.parametrize("returned", [None, np.ones(3)])
+def test_a_metric_that_returns_no_number_is_named(returned: Any) -> None:
+    def roughly(prediction: Any, target: Any) -> Any:
+        return returned
+
+    trained = model()
+    with pytest.raises(ArgumentError, match=r"metrics: got 'roughly', which returns .*one number"):
+        fit(
+            trained, (X, Y), loss="mse", optimizer=Adam(trained.parameters()), epochs=1,
+            metrics=[roughly], progress=False,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [f32, np.float64, np.int64, int])
+def test_numbers_of_numpy_are_numbers(kind: Any) -> None:
+    trained = model()
+    one = kind(1)
+    history = fit(
+        trained, (X, Y), loss="mse", optimizer=Adam(trained.parameters(), one), epochs=1,
+        clip_norm=one, clip_value=one, penalty=Penalty(l1=one, l2={"kernel": one}),
+        augment=GaussianNoise(one), callbacks=[EarlyStopping(1, min_change=one)], progress=False,
+    )  # fmt: skip
+    assert history.stopped is None
+
+
+@pytest.mark.parametrize("bad", [True, np.True_, "1", None, np.ones(1), float("nan"), 10**400, 1j])
+def test_what_is_no_number_is_none_anywhere(bad: Any) -> None:
+    for make in (
+        lambda: Penalty(l1=bad),
+        lambda: GaussianNoise(bad),
+        lambda: EarlyStopping(1, min_change=bad),
+        lambda: Adam(model().parameters(), bad),
+        lambda: model(head_dropout=bad),
+    ):
+        with pytest.raises(ArgumentError):
+            make()

@@ -47,6 +47,51 @@ def step_by_step(model: SequenceModel, x: np.ndarray, chosen: np.ndarray) -> np.
     return fed
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("initial_state", ["zeros", "learned", "random", "carried"])
+def test_answers_begin_where_the_training_step_on_them_begins(
+    initial_state: Any, cell: str
+) -> None:
+    data = waves()
+    model = SequenceModel(
+        cell, input_size=1, hidden_size=4, output_size=1, readout="all", dtype="float64",
+        initial_state=initial_state, rng=1,
+    )  # fmt: skip
+    if initial_state == "learned":
+        for name in model.initial.names:
+            getattr(model.initial, f"state_{name}").data[...] = 0.7
+    model(np.ascontiguousarray(data.x.swapaxes(0, 1)))  # the batch before: its end is carried
+    made = with_own_answers(model, data, 1.0, np.random.default_rng(5))
+    # Every input after the first is the answer that the training step gives to the one before it.
+    fed = np.ascontiguousarray(made.x.swapaxes(0, 1))
+    with no_grad():
+        answers = model(fed).data
+    np.testing.assert_allclose(fed[1:], answers[:-1], atol=1e-12)
+
+
+def test_in_training_each_batch_is_sampled_from_the_states_that_the_one_before_left() -> None:
+    data = waves()
+    data = Sequences(np.tile(data.x, (2, 1, 1)), np.tile(data.y, (2, 1, 1)))
+    model = model_of(data, initial_state="carried")
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    class Listening(SequenceModel):
+        def forward(self, x: Any, *args: Any, **options: Any) -> Any:
+            given = super().forward(x, *args, **options)
+            if self.training:
+                seen.append((np.array(x), given.data))
+            return given
+
+    model.__class__ = Listening
+    fit(
+        model, data, loss="mse", optimizer=SGD(model.parameters(), 0.1), epochs=1, batch_size=5,
+        scheduled_sampling=1.0, shuffle=False, progress=False,
+    )  # fmt: skip
+    assert len(seen) == 2
+    for fed, answers in seen:
+        np.testing.assert_allclose(fed[1:], answers[:-1], atol=1e-12)
+
+
 @pytest.mark.parametrize("per_step", [True, False])
 @pytest.mark.parametrize("probability", [0.3, 1.0])
 def test_an_answer_is_made_from_what_was_fed_before(per_step: bool, probability: float) -> None:
@@ -168,6 +213,15 @@ def test_where_an_answer_is_no_input_it_is_refused() -> None:
             "1 inputs and 2 outputs",
         ),
     ]
+    ending = waves(per_step=False)
+    loud, labelled = (
+        Sequences(ending.x, 100.0 * ending.y + 30.0),
+        Sequences(ending.x, np.zeros(5, int)),
+    )
+    cases += [
+        (loud, model_of(loud), "not the next inputs"),
+        (labelled, model_of(labelled), "not the next inputs"),
+    ]
     for given, model, told in cases:
         with pytest.raises(ArgumentError, match="scheduled_sampling") as caught:
             trained(given, model, scheduled_sampling=0.5)
@@ -185,3 +239,14 @@ def test_the_gpu_learns_in_chunks_and_from_its_own_answers_what_the_cpu_learns(
     here = trained(data, model_of(data), scheduled_sampling=0.5, truncate=3)
     there = trained(data, model_of(data).to(cuda), scheduled_sampling=0.5, truncate=3)
     np.testing.assert_allclose(to_device(there, "cpu"), here, rtol=1e-9, atol=1e-12)
+
+
+def test_another_number_of_epochs_would_sample_otherwise_and_is_refused(tmp_path: Any) -> None:
+    data, saving = waves(), Checkpointing(tmp_path / "run")
+    trained(data, model_of(data), epochs=2, scheduled_sampling=0.5, callbacks=(saving,))
+    for options, told in (
+        ({"epochs": 4}, "scheduled_sampling_epochs = 4; wanted 2"),
+        ({"epochs": 2, "seed": 9}, "scheduled_sampling_seed = 9; wanted 0"),
+    ):
+        with pytest.raises(CheckpointError, match=told):
+            trained(data, model_of(data), scheduled_sampling=0.5, resume=saving.path, **options)

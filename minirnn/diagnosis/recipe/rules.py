@@ -16,6 +16,7 @@ import numpy as np
 
 from minirnn.device import device_of
 from minirnn.errors import RecipeError
+from minirnn.real import is_real
 
 
 class Rule(Protocol):
@@ -69,7 +70,7 @@ class Real:
         wanted = f"more than {self.least:g}" if self.above else f"{self.least:g} or more"
         if math.isfinite(self.most):
             wanted += f" and less than {self.most:g}"
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        if not is_real(value):
             raise RecipeError(key, shown(value), f"a number, {wanted}")
         number = float(value)
         low = number <= self.least if self.above else number < self.least

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from minirnn.errors import ArgumentError
+from minirnn.real import is_real
 from minirnn.training.callbacks import Callback, Run
 from minirnn.training.windows import check_count
 
@@ -27,9 +28,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         check_count("trainings", self.trainings)
-        number = isinstance(self.seconds, int | float) and not isinstance(self.seconds, bool)
         # Not "<= 0": a NaN would never be over.
-        if self.seconds is not None and not (number and self.seconds > 0):
+        if self.seconds is not None and not (is_real(self.seconds) and self.seconds > 0):
             raise ArgumentError("seconds", repr(self.seconds), "a number above 0, or None")
         self.began = self.clock()
 
