@@ -1,4 +1,7 @@
-"""The page of a diagnosis: every attempt with its findings and pictures, then all side by side."""
+"""The page of a diagnosis: every attempt with its findings and pictures, then all side by side.
+
+An attempt that was taken back has its curves, and no pictures of what went on inside.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +145,8 @@ def _attempt_section(
     training = _training(attempt, index)
     if training:
         blocks.append(Figures(training, heading="How training went"))
-    traces = attempt.run.traces if attempt.run is not None else ()
+    # The maps of gates and states are the bulk of a page; nobody looks into a network given up.
+    traces = attempt.run.traces if attempt.run is not None and attempt.kept else ()
     step = f"{wording.step} of the window" if axes is not None else "step t"
     blocks += _traces(traces, step, limits)
     blocks.append(Code("The recipe of this attempt", _recipe_text(attempt)))
@@ -191,8 +195,8 @@ def _traces(
 
 
 def _limits(attempts: Sequence[Attempt]) -> tuple[float, float]:
-    """One colour scale for the gradient maps of every attempt."""
-    traces = [t for a in attempts if a.run is not None for t in a.run.traces]
+    """One colour scale for the gradient maps of every attempt that shows any."""
+    traces = [t for a in attempts if a.run is not None and a.kept for t in a.run.traces]
     return gradient_limits(traces, [choose_sequence(trace, None) for trace in traces])
 
 

@@ -8,7 +8,7 @@ terminal prints these sentences and the page shows them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -292,9 +292,20 @@ def course_sentence(diagnosis: Diagnosis, course: Course, wording: Wording) -> s
     return f"{course.what} {went}."
 
 
-def before_and_after(diagnosis: Diagnosis, wording: Wording) -> Table | None:
-    """One column an attempt, and one for what needs no network; None where nothing was measured."""
-    attempts = diagnosis.attempts
+def before_and_after(
+    diagnosis: Diagnosis, wording: Wording, numbers: Sequence[int] | None = None
+) -> Table | None:
+    """One row an attempt, and one for what needs no network; None where nothing was measured.
+
+    A repair makes many attempts and measures a few things of each, so that rows stay short.
+    `numbers` are the attempts' own, from 0, where they were told in another order: one that was
+    taken up again stands last in a diagnosis.
+    """
+    if not diagnosis.attempts:
+        return None
+    order = range(len(diagnosis.attempts)) if numbers is None else numbers
+    told = sorted(zip(order, diagnosis.attempts, strict=True), key=lambda pair: pair[0])
+    attempts = [attempt for _, attempt in told]
     unit = next((str(a.figures["unit"]) for a in attempts if a.figures.get("unit")), "")
     measured = f" ({unit})" if unit else ""
     steps = int(max((value_of(a.figures, "free_run_steps") or 0 for a in attempts), default=0))
@@ -309,7 +320,7 @@ def before_and_after(diagnosis: Diagnosis, wording: Wording) -> Table | None:
     if diagnosis.figures.get("season"):
         swing = f"its last {wording.season}'s swing{measured}"
         lines.append(("free_run_swing", swing, "true_swing", "true"))
-    rows: list[list[str]] = []
+    columns: dict[str, list[str]] = {}
     for key, title, baseline, name in lines:
         values = [value_of(a.figures, key) for a in attempts]
         measures = [v for a in attempts if (v := value_of(a.figures, baseline)) is not None]
@@ -317,17 +328,16 @@ def before_and_after(diagnosis: Diagnosis, wording: Wording) -> Table | None:
         naive = next(filter(math.isfinite, measures), measures[0] if measures else None)
         if all(value is None for value in values) or (name and naive is None):
             continue
-        if any(row[0] == title for row in rows):  # of several baselines the first is enough
-            continue
-        without = f"{quantity(naive)} ({name})" if name else ""
-        rows.append([title, *(quantity(value) for value in values), without])
-    if not attempts:
-        return None
-    rows.append(["illnesses and warnings", *(_harmful(attempt) for attempt in attempts), ""])
-    columns = [
-        label(k, wording) + ("" if a.kept else ", taken back") for k, a in enumerate(attempts)
-    ]
-    return Table(["", *columns, "without a network"], rows, heading="Before and after")
+        if title not in columns:  # of several baselines the first is enough
+            without = f"{quantity(naive)} ({name})" if name else ""
+            columns[title] = [*(quantity(value) for value in values), without]
+    columns["illnesses and warnings"] = [*(_harmful(attempt) for attempt in attempts), ""]
+    names = [label(k, wording) + ("" if a.kept else ", taken back") for k, a in told]
+    cells = zip([*names, "without a network"], *columns.values(), strict=True)
+    rows = [list(row) for row in cells]
+    if not any(rows[-1][1:]):
+        del rows[-1]
+    return Table(["", *columns], rows, heading="Before and after")
 
 
 def _harmful(attempt: Attempt) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SEVERITY_STYLES = {"illness": "bold red", "warning": "yellow", "note": "blue"}
 MAX_EVIDENCE = 6  # figures of a finding; the page and --json have them all
+GAP = 2  # blanks between two columns of a table
 MAX_WIDTH = 100  # longer lines of prose are hard to read
 
 
@@ -57,41 +58,80 @@ def run_doctor(
     """
     from minirnn.diagnosis import doctor
 
-    told = 0
-
-    def tell(attempt: Attempt) -> None:
-        nonlocal told
-        if console is not None:
-            tell_attempt(console, told, attempt, wording)
-        told += 1
-
+    story_told = None if console is None else Telling(console, wording)
     diagnosis = doctor(
-        recipe, repair=repair, device=device, progress=progress, watch=tell, **budget
+        recipe,
+        repair=repair,
+        device=device,
+        progress=progress,
+        watch=None if story_told is None else story_told.attempt,
+        **budget,
     )
-    if console is not None:
-        tell_ending(console, diagnosis, wording)
+    if story_told is not None:
+        story_told.ending(diagnosis)
     return diagnosis
 
 
-def tell_attempt(console: Console, index: int, attempt: Attempt, wording: Wording) -> None:
-    """Print what was done, what happened and what was found in one attempt."""
-    heading(console, f"{story.label(index, wording)}: {story.headline(attempt)}")
-    done = story.what_was_done(attempt, wording)
-    blocks(console, [Text([done, *story.what_happened(attempt, wording)])])
-    if not attempt.kept:
-        blocks(console, [Text([f"Taken back: {attempt.verdict}."])])
-    found = cards(attempt.diagnosis.findings)
-    blocks(console, [Cards(found, heading="The doctor", otherwise=NOTHING_FOUND)])
+class Telling:
+    """Prints a story attempt by attempt, and then its end.
 
+    An attempt that was taken back is a line: what was changed, and why that was not kept. Its
+    figures stand in the table at the end, all else on the page and in --json.
+    """
 
-def tell_ending(console: Console, diagnosis: Diagnosis, wording: Wording) -> None:
-    """Print the attempts side by side, and what they show."""
-    table = story.before_and_after(diagnosis, wording)
-    if table is not None and len(diagnosis.attempts) > 1:
-        heading(console, table.heading)
-        blocks(console, [replace(table, heading="")])
-    heading(console, "In the end")
-    blocks(console, [Text([story.ending(diagnosis, wording)])])
+    def __init__(self, console: Console, wording: Wording) -> None:
+        """Nothing is printed yet."""
+        self.console, self.wording = console, wording
+        self.told: list[Recipe] = []  # in the order in which they were made
+        self.in_a_list = False
+
+    def attempt(self, attempt: Attempt) -> None:
+        """Print what was done, what happened and what was found in one attempt."""
+        self.told.append(attempt.recipe)
+        if attempt.kept:
+            self._fully(attempt)
+        else:
+            self._in_a_line(attempt)
+        self.in_a_list = not attempt.kept
+
+    def ending(self, diagnosis: Diagnosis) -> None:
+        """Print the attempts side by side, and what they show."""
+        numbers = [self._number(attempt) for attempt in diagnosis.attempts]
+        if diagnosis.attempts and numbers != sorted(numbers):
+            self._fully(
+                diagnosis.attempts[-1]
+            )  # of this one only a line was told, and now it stands
+        table = story.before_and_after(diagnosis, self.wording, numbers)
+        if table is not None and len(diagnosis.attempts) > 1:
+            heading(self.console, table.heading)
+            blocks(self.console, [replace(table, heading="")])
+        heading(self.console, "In the end")
+        blocks(self.console, [Text([story.ending(diagnosis, self.wording)])])
+
+    def _number(self, attempt: Attempt) -> int:
+        """From 0: an attempt taken up again keeps the number under which it was told."""
+        return next(k for k, recipe in enumerate(self.told) if recipe is attempt.recipe)
+
+    def _fully(self, attempt: Attempt) -> None:
+        name = story.label(self._number(attempt), self.wording)
+        heading(self.console, f"{name}: {story.headline(attempt)}")
+        done = story.what_was_done(attempt, self.wording)
+        happened = story.what_happened(attempt, self.wording)
+        again = [f"{attempt.verdict}."] if "taken up again" in attempt.verdict else []
+        found = cards(attempt.diagnosis.findings)
+        blocks(
+            self.console,
+            [
+                Text([done, *happened, *again]),
+                Cards(found, heading="The doctor", otherwise=NOTHING_FOUND),
+            ],
+        )
+
+    def _in_a_line(self, attempt: Attempt) -> None:
+        if not self.in_a_list:
+            self.console.print()
+        name = story.label(self._number(attempt), self.wording)
+        _prose(self.console, f"{name}: {attempt.verdict}.", hanging=2)
 
 
 def heading(console: Console, text: str) -> None:
@@ -119,9 +159,12 @@ def _table(console: Console, block: Table) -> None:
     if block.heading:
         console.print(block.heading, style="bold")
     # Lines only where they can be drawn; elsewhere columns are told apart by space alone.
-    table = RichTable(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    for index, column in enumerate(block.columns):
-        table.add_column(column, style="bold" if index == 0 else None, overflow="fold")
+    table = RichTable(
+        box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, padding=(0, GAP, 0, 0)
+    )
+    widths = column_widths([block.columns, *block.rows], console.width, GAP)
+    for index, (column, width) in enumerate(zip(block.columns, widths, strict=True)):
+        table.add_column(column, style="bold" if index == 0 else None, overflow="fold", width=width)
     for row in block.rows:
         table.add_row(*row)
     if console.is_terminal:
@@ -133,6 +176,25 @@ def _table(console: Console, block: Table) -> None:
         console.print("\n".join(lines), soft_wrap=True)
     if block.note:
         console.print(block.note, style="dim")
+
+
+def column_widths(rows: Sequence[Sequence[str]], room: int, gap: int) -> list[int]:
+    """How wide each column is in `room` characters, so that words stay whole where they can.
+
+    No column is narrower than its longest word, none wider than its longest line; what is left
+    is dealt out so that only those that need the most are wrapped, and names of rows last.
+    """
+    columns = list(zip(*rows, strict=True))
+    least = [max(len(word) for cell in c for word in (cell.split() or [""])) for c in columns]
+    most = [max(len(line) for cell in c for line in (cell.splitlines() or [""])) for c in columns]
+    free = room - gap * len(columns)
+    if most[0] <= room // 3 and sum(least[1:]) + most[0] <= free:
+        least[0] = most[0]
+
+    def widths(most_of_any: int) -> list[int]:
+        return [max(low, min(high, most_of_any)) for low, high in zip(least, most, strict=True)]
+
+    return next((w for n in range(room, 0, -1) if sum(w := widths(n)) <= free), widths(0))
 
 
 def _cards(console: Console, block: Cards) -> None:
@@ -166,14 +228,17 @@ def _card(console: Console, item: Card) -> None:
         _prose(console, line, indent=4)
 
 
-def _prose(console: Console, text: str, *, indent: int = 0) -> None:
-    """Text wrapped to the console's width, never inside a word: an id stays whole."""
+def _prose(console: Console, text: str, *, indent: int = 0, hanging: int = 0) -> None:
+    """Text wrapped to the console's width, never inside a word: an id stays whole.
+
+    Every line begins after `indent` blanks, all but the first after `hanging` more.
+    """
     margin = " " * indent
     lines = textwrap.wrap(
         text,
         console.width,
         initial_indent=margin,
-        subsequent_indent=margin,
+        subsequent_indent=margin + " " * hanging,
         break_long_words=False,
         break_on_hyphens=False,
     )

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -188,6 +189,21 @@ def test_an_attempt_taken_back_is_marked():
     html = render(diagnosis_page(told))
     assert "taken back" in html
     assert "A remedy that did not help" in html
+
+
+def test_of_an_attempt_taken_back_the_page_has_the_curves_and_no_maps(story):
+    first, second = story.attempts
+    html = render(diagnosis_page(replace(story, attempts=(first, replace(second, kept=False)))))
+    found = captions(html)
+    for title in ("Loss", "Gradient norm in training", "Predictions over the record"):
+        assert found.count(title) == 2
+    for title in ("Input gate i", "Cell state c", "Gradient norm of the states"):
+        assert found.count(title) == 1
+
+
+def test_the_page_weighs_little_more_than_plotly(page):
+    """4.8 MB of plotly.js travel packed; two attempts of a small network add little."""
+    assert len(page) < 2_300_000
 
 
 def test_consequences_are_folded_under_their_root():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from report_stories import attempt, diagnosis, finding
 
 from minirnn.report.story import Wording
-from minirnn.report.terminal import make_console, tell_attempt, tell_ending
+from minirnn.report.terminal import Telling, column_widths, make_console
 
 
 class Terminal(io.StringIO):
@@ -16,13 +17,35 @@ class Terminal(io.StringIO):
         return True
 
 
-def told(*attempts, stream=None) -> str:
+def told(*attempts, stream=None, then=None, width=None) -> str:
+    """What is printed of attempts as they are made, and of the diagnosis that comes of them."""
     stream = io.StringIO() if stream is None else stream
     console = make_console(stream)
-    for index, each in enumerate(attempts):
-        tell_attempt(console, index, each, Wording())
-    tell_ending(console, diagnosis(*attempts), Wording())
+    console.width = width or console.width
+    telling = Telling(console, Wording())
+    for each in attempts:
+        telling.attempt(each)
+    telling.ending(diagnosis(*(then or attempts)))
     return stream.getvalue()
+
+
+def errors(held_out: float) -> dict[str, float]:
+    return {"held_out_rmse": held_out, "mean_rmse": 1.0}
+
+
+def taken_back(rate: float, error: float = 0.5):
+    """An attempt that was not kept, as the judge words it."""
+    edit = {"training.learning_rate": rate}
+    verdict = f"training.learning_rate = {rate:g} left saturated-gates standing: taken back"
+    return replace(
+        attempt(
+            findings=[finding("saturated-gates")],
+            figures=errors(error),
+            edit=edit,
+            kept=False,
+        ),
+        verdict=verdict,
+    )
 
 
 def test_each_attempt_has_its_heading_findings_and_verdict():
@@ -74,3 +97,55 @@ def test_a_stream_that_lost_its_reader_says_so():
 
     with pytest.raises(BrokenPipeError):
         make_console(Gone()).print("anything")
+
+
+def test_an_attempt_taken_back_is_a_line_and_its_figures_a_row():
+    first = attempt(findings=[finding("saturated-gates")], figures=errors(0.9))
+    back = [taken_back(rate, error) for rate, error in ((1e-2, 0.91), (1e-3, 0.92), (1e-4, 0.93))]
+    lines = told(first, *back).splitlines()
+    at = lines.index(
+        "Attempt 2: training.learning_rate = 0.01 left saturated-gates standing: taken back."
+    )
+    assert [line.partition(":")[0] for line in lines[at : at + 4]] == [
+        "Attempt 2", "Attempt 3", "Attempt 4", "",
+    ]  # fmt: skip
+    assert sum("saturated-gates explained" in line for line in lines) == 1
+    row = next(line for line in lines if line.startswith("Attempt 4, taken back"))
+    assert row.split()[-2:] == ["0.930", "1"]
+
+
+def test_an_attempt_taken_up_again_keeps_its_number_and_is_told_in_full():
+    first = attempt(findings=[finding("saturated-gates")], figures=errors(0.9))
+    better, worse = taken_back(1e-2, 0.5), taken_back(1e-3, 0.95)
+    again = replace(better, kept=True, verdict="it left one; taken up again, as none did better")
+    text = told(first, better, worse, then=(first, worse, again))
+    assert "Attempt 2: Gates stuck" in text
+    assert "taken up again, as none did better." in text
+    table = text[text.index("Before and after") : text.index("In the end")].splitlines()
+    rows = {line[:21].strip(): line.split()[-2] for line in table if line.startswith("Attempt")}
+    assert rows == {"Attempt 1": "0.900", "Attempt 2": "0.500", "Attempt 3, taken back": "0.950"}
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_table_of_many_attempts_breaks_no_word(width):
+    figures = {
+        "training_rmse": 123.0, "held_out_rmse": 0.5, "persistence_rmse": 1.5, "unit": "ppm",
+        "free_run_rmse": 3.0, "free_run_steps": 260, "seasonal_rmse": 2.0, "season": 52,
+        "free_run_swing": 5.0, "true_swing": 6.0,
+    }  # fmt: skip
+    first = attempt(findings=[finding("saturated-gates")], figures=figures)
+    back = [replace(taken_back(10.0**-k), figures=figures) for k in range(1, 8)]
+    text = told(first, *back, width=width)
+    table = text[text.index("Before and after") : text.index("In the end")]
+    assert {"illnesses", "training", "persistence", "season's"} <= set(
+        table.replace("(", " ").replace(")", " ").split()
+    )
+    assert table.count("taken back") == 7
+    assert max(map(len, table.splitlines())) <= width
+
+
+def test_columns_are_as_narrow_as_their_longest_word_and_share_what_is_left():
+    rows = [["name", "some words in a line", "x"], ["n", "longest-of-all", "7"]]
+    assert column_widths(rows, 60, 2) == [4, 20, 1]
+    assert column_widths(rows, 27, 2) == [4, 16, 1]
+    assert column_widths(rows, 10, 2) == [4, 14, 1]  # a word stays whole where there is no room
