@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from minirnn import datasets
 from minirnn.device import device_of
+from minirnn.diagnosis.filling_and_scaling import count_absent, filled, scaled_alike
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.recipe.schema import CHARACTERS
 from minirnn.diagnosis.selection import (
@@ -26,8 +27,7 @@ from minirnn.diagnosis.selection import (
 from minirnn.errors import ArgumentError, DataError, RecipeError, ShapeError
 from minirnn.training.columns import read_column
 from minirnn.training.encoding import Transform
-from minirnn.training.missing import count_missing, interpolate_missing
-from minirnn.training.scaling import ScaleKind, Scaler, fit_scaler
+from minirnn.training.scaling import ScaleKind, Scaler
 from minirnn.training.sequences import Sequences
 from minirnn.training.series import Missing, PreparedSeries, prepare_series
 from minirnn.training.tokens import PreparedTokens, prepare_tokens
@@ -253,7 +253,7 @@ def _prepare_sequences(recipe: Recipe) -> PreparedData:
     data = recipe.data
     whole, name = given_sequences(recipe)
     whole = replace(whole, x=without_features(whole.x, data.drop))
-    absent, gaps = _count_absent(whole.x)
+    absent, gaps = count_absent(whole.x)
     if data.missing == "drop":
         whole = complete(whole)
     if data.deduplicate:
@@ -261,10 +261,10 @@ def _prepare_sequences(recipe: Recipe) -> PreparedData:
     training, validation = split(whole, data)
     scalers: tuple[Scaler, ...] = ()
     if data.missing == "interpolate":
-        training = _filled(training)
-        validation = None if validation is None else _filled(validation)
+        training = filled(training)
+        validation = None if validation is None else filled(validation)
     if data.scale != "none":
-        training, validation, scalers = _scaled(training, validation, recipe)
+        training, validation, scalers = scaled_alike(training, validation, recipe)
     if data.clip > 0.0:
         training = clipped(training, data.clip)
         validation = None if validation is None else clipped(validation, data.clip)
@@ -330,86 +330,3 @@ def _labels(y: NDArray[Any]) -> NDArray[np.int64]:
     if y.size and y.min() < 0:
         raise DataError("data.y", f"the class label {y.min()}", "labels from 0 up")
     return y.astype(np.int64)
-
-
-def _count_absent(x: NDArray[Any]) -> tuple[int, int]:
-    """NaN in x (N, T, I), and the gaps they lie in, each within one sequence and feature."""
-    if not np.isnan(x).any():
-        return 0, 0
-    columns = np.moveaxis(x, 1, 2).reshape(-1, x.shape[1]).astype(np.float64)
-    counts = [count_missing(column) for column in columns]
-    return sum(absent for absent, _ in counts), sum(gaps for _, gaps in counts)
-
-
-def _filled(part: Sequences) -> Sequences:
-    """Fill NaN linearly in time, each sequence and feature by itself; of y, where it has steps."""
-    y = _filled_in_time("data.y", part.y) if part.per_step else part.y
-    return replace(part, x=_filled_in_time("data.x", part.x), y=y)
-
-
-def _filled_in_time(key: str, array: NDArray[Any]) -> NDArray[Any]:
-    """An array (N, T, I) without NaN; labels as they are."""
-    if array.dtype.kind != "f" or not np.isnan(array).any():
-        return array
-    filled = array.copy()
-    for n, i in np.argwhere(np.isnan(filled).any(axis=1)):
-        column = filled[n, :, i].astype(np.float64)
-        if np.isnan(column).all():
-            raise DataError(
-                key, f"no number in feature {i} of sequence {n}",
-                'at least one where data.missing = "interpolate"',
-            )  # fmt: skip
-        filled[n, :, i] = interpolate_missing(column)
-    return filled
-
-
-def _scaled(
-    training: Sequences, validation: Sequences | None, recipe: Recipe
-) -> tuple[Sequences, Sequences | None, tuple[Scaler, ...]]:
-    """Scale features, and targets of a regression, each by a scaler fitted on the training part."""
-    kind = cast(ScaleKind, recipe.data.scale)
-    # What stands behind a sequence's end is no measurement, and must not be counted as one.
-    x_scalers = _fit_each(kind, training.x[_inside(training)])
-    y_scalers: tuple[Scaler, ...] = ()
-    if recipe.training.loss in ("mse", "l1", "huber"):
-        y_scalers = _fit_each(
-            kind, training.y[_inside(training)] if training.per_step else training.y
-        )
-
-    def scaled(part: Sequences) -> Sequences:
-        return replace(part, x=_apply(x_scalers, part.x), y=_apply(y_scalers, part.y))
-
-    held_out = None if validation is None else scaled(validation)
-    return scaled(training), held_out, y_scalers
-
-
-def _inside(part: Sequences) -> NDArray[np.bool_]:
-    """(N, T): the steps that belong to a sequence."""
-    N, T = part.x.shape[:2]
-    ends = np.full(N, T) if part.lengths is None else np.asarray(part.lengths)
-    return np.asarray(np.arange(T)[None, :] < ends[:, None])
-
-
-def _fit_each(kind: ScaleKind, array: NDArray[Any]) -> tuple[Scaler, ...]:
-    """One scaler for each entry of the last axis; what does not vary is only moved to 0.
-
-    Infinities enter none of them, and stay what they are: `non-finite` finds them.
-    """
-    scalers = []
-    for index in range(array.shape[-1]):
-        values = array[..., index].astype(np.float64)
-        known = values[np.isfinite(values)]
-        if known.size and np.ptp(known) == 0:
-            scalers.append(Scaler(kind, float(known.flat[0]), 1.0))
-        else:
-            scalers.append(fit_scaler(kind, known))
-    return tuple(scalers)
-
-
-def _apply(scalers: tuple[Scaler, ...], array: NDArray[Any]) -> NDArray[Any]:
-    if not scalers:
-        return array
-    columns = [
-        scaler.apply(array[..., index].astype(np.float64)) for index, scaler in enumerate(scalers)
-    ]
-    return np.stack(columns, axis=-1).astype(array.dtype)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from minirnn.diagnosis.cases import (
     constant_lstm,
+    free_runs,
+    identical_data,
     identical_outputs,
+    lstm_examples,
     no_progress,
     output_loops,
     own_code,
@@ -25,7 +28,10 @@ from minirnn.errors import ArgumentError
 
 CASES: tuple[Case, ...] = (
     *output_loops.CASES,
+    *free_runs.CASES,
     *identical_outputs.CASES,
+    *identical_data.CASES,
+    *lstm_examples.CASES,
     *constant_lstm.CASES,
     *stuck_forecast.CASES,
     *no_progress.CASES,

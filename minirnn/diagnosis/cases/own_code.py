@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from minirnn.diagnosis.cases import data, scripts
 from minirnn.diagnosis.cases.case import Case, Fix, Tables
-from minirnn.diagnosis.cases.identical_outputs import carried, time_first
+from minirnn.diagnosis.cases.identical_data import time_first
+from minirnn.diagnosis.cases.identical_outputs import carried
 from minirnn.diagnosis.cases.unclean_data import padded, scaled_in_time, scaled_too_early
 
 
