@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, TypeGuard
 
 
@@ -18,3 +18,8 @@ def is_real(value: Any) -> TypeGuard[float]:
     except OverflowError:  # an int of 400 digits
         return False
     return True
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether it is a whole number, Python's or NumPy's."""
+    return isinstance(value, Integral) and type(value).__name__ not in ("bool", "bool_")

@@ -9,6 +9,7 @@ import numpy as np
 
 from minirnn.device import array_namespace, beside
 from minirnn.errors import ArgumentError, ShapeError
+from minirnn.inspect.arguments import check_trace
 from minirnn.inspect.host import fetch
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class TraceComparison:
 
 def compare(mine: Trace, theirs: Trace) -> TraceComparison:
     """Compare two traces array by array; see `TraceComparison`."""
+    check_trace(theirs, "other")
     _check(mine, theirs)
     gradients = mine.has_gradients and theirs.has_gradients
     others = _arrays(theirs, gradients)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minirnn.device import array_namespace
-from minirnn.errors import ArgumentError
 from minirnn.inspect import steps
+from minirnn.inspect.arguments import check_trace, share
 
 if TYPE_CHECKING:
     from minirnn.inspect.trace import Trace
@@ -53,8 +53,8 @@ def dead_units(trace: Trace, *, off: float = 0.99) -> DeadUnits:
 
     Raises: ArgumentError unless 0 < off <= 1.
     """
-    if not 0.0 < off <= 1.0:
-        raise ArgumentError("off", off, "more than 0, at most 1")
+    check_trace(trace)
+    off = share("off", off)
     h = steps.rows(trace.hidden, trace.lengths)
     xp = array_namespace(h)
     if not len(h):

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirnn.device import array_namespace
+from minirnn.inspect.arguments import sequences
 from minirnn.inspect.host import fetch
 from minirnn.inspect.regression import (
     FOLDS,
@@ -88,7 +89,10 @@ def measure_dependence(
     `lengths (B,)` as everywhere, of the host. None when there are too few sequences (one that comes
     again with the same target counts once), the targets do not vary, or something is not finite:
     then nothing is said.
+
+    Raises: ArgumentError, ShapeError or DTypeError that names the argument.
     """
+    inputs, targets, lengths = sequences(inputs, targets, lengths)
     T, B = inputs.shape[:2]
     if B < LEAST_SEQUENCES or T == 0:
         return None

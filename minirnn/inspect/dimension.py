@@ -13,6 +13,7 @@ import numpy as np
 
 from minirnn.device import array_namespace
 from minirnn.inspect import steps
+from minirnn.inspect.arguments import numbers
 from minirnn.inspect.host import fetch
 from minirnn.inspect.values import TraceValues
 
@@ -76,6 +77,6 @@ def _largest(matrix: Array) -> float:
 def _matrix(states: Array | TraceValues) -> Array:
     if isinstance(states, TraceValues):
         states = steps.rows(states.hidden, states.lengths)
-    xp = array_namespace(states) if hasattr(states, "dtype") else np  # lists will do too
-    array = xp.asarray(states, dtype=np.float64)
+    states = numbers("states", states, "states (N, H), or a Trace")
+    array = array_namespace(states).asarray(states, dtype=np.float64)
     return array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minirnn.errors import ArgumentError, ShapeError
+from minirnn.inspect.arguments import numbers, positive, whole
 from minirnn.inspect.host import on_host
 from minirnn.inspect.recording import record
+from minirnn.real import is_whole
 
 if TYPE_CHECKING:
     from minirnn.nn.recurrent import Recurrent
@@ -85,10 +87,11 @@ def fixed_points(
     twin = _float64_twin(layer)
     H, states = layer.hidden_size, len(layer.cell.states)
     S = H * states
-    for name, number in (("tolerance", tolerance), ("iterations", iterations), ("apart", apart)):
-        if not number > 0:
-            raise ArgumentError(name, number, "a positive number")
-    fed = np.zeros(layer.input_size) if x is None else np.asarray(on_host(x), dtype=np.float64)
+    tolerance, apart = positive("tolerance", tolerance), positive("apart", apart)
+    iterations, seed = whole("iterations", iterations, 1), whole("seed", seed, 0)
+    wanted = f"numbers ({layer.input_size},)"
+    fed = np.zeros(layer.input_size) if x is None else on_host(numbers("x", x, wanted))
+    fed = fed.astype(np.float64)
     if fed.shape != (layer.input_size,):
         raise ShapeError("x", f"shape {fed.shape}", f"({layer.input_size},)")
     s = _starts(starts, S, seed)
@@ -138,11 +141,11 @@ def _float64_twin(layer: Recurrent) -> Recurrent:
 
 
 def _starts(starts: Array | int, S: int, seed: int) -> Floats:
-    if isinstance(starts, int | np.integer) and not isinstance(starts, bool):
-        if starts < 1:
-            raise ArgumentError("starts", starts, "1 or more")
-        return np.random.default_rng(seed).uniform(-1.0, 1.0, (int(starts), S))
-    array = np.array(on_host(starts), dtype=np.float64)
+    if is_whole(starts):
+        count = whole("starts", starts, 1)
+        return np.random.default_rng(seed).uniform(-1.0, 1.0, (count, S))
+    wanted = f"states (N, {S}), or how many to draw"
+    array: Floats = on_host(numbers("starts", starts, wanted)).astype(np.float64)
     if array.ndim != 2 or array.shape[1] != S or len(array) == 0:
         raise ShapeError("starts", f"shape {array.shape}", f"(N, {S}), one state a row")
     return array

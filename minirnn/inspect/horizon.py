@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minirnn.errors import ArgumentError
 from minirnn.inspect import steps
+from minirnn.inspect.arguments import share as a_share
 from minirnn.inspect.host import on_host
 from minirnn.inspect.sensitivity import input_sensitivity
 
@@ -25,8 +25,7 @@ def memory_horizon(trace: Trace, *, share: float = 0.01) -> np.ndarray[Any, np.d
 
     Raises: ArgumentError unless 0 < share <= 1; TraceError as `input_sensitivity`.
     """
-    if not 0.0 < share <= 1.0:
-        raise ArgumentError("share", share, "more than 0, at most 1")
+    share = a_share("share", share)
     moved = on_host(input_sensitivity(trace))
     distance = steps.distance(len(moved), trace.lengths, trace.reverse)
     largest = moved.max(axis=0, initial=0.0)

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minirnn.errors import ArgumentError, ShapeError
+from minirnn.inspect.arguments import whole
 from minirnn.inspect.host import on_host
+from minirnn.real import is_real
 
 Array = Any
 
@@ -39,10 +41,9 @@ def find_loop(sequence: Array, *, tolerance: float = 0.0, repeats: int = REPEATS
     Raises: ShapeError or ArgumentError.
     """
     rows = _rows(sequence)
-    if isinstance(repeats, bool) or not isinstance(repeats, int | np.integer) or repeats < 2:
-        raise ArgumentError("repeats", repr(repeats), "a whole number, 2 or more")
-    if not 0.0 <= tolerance < 1.0:
-        raise ArgumentError("tolerance", tolerance, "0 or more and less than 1")
+    repeats = whole("repeats", repeats, 2)
+    if not is_real(tolerance) or not 0.0 <= tolerance < 1.0:
+        raise ArgumentError("tolerance", repr(tolerance), "0 or more and less than 1")
     T = len(rows)
     allowed: Any = 0.0
     if tolerance:
@@ -73,13 +74,12 @@ def repetition_rate(sequence: Array, n: int = 4) -> float:
     Raises: ShapeError or ArgumentError.
     """
     rows = _rows(sequence)
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ArgumentError("n", repr(n), "a whole number, 1 or more")
-    total = len(rows) - int(n) + 1
+    n = whole("n", n, 1)
+    total = len(rows) - n + 1
     if total < 1:
         return float("nan")
     symbols = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
-    grams = np.lib.stride_tricks.sliding_window_view(symbols, int(n))
+    grams = np.lib.stride_tricks.sliding_window_view(symbols, n)
     return 1.0 - len(np.unique(grams, axis=0)) / total
 
 

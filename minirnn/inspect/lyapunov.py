@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minirnn.errors import ArgumentError
+from minirnn.inspect.arguments import check_trace, whole
 from minirnn.inspect.host import on_host
+from minirnn.real import is_whole
 
 if TYPE_CHECKING:
     from minirnn.inspect.trace import Trace
@@ -76,6 +78,7 @@ def lyapunov_exponents(trace: Trace, k: int | None = None, *, skip: int = 0) -> 
     Raises: ArgumentError for `k` outside 1 to S or a negative `skip`; TraceError if the trace came
     from a file without its cell's equations.
     """
+    check_trace(trace)
     T, _, H = trace.shape
     S = H * len(trace.cell.states)
     order = range(T - 1, -1, -1) if trace.reverse else range(T)
@@ -89,10 +92,9 @@ def exponents_of(
 ) -> LyapunovExponents:
     """From the Jacobians (B, S, S) of the steps in their order, and which count, (T, B)."""
     k = S if k is None else k
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= S:
+    if not is_whole(k) or not 1 <= k <= S:
         raise ArgumentError("k", repr(k), f"a whole number from 1 to {S}, or None")
-    if isinstance(skip, bool) or not isinstance(skip, int) or skip < 0:
-        raise ArgumentError("skip", repr(skip), "a whole number, 0 or more")
+    k, skip = int(k), whole("skip", skip, 0)
     B = valid.shape[1]
     rng = np.random.default_rng(0)  # any start will do; the same each time
     Q = np.linalg.qr(rng.standard_normal((S, k)))[0]

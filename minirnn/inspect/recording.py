@@ -16,6 +16,7 @@ from typing import Self
 from minirnn.errors import ArgumentError, TraceError
 from minirnn.inspect.source import TraceSource
 from minirnn.inspect.trace import Trace
+from minirnn.real import is_whole
 
 __all__ = ["Recording", "TraceSource", "active", "record"]
 
@@ -48,9 +49,7 @@ class Recording:
     """The traces of the calls made while it was open. Made by `record`."""
 
     def __init__(self, keep_last: int | None = None) -> None:
-        if keep_last is not None and (
-            isinstance(keep_last, bool) or not isinstance(keep_last, int) or keep_last < 1
-        ):
+        if keep_last is not None and (not is_whole(keep_last) or keep_last < 1):
             raise ArgumentError("keep_last", repr(keep_last), "a positive integer or None")
         self.keep_last = keep_last
         self._calls = 0

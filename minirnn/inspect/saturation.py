@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from minirnn.device import array_namespace
 from minirnn.errors import ArgumentError
 from minirnn.inspect import steps
+from minirnn.inspect.arguments import check_trace
 from minirnn.inspect.source import activations
+from minirnn.real import is_real
 
 if TYPE_CHECKING:
     from minirnn.inspect.trace import Trace
@@ -57,8 +59,9 @@ def gate_saturation(
 
     Raises: ArgumentError unless 0 < low < high < 1.
     """
-    if not 0.0 < low < high < 1.0:
-        raise ArgumentError("low, high", f"{low}, {high}", "0 < low < high < 1")
+    check_trace(trace)
+    if not (is_real(low) and is_real(high) and 0.0 < low < high < 1.0):
+        raise ArgumentError("low, high", f"{low!r}, {high!r}", "0 < low < high < 1")
     result: dict[str, GateSaturation] = {}
     kinds = activations(trace.cell)
     for gate, array in trace.gates.items():

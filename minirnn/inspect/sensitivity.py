@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from minirnn.device import array_namespace
 from minirnn.inspect import steps
+from minirnn.inspect.arguments import check_trace
 from minirnn.inspect.norms import norm
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def input_sensitivity(trace: Trace) -> Array:
 
     Raises: TraceError if the trace came from a file without its cell's equations.
     """
+    check_trace(trace)
     T, B, H = trace.shape
     xp = array_namespace(trace.weights.weight_hh)
     result = xp.zeros((T, B))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minirnn.inspect.arguments import check_trace
 from minirnn.inspect.host import on_host
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def jacobian_spectrum(trace: Trace) -> JacobianSpectrum:
 
     Raises: TraceError if the trace came from a file without its cell's equations.
     """
+    check_trace(trace)
     T, B, H = trace.shape
     S = H * len(trace.cell.states)
     eigenvalues = np.full((T, B, S), np.nan, np.complex128)

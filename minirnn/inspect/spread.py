@@ -10,6 +10,7 @@ import numpy as np
 
 from minirnn.device import array_namespace
 from minirnn.inspect import steps
+from minirnn.inspect.arguments import check_trace
 from minirnn.inspect.host import fetch
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def spread_between_sequences(trace: Trace, of: str = "hidden") -> Spread:
 
     Raises: TraceError if the cell has no such state.
     """
+    check_trace(trace)
     T = trace.shape[0]
     given = trace.inputs if of == "inputs" else trace.state(of)
     xp = array_namespace(given)

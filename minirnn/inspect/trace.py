@@ -8,7 +8,6 @@ computed there and stays there, small vectors like `gradient_norms` too; numbers
 
 from __future__ import annotations
 
-import operator
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +21,7 @@ from minirnn.inspect.source import CellNames
 from minirnn.inspect.values import STATE_NAMES, TraceValues
 from minirnn.kernels.cells.cell import Cell, LocalDerivative
 from minirnn.kernels.contract import Weights
+from minirnn.real import is_whole
 
 Array = Any
 
@@ -261,10 +261,9 @@ class Trace(TraceValues):
 
     def _step(self, t: int) -> int:
         T = self.shape[0]
-        at = operator.index(t)
-        if not -T <= at < T:
-            raise ArgumentError("t", at, f"a step from 0 to {T - 1}")
-        return at % T
+        if not is_whole(t) or not -T <= t < T:
+            raise ArgumentError("t", repr(t), f"a step from 0 to {T - 1}")
+        return int(t) % T
 
     def _local_derivative(self, cell: Cell, t: int) -> LocalDerivative:
         record = self._forward()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minirnn.errors import ArgumentError, ShapeError
+from minirnn.inspect.arguments import parameters
 from minirnn.inspect.host import fetch
 from minirnn.inspect.norms import norm
 from minirnn.tensor import Tensor
@@ -28,12 +29,13 @@ def update_ratios(
 
     Raises: ArgumentError for other names after than before; ShapeError, which names the parameter.
     """
+    before, after = parameters("before", before), parameters("after", after)
     if before.keys() != after.keys():
         unlike = ", ".join(sorted(set(before) ^ set(after)))
         raise ArgumentError("after", f"other names: {unlike}", "those of `before`")
     sums = []
     for name, old in before.items():
-        old, new = (each.data if isinstance(each, Tensor) else each for each in (old, after[name]))
+        new = after[name]
         if old.shape != new.shape:
             raise ShapeError(f"after[{name!r}]", f"shape {new.shape}", f"{old.shape}, as before")
         axes = tuple(range(old.ndim))
