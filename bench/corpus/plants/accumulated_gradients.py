@@ -6,11 +6,10 @@ over two to four batches, gradients cleared through `.data`, by the model, or at
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bench.corpus.sample import Sample
+from minirnn.diagnosis.cases.training_loop import training_loop
 
 SYMPTOM = "accumulated-gradients"
 # A sum of all gradients that only grows is a step that only grows: the loss swings, gates are
@@ -30,41 +29,6 @@ BRINGS = frozenset(
         "underfitting",
     }
 )
-
-LOOP = """
-import torch
-from torch import nn
-
-torch.manual_seed(SEED)
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.cell = nn.{cell}({I}, {H}, batch_first=True{more})
-        self.head = nn.Linear({wide}, 1)
-
-    def forward(self, x):
-        out, _ = self.cell(x)
-        return self.head({read})
-
-
-x = torch.randn(640, {T}, {I})
-y = x[:, -{k}:, 0].sum(1, keepdim=True)
-loader = torch.utils.data.DataLoader(
-    torch.utils.data.TensorDataset(x[:512], y[:512]), batch_size={batch}, shuffle=True
-)
-model = Model()
-optimizer = torch.optim.{optimiser}(model.parameters(), lr={rate})
-criterion = nn.{criterion}()
-with watch(model) as watched:
-    for epoch in range({epochs}):
-        for step, (xb, yb) in enumerate(loader):
-{body}
-with torch.no_grad():
-    given, wanted = model(x[512:]).reshape(-1), y[512:].reshape(-1)
-    skill = float(1 - ((given - wanted) ** 2).mean() / wanted.var(unbiased=False))
-"""
 
 FORGOTTEN = (
     "loss = criterion(model(xb), yb)\nloss.backward()\noptimizer.step()\n",
@@ -115,22 +79,22 @@ def _loop(
     """The text of a loop, and what it is."""
     H, both, k = int(rng.integers(16, 30)), bool(rng.integers(4) == 0), int(rng.integers(2, 4))
     count = int(rng.integers(2, 5))
-    chosen: dict[str, Any] = {
-        "cell": str(rng.choice(["LSTM", "GRU", "RNN"])),
-        "I": int(rng.integers(1, 3)),
-        "H": H,
-        "wide": 2 * H if both else H,
-        "more": ", bidirectional=True" if both else "",
-        "read": f"torch.cat([out[:, -1, :{H}], out[:, 0, {H}:]], 1)" if both else "out[:, -1]",
-        "T": int(rng.integers(6, 16)),
-        "k": k,
-        "batch": 16 if "{count}" in body else int(rng.choice([32, 48])),
-        "optimiser": optimiser,
-        "rate": rate,
-        "epochs": epochs,
-        "criterion": str(rng.choice(["MSELoss", "SmoothL1Loss"])),
-    }
-    text = body.format(count=count, bound=float(rng.choice([1.0, 5.0])))
-    indented = "".join(f"            {line}\n" for line in text.splitlines())
-    what = f"{chosen['cell']} {H}, {optimiser} at {rate:g}, sum of the last {k} of {chosen['T']}"
-    return LOOP.format(body=indented.rstrip("\n"), **chosen), what
+    cell, features = str(rng.choice(["LSTM", "GRU", "RNN"])), int(rng.integers(1, 3))
+    T = int(rng.integers(6, 16))
+    read = f"torch.cat([out[:, -1, :{H}], out[:, 0, {H}:]], 1)" if both else "out[:, -1]"
+    batch = 16 if "{count}" in body else int(rng.choice([32, 48]))
+    criterion = str(rng.choice(["MSELoss", "SmoothL1Loss"]))
+    text = training_loop(
+        f"nn.{cell}({features}, {H}, batch_first=True{', bidirectional=True' if both else ''})",
+        2 * H if both else H,
+        f"x = torch.randn(640, {T}, {features})\ny = x[:, -{k}:, 0].sum(1, keepdim=True)",
+        batch=batch,
+        optimizer=optimiser,
+        rate=rate,
+        epochs=epochs,
+        forward=f"out, _ = self.cell(x)\nreturn self.head({read})",
+        setup=f"criterion = nn.{criterion}()\n",
+        batches="step, (xb, yb) in enumerate(loader)",
+        step=body.format(count=count, bound=float(rng.choice([1.0, 5.0]))).rstrip("\n"),
+    )
+    return text, f"{cell} {H}, {optimiser} at {rate:g}, sum of the last {k} of {T}"

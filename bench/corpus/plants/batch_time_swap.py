@@ -2,71 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bench.corpus.plants import learnable
 from bench.corpus.sample import Sample
+from minirnn.diagnosis.cases.training_loop import training_loop
 
 SYMPTOM = "batch-time-swap"
-
-LOOP = """
-import torch
-from torch import nn
-
-torch.manual_seed(SEED)
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.cell = nn.{cell}({I}, {H}{first})
-        self.head = nn.Linear({H}, 1)
-
-    def forward(self, x):
-        out, _ = self.cell(x)
-        return self.head({read})
-
-
-x = torch.randn(640, {T}, {I})
-y = {target}
-loader = torch.utils.data.DataLoader(
-    torch.utils.data.TensorDataset(x[:512], y[:512]), batch_size={batch}, shuffle=True
-)
-model = Model()
-optimizer = torch.optim.Adam(model.parameters(), lr={rate})
-with watch(model) as watched:
-    for epoch in range(10):
-        for xb, yb in loader:
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(model(xb), yb)
-            loss.backward()
-            optimizer.step()
-with torch.no_grad():
-    given, wanted = model(x[512:]).reshape(-1), y[512:].reshape(-1)
-    skill = float(1 - ((given - wanted) ** 2).mean() / wanted.var(unbiased=False))
-"""
 
 
 def _loop(rng: np.random.Generator, *, swapped: bool) -> tuple[str, str]:
     """A loop's text, and its cell: batch-first data, and a layer that takes them so or not."""
     every, k = bool(rng.integers(2)), int(rng.integers(2, 4))
-    chosen: dict[str, Any] = {
-        "cell": str(rng.choice(["LSTM", "GRU", "RNN"])),
-        "T": int(rng.integers(6, 14)),
-        "I": int(rng.integers(1, 4)),
-        "H": int(rng.integers(16, 33)),
-        "first": "" if swapped else ", batch_first=True",
-        "read": "out" if every else "out[:, -1]",
-        "target": "x[:, :, :1] + torch.nn.functional.pad(x[:, :-1, :1], (0, 0, 1, 0))"
-        if every
-        else f"x[:, -{k}:, 0].sum(1, keepdim=True)",
-        "batch": int(rng.choice([32, 48, 64])),
-        "rate": float(rng.choice([5e-3, 1e-2])),
-    }
-    text = LOOP.format(**chosen).replace("SEED", str(learnable.seed(rng)), 1)
-    return text, f"{chosen['cell']} loop, a target {'a step' if every else 'a sequence'}"
+    cell, T = str(rng.choice(["LSTM", "GRU", "RNN"])), int(rng.integers(6, 14))
+    features, H = int(rng.integers(1, 4)), int(rng.integers(16, 33))
+    target = f"x[:, -{k}:, 0].sum(1, keepdim=True)"
+    if every:
+        target = "x[:, :, :1] + torch.nn.functional.pad(x[:, :-1, :1], (0, 0, 1, 0))"
+    text = training_loop(
+        f"nn.{cell}({features}, {H}{'' if swapped else ', batch_first=True'})",
+        H,
+        f"x = torch.randn(640, {T}, {features})\ny = {target}",
+        batch=int(rng.choice([32, 48, 64])),
+        rate=float(rng.choice([5e-3, 1e-2])),
+        forward=f"out, _ = self.cell(x)\nreturn self.head({'out' if every else 'out[:, -1]'})",
+    ).replace("SEED", str(learnable.seed(rng)), 1)
+    return text, f"{cell} loop, a target {'a step' if every else 'a sequence'}"
 
 
 def _series(rng: np.random.Generator, n: int = 0) -> learnable.Problem:

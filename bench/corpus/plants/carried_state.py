@@ -8,102 +8,43 @@ import numpy as np
 
 from bench.corpus.plants import learnable
 from bench.corpus.sample import Sample
+from minirnn.diagnosis.cases.training_loop import training_loop, truncated_loop
 
 SYMPTOM = "carried-state"
 
-LOOP = """
-import torch
-from torch import nn
 
-torch.manual_seed(SEED)
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.cell = nn.{cell}({I}, {H}, batch_first=True)
-        self.head = nn.Linear({H}, 1)
-        self.state = None
-
-    def forward(self, x):
-        out, state = self.cell(x, self.state if self.training else None)
-        self.state = {cut}
-        return self.head(out[:, -1])
+CARRIED = """\
+out, state = self.cell(x, self.state if self.training else None)
+self.state = {cut}
+return self.head(out[:, -1])"""
 
 
-x = torch.randn(640, {T}, {I})
-y = x[:, -{k}:, 0].sum(1, keepdim=True)
-loader = torch.utils.data.DataLoader(
-    torch.utils.data.TensorDataset(x[:512], y[:512]), batch_size={batch}, shuffle=True
-)
-model = Model()
-optimizer = torch.optim.Adam(model.parameters(), lr={rate})
-with watch(model) as watched:
-    for epoch in range(10):
-        for xb, yb in loader:
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(model(xb), yb)
-            loss.backward()
-            optimizer.step()
-model.eval()
-with torch.no_grad():
-    given, wanted = model(x[512:]).reshape(-1), y[512:].reshape(-1)
-    skill = float(1 - ((given - wanted) ** 2).mean() / wanted.var(unbiased=False))
-"""
-
-SERIES = """
-import torch
-from torch import nn
-
-torch.manual_seed(SEED)
-series = torch.sin(torch.randn(8, 961).cumsum(1) / {slow}) + 0.05 * torch.randn(8, 961)
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.cell = nn.{cell}(1, {H}, batch_first=True)
-        self.head = nn.Linear({H}, 1)
-
-    def forward(self, x, state):
-        out, state = self.cell(x, state)
-        return self.head(out), state
-
-
-model = Model()
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-x, y = series[:, :-1, None], series[:, 1:, None]
-with watch(model) as watched:
-    for epoch in range(8):
-        state = None
-        for k in range(0, 960, {chunk}):
-            if state is not None:
-                state = {cut}
-            out, state = model(x[:, k : k + {chunk}], state)
-            loss = nn.functional.mse_loss(out, y[:, k : k + {chunk}])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-skill = 1 - loss.item() / y.var().item()
-"""
-
-
-def _loop(rng: np.random.Generator, text: str) -> tuple[str, str]:
+def _loop(rng: np.random.Generator, *, along: bool) -> tuple[str, str]:
+    """Text and cell of a loop: chunks along series, or a state that shuffled sequences carry."""
     cell = str(rng.choice(["LSTM", "GRU", "RNN"]))
-    chosen: dict[str, Any] = {
-        "cell": cell,
-        "I": int(rng.integers(1, 4)),
-        "H": int(rng.integers(16, 33)),
-        "T": int(rng.integers(4, 10)),
-        "k": int(rng.integers(2, 5)),
-        # Batches of one size: a state that is carried fits no other.
-        "batch": int(rng.choice([32, 64])),
-        "rate": float(rng.choice([5e-3, 1e-2])),
-        "cut": "tuple(s.detach() for s in state)" if cell == "LSTM" else "state.detach()",
-        "slow": int(rng.integers(3, 6)),
-        "chunk": int(rng.choice([32, 48, 60])),
-    }
-    return text.format(**chosen).replace("SEED", str(learnable.seed(rng)), 1), cell
+    features, H = int(rng.integers(1, 4)), int(rng.integers(16, 33))
+    T, k = int(rng.integers(4, 10)), int(rng.integers(2, 5))
+    # Batches of one size: a state that is carried fits no other.
+    batch, rate = int(rng.choice([32, 64])), float(rng.choice([5e-3, 1e-2]))
+    cut = "tuple(s.detach() for s in state)" if cell == "LSTM" else "state.detach()"
+    slow, chunk = int(rng.integers(3, 6)), int(rng.choice([32, 48, 60]))
+    if along:
+        walk = f"torch.sin(torch.randn(8, 961).cumsum(1) / {slow})"
+        series = f"series = {walk} + 0.05 * torch.randn(8, 961)"
+        layer = f"nn.{cell}(1, {H}, batch_first=True)"
+        text = truncated_loop(layer, H, series, steps=960, chunk=chunk, cut=cut, epochs=8)
+    else:
+        text = training_loop(
+            f"nn.{cell}({features}, {H}, batch_first=True)",
+            H,
+            f"x = torch.randn(640, {T}, {features})\ny = x[:, -{k}:, 0].sum(1, keepdim=True)",
+            batch=batch,
+            rate=rate,
+            further="self.state = None",
+            forward=CARRIED.format(cut=cut),
+            then="model.eval()\n",
+        )
+    return text.replace("SEED", str(learnable.seed(rng)), 1), cell
 
 
 def _chunks(rng: np.random.Generator, batch: int) -> learnable.Problem:
@@ -131,7 +72,7 @@ def faulty(rng: np.random.Generator) -> Sample:
     # What begins with noise is learned late, or not at all.
     also = frozenset({"underfitting", "stalled-loss", "slow-learning", "constant-output"})
     if kind in (0, 1):
-        text, cell = _loop(rng, LOOP)
+        text, cell = _loop(rng, along=False)
         return Sample(
             SYMPTOM, f"{cell} loop; shuffled, and the state carried", script=text, also=also
         )
@@ -155,7 +96,7 @@ def healthy(rng: np.random.Generator) -> Sample:
     """Chunks that continue each other, in order; states of zeros; learned ones."""
     kind = int(rng.integers(4))
     if kind == 0:
-        text, cell = _loop(rng, SERIES)
+        text, cell = _loop(rng, along=True)
         return Sample(None, f"{cell} loop; truncated BPTT along series", script=text)
     if kind == 1:
         batch = 8

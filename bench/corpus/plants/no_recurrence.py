@@ -2,67 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bench.corpus.plants import learnable
 from bench.corpus.sample import Sample
+from minirnn.diagnosis.cases.training_loop import training_loop
 
 SYMPTOM = "no-recurrence"
-
-LOOP = """
-import torch
-from torch import nn
-
-torch.manual_seed(SEED)
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.cell = nn.{cell}({T}, {H}, batch_first=True)
-        self.head = nn.Linear({H}, 1)
-
-    def forward(self, x):
-        out, _ = self.cell(x.unsqueeze({axis}))
-        return self.head(out[:, -1])
-
-
-x = torch.randn(640, {T})
-y = x[:, -{k}:].sum(1, keepdim=True)
-loader = torch.utils.data.DataLoader(
-    torch.utils.data.TensorDataset(x[:512], y[:512]), batch_size={batch}, shuffle=True
-)
-model = Model()
-optimizer = torch.optim.Adam(model.parameters(), lr={rate})
-with watch(model) as watched:
-    for epoch in range(10):
-        for xb, yb in loader:
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(model(xb), yb)
-            loss.backward()
-            optimizer.step()
-with torch.no_grad():
-    given, wanted = model(x[512:]).reshape(-1), y[512:].reshape(-1)
-    skill = float(1 - ((given - wanted) ** 2).mean() / wanted.var(unbiased=False))
-"""
 
 
 def _loop(rng: np.random.Generator, axis: int) -> tuple[str, str]:
     """A loop's text, and its cell: the window is unsqueezed at an axis, 1 makes it features."""
-    T = int(rng.integers(6, 12))
-    chosen: dict[str, Any] = {
-        "cell": str(rng.choice(["LSTM", "GRU", "RNN"])),
-        "T": T,
-        "H": int(rng.integers(16, 33)),
-        "k": int(rng.integers(2, 4)),
-        "batch": int(rng.choice([32, 48, 64])),
-        "rate": float(rng.choice([5e-3, 1e-2])),
-        "axis": axis,
-    }
-    text = LOOP.format(**chosen).replace("SEED", str(learnable.seed(rng)), 1)
-    return (text if axis == 1 else text.replace(f"({T}, ", "(1, ", 1)), str(chosen["cell"])
+    T, cell = int(rng.integers(6, 12)), str(rng.choice(["LSTM", "GRU", "RNN"]))
+    H, k = int(rng.integers(16, 33)), int(rng.integers(2, 4))
+    text = training_loop(
+        f"nn.{cell}({T if axis == 1 else 1}, {H}, batch_first=True)",
+        H,
+        f"x = torch.randn(640, {T})\ny = x[:, -{k}:].sum(1, keepdim=True)",
+        batch=int(rng.choice([32, 48, 64])),
+        rate=float(rng.choice([5e-3, 1e-2])),
+        forward=f"out, _ = self.cell(x.unsqueeze({axis}))\nreturn self.head(out[:, -1])",
+    )
+    return text.replace("SEED", str(learnable.seed(rng)), 1), cell
 
 
 def faulty(rng: np.random.Generator) -> Sample:

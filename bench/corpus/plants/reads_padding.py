@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.corpus.plants import learnable
 from bench.corpus.sample import Sample
+from minirnn.diagnosis.cases.training_loop import LAST, training_loop
 
 SYMPTOM = "reads-padding"
 # What was read is forgotten over tens of steps of padding: the gradient dies on them, the states
@@ -16,51 +17,18 @@ BROUGHT = frozenset(
     {"vanishing-gradient", "state-collapse", "constant-output", "stalled-loss", "overfitting"}
 ) | {"slow-learning", "underfitting"}
 
-LOOP = """
-import torch
-from torch import nn
-
-torch.manual_seed(SEED)
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.cell = nn.{cell}({I}, {H}, batch_first=True)
-        self.head = nn.Linear({H}, 1)
-
-    def forward(self, x):
-        out, {state} = self.cell(x)
-{read}
-
-
-x = torch.randn(640, {T}, {I})
+DATA = """\
+x = torch.randn(640, {T}, {features})
 y = torch.zeros(640, 1)
 for row in range(640):
     end = {least} + row % {spread}
     x[row, end:] = {value}
-    y[row] = x[row, end - {k} : end, 0].sum()
-loader = torch.utils.data.DataLoader(
-    torch.utils.data.TensorDataset(x[:512], y[:512]), batch_size={batch}, shuffle=True
-)
-model = Model()
-optimizer = torch.optim.Adam(model.parameters(), lr={rate})
-with watch(model) as watched:
-    for epoch in range(12):
-        for xb, yb in loader:
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(model(xb), yb)
-            loss.backward()
-            optimizer.step()
-with torch.no_grad():
-    given, wanted = model(x[512:]).reshape(-1), y[512:].reshape(-1)
-    skill = float(1 - ((given - wanted) ** 2).mean() / wanted.var(unbiased=False))
-"""
-
-LAST = "        return self.head(out[:, -1])"
-STATE = "        return self.head(h[-1])"
-AT_END = """        ends = x.size(1) - (x == {value}).all(-1).int().flip(1).cumprod(1).sum(1)
-        return self.head(out[torch.arange(len(ends)), ends - 1])"""
+    y[row] = x[row, end - {k} : end, 0].sum()"""
+STATE = "out, {state} = self.cell(x)\nreturn self.head(h[-1])"
+AT_END = """\
+out, _ = self.cell(x)
+ends = x.size(1) - (x == {value}).all(-1).int().flip(1).cumprod(1).sum(1)
+return self.head(out[torch.arange(len(ends)), ends - 1])"""
 
 
 def _loop(rng: np.random.Generator, *, reads_padding: bool) -> tuple[str, str]:
@@ -68,23 +36,23 @@ def _loop(rng: np.random.Generator, *, reads_padding: bool) -> tuple[str, str]:
     cell = str(rng.choice(["LSTM", "GRU", "RNN"]))
     least, spread = int(rng.integers(4, 7)), int(rng.integers(4, 7))
     by_state = bool(rng.integers(2)) and reads_padding
-    chosen: dict[str, Any] = {
-        "cell": cell,
-        "I": int(rng.integers(1, 3)),
-        "H": int(rng.integers(20, 33)),
-        "T": least + spread + int(rng.integers(60, 90)),
-        "least": least,
-        "spread": spread,
-        "value": value,
-        "k": int(rng.integers(2, 4)),
-        "state": ("h" if cell != "LSTM" else "(h, _)") if by_state else "_",
-        "read": AT_END.format(value=value) if not reads_padding else STATE if by_state else LAST,
-        "batch": int(rng.choice([32, 48, 64])),
-        "rate": float(rng.choice([5e-3, 1e-2])),
-    }
-    text = LOOP.format(**chosen).replace("SEED", str(learnable.seed(rng)), 1)
+    features, H = int(rng.integers(1, 3)), int(rng.integers(20, 33))
+    T, k = least + spread + int(rng.integers(60, 90)), int(rng.integers(2, 4))
+    if not reads_padding:
+        read = AT_END.format(value=value)
+    else:
+        read = STATE.format(state="h" if cell != "LSTM" else "(h, _)") if by_state else LAST
+    text = training_loop(
+        f"nn.{cell}({features}, {H}, batch_first=True)",
+        H,
+        DATA.format(T=T, features=features, least=least, spread=spread, value=value, k=k),
+        batch=int(rng.choice([32, 48, 64])),
+        rate=float(rng.choice([5e-3, 1e-2])),
+        epochs=12,
+        forward=read,
+    ).replace("SEED", str(learnable.seed(rng)), 1)
     how = "its last state" if by_state else "its last output"
-    return text, f"{cell} loop, padded with {value:g} to {chosen['T']} steps, reads {how}"
+    return text, f"{cell} loop, padded with {value:g} to {T} steps, reads {how}"
 
 
 def _padded(rng: np.random.Generator, behind: tuple[int, int]) -> tuple[learnable.Problem, Any]:

@@ -5,53 +5,13 @@ A recipe refuses such a target at the door, so all of these are loops.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bench.corpus.plants import learnable
 from bench.corpus.sample import Sample
+from minirnn.diagnosis.cases.training_loop import STEP, training_loop
 
 SYMPTOM = "shape-broadcast"
-
-LOOP = """
-import torch
-from torch import nn
-
-torch.manual_seed(SEED)
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.cell = nn.{cell}({I}, {H}, batch_first=True{more})
-        self.head = nn.Linear({wide}, 1)
-
-    def forward(self, x):
-        out, _ = self.cell(x)
-        return {answers}
-
-
-x = torch.randn(640, {T}, {I})
-y = {target}
-loader = torch.utils.data.DataLoader(
-    torch.utils.data.TensorDataset(x[:512], y[:512]), batch_size={batch}, shuffle=True
-)
-model = Model()
-optimizer = torch.optim.{optimiser}(model.parameters(), lr={rate})
-{criterion}
-with watch(model) as watched:
-    for epoch in range(10):
-        for xb, yb in loader:
-            optimizer.zero_grad()
-            out = model(xb)
-            loss = {loss}
-            loss.backward()
-            optimizer.step()
-with torch.no_grad():
-    given, wanted = model(x[512:]).reshape(-1), y[512:].reshape(-1)
-    skill = float(1 - ((given - wanted) ** 2).mean() / wanted.var(unbiased=False))
-"""
 
 LOSSES = (
     ("criterion = nn.MSELoss()", "criterion(out, yb)"),
@@ -73,24 +33,25 @@ def _loop(rng: np.random.Generator, shape: str) -> tuple[str, str]:
     read = "out[:, -1]"
     if both:  # of the reverse direction, its own last step
         read = f"torch.cat([out[:, -1, :{H}], out[:, 0, {H}:]], 1)"
-    chosen: dict[str, Any] = {
-        "cell": str(rng.choice(["LSTM", "GRU", "RNN"])),
-        "I": int(rng.integers(1, 4)),
-        "H": H,
-        "wide": 2 * H if both else H,
-        "more": ", bidirectional=True" if both else "",
-        "T": int(rng.integers(6, 14)),
-        "answers": f"self.head({read})" + (".squeeze(1)" if given == "flat" else ""),
-        "target": total + (".unsqueeze(1)" if wanted == "one" else ""),
-        "batch": int(rng.choice([16, 32, 48, 64])),
-        "optimiser": str(rng.choice(["Adam", "RMSprop"])),
-        "rate": float(rng.choice([3e-3, 5e-3])),
-        "criterion": criterion,
-        "loss": loss,
-    }
-    text = LOOP.format(**chosen).replace("SEED", str(learnable.seed(rng)), 1)
+    cell, features = str(rng.choice(["LSTM", "GRU", "RNN"])), int(rng.integers(1, 4))
+    T = int(rng.integers(6, 14))
+    answers = f"self.head({read})" + (".squeeze(1)" if given == "flat" else "")
+    target = total + (".unsqueeze(1)" if wanted == "one" else "")
+    text = training_loop(
+        f"nn.{cell}({features}, {H}, batch_first=True{', bidirectional=True' if both else ''})",
+        2 * H if both else H,
+        f"x = torch.randn(640, {T}, {features})\ny = {target}",
+        batch=int(rng.choice([16, 32, 48, 64])),
+        optimizer=str(rng.choice(["Adam", "RMSprop"])),
+        rate=float(rng.choice([3e-3, 5e-3])),
+        forward=f"out, _ = self.cell(x)\nreturn {answers}",
+        setup=f"{criterion}\n",
+        step=STEP.replace(
+            "loss = nn.functional.mse_loss(model(xb), yb)", f"out = model(xb)\nloss = {loss}"
+        ),
+    ).replace("SEED", str(learnable.seed(rng)), 1)
     # A batch of one left over would be compared with itself: 512 is divided evenly or leaves more.
-    return text, f"{chosen['cell']} loop{', both directions' if both else ''}, {loss}"
+    return text, f"{cell} loop{', both directions' if both else ''}, {loss}"
 
 
 def faulty(rng: np.random.Generator) -> Sample:

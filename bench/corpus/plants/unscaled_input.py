@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bench.corpus.plants import learnable
 from bench.corpus.sample import Sample
+from minirnn.diagnosis.cases.training_loop import training_loop
 
 SYMPTOM = "unscaled-input"
 # Gates at the end of their range pass neither what differs nor gradient, and one answer is left.
@@ -15,59 +14,19 @@ BROUGHT = frozenset(
     {"saturated-gates", "vanishing-gradient", "dead-units", "state-collapse", "constant-output"}
 ) | {"stalled-loss", "underfitting", "slow-learning", "exploding-gradient", "oscillating-loss"}
 
-LOOP = """
-import torch
-from torch import nn
-
-torch.manual_seed(SEED)
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.cell = nn.{cell}({I}, {H}, batch_first=True)
-        self.head = nn.Linear({H}, 1)
-
-    def forward(self, x):
-        out, _ = self.cell(x)
-        return self.head(out[:, -1])
-
-
-x = torch.randn(640, {T}, {I})
-y = x[:, -{k}:, 0].sum(1, keepdim=True)
-x = {level} + {swing} * x
-loader = torch.utils.data.DataLoader(
-    torch.utils.data.TensorDataset(x[:512], y[:512]), batch_size={batch}, shuffle=True
-)
-model = Model()
-optimizer = torch.optim.Adam(model.parameters(), lr={rate})
-with watch(model) as watched:
-    for epoch in range(10):
-        for xb, yb in loader:
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(model(xb), yb)
-            loss.backward()
-            optimizer.step()
-with torch.no_grad():
-    given, wanted = model(x[512:]).reshape(-1), y[512:].reshape(-1)
-    skill = float(1 - ((given - wanted) ** 2).mean() / wanted.var(unbiased=False))
-"""
-
 
 def _loop(rng: np.random.Generator, level: float, swing: float) -> tuple[str, str]:
-    chosen: dict[str, Any] = {
-        "cell": str(rng.choice(["LSTM", "GRU", "RNN"])),
-        "I": int(rng.integers(1, 4)),
-        "H": int(rng.integers(20, 33)),
-        "T": int(rng.integers(6, 14)),
-        "k": int(rng.integers(2, 4)),
-        "level": level,
-        "swing": swing,
-        "batch": int(rng.choice([32, 48])),
-        "rate": float(rng.choice([5e-3, 1e-2])),
-    }
-    text = LOOP.format(**chosen).replace("SEED", str(learnable.seed(rng)), 1)
-    return text, f"{chosen['cell']} loop, inputs of {level:g} +- {swing:g}"
+    cell, features = str(rng.choice(["LSTM", "GRU", "RNN"])), int(rng.integers(1, 4))
+    H, T, k = int(rng.integers(20, 33)), int(rng.integers(6, 14)), int(rng.integers(2, 4))
+    text = training_loop(
+        f"nn.{cell}({features}, {H}, batch_first=True)",
+        H,
+        f"x = torch.randn(640, {T}, {features})\ny = x[:, -{k}:, 0].sum(1, keepdim=True)\n"
+        f"x = {level} + {swing} * x",
+        batch=int(rng.choice([32, 48])),
+        rate=float(rng.choice([5e-3, 1e-2])),
+    ).replace("SEED", str(learnable.seed(rng)), 1)
+    return text, f"{cell} loop, inputs of {level:g} +- {swing:g}"
 
 
 def faulty(rng: np.random.Generator) -> Sample:
