@@ -11,6 +11,7 @@ from problems import examine, harm, recall, recipe, wave, write_csv
 
 from minirnn.diagnosis import Recipe
 from minirnn.diagnosis.detectors.missing_values import mark_among
+from minirnn.diagnosis.detectors.outliers import recurring
 from minirnn.diagnosis.evidence.sharing import scaled_together
 
 QUICK: dict[str, object] = {"training.epochs": 14, "model.hidden_size": 12, "model.cell": "rnn"}
@@ -69,6 +70,45 @@ def test_long_tails_that_are_learned_are_no_illness() -> None:
     diagnosis = examine(of({"x": x, "y": np.log(x[:, -1])}, {"training.epochs": 20}))
     assert diagnosis.healthy
     assert "outliers" in diagnosis.symptoms
+
+
+def test_pulses_that_recur_and_are_foretold_are_no_outliers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    values = 0.01 * rng.normal(size=400)
+    values[::24] += 2.0
+    series = {**write_csv(tmp_path / "a.csv", values), "window": 26, "scale": "standard"}
+    patient: dict[str, object] = {"training.epochs": 20, "training.batch_size": 16}
+    told = examine(recipe(series, {**patient, "model.cell": "lstm"}))
+    found = told.finding("outliers")
+    assert found is not None
+    assert found.severity == "note"
+    assert float(str(found.evidence["ordinary_skill"])) < 0.2  # what lies between is noise
+    assert "They are no glitches" in found.explanation
+
+
+def test_pulses_recur_and_glitches_do_not() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=400)
+    pulses = values.copy()
+    pulses[np.arange(10, 400, 24) + rng.integers(0, 2, 17)] += 80.0
+    assert recurring(pulses) >= 0.9
+    for _ in range(20):
+        glitches = values.copy()
+        glitches[rng.permutation(400)[:12]] += 80.0
+        assert recurring(glitches) < 0.8
+    pulses[30:] = values[30:]
+    assert recurring(pulses) == 0.0  # one is no series of them
+
+
+def test_pulses_that_drown_a_wave_are_outliers_though_they_are_foretold(tmp_path: Path) -> None:
+    values = wave(400, noise=0.02)
+    values[::30] += 200.0
+    series = {**write_csv(tmp_path / "c.csv", values), "window": 32, "scale": "standard"}
+    told = examine(recipe(series, {"training.epochs": 24, "training.batch_size": 16}))
+    assert told.run.evidence.skill > 0.9
+    root = told.root
+    assert root is not None
+    assert root.symptom == "outliers"
 
 
 # no-signal

@@ -16,6 +16,7 @@ from minirnn.diagnosis.detectors import frozen_generation, output_loop
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.free_run import FreeRun, make_free_run, slopes, spectral_radius
 from minirnn.diagnosis.finding import Finding
+from minirnn.diagnosis.remedies import with_remedies
 from minirnn.nn import SequenceModel
 from minirnn.training.series import prepare_series
 
@@ -70,6 +71,37 @@ def test_where_noise_alone_moves_the_data_rest_is_worth_a_note_only() -> None:
     found = frozen(np.full(100, 0.0), walk)
     assert found is not None
     assert found.severity == "note"
+
+
+def test_a_walk_that_goes_elsewhere_by_chance_is_no_frozen_run() -> None:
+    walk = np.cumsum(np.random.default_rng(3).normal(size=400))
+    mean = walk[:300].mean()
+    # What was held out happens to come back to the mean, so that the mean foretells it well.
+    walk[300:] += mean - walk[300:].mean()
+    far = np.full(100, mean + 30.0)
+    found = frozen(far, walk)
+    assert found is not None
+    assert float(str(found.evidence["foretold_error"])) < 0.5 * float(str(found.evidence["error"]))
+    assert found.severity == "note"
+    assert "random walk" in found.explanation
+    # On the same walk a wave goes up and down, which can be foretold.
+    waving = frozen(far, walk + 6 * WAVE)
+    assert waving is not None
+    assert waving.severity == "illness"
+    assert float(str(waving.evidence["dickey_fuller"])) > -2.86
+
+
+def test_where_the_data_wander_changes_are_offered_first() -> None:
+    recipe = Recipe.from_dict({"data": {"csv": "a.csv", "window": 6}})
+    walk = np.cumsum(np.random.default_rng(3).normal(size=400))
+    found = frozen(np.full(100, walk[299] + 30.0), walk + 6 * WAVE)
+    assert found is not None
+    first = with_remedies(found, recipe)[0][0]
+    assert first.edit == {"data.transform": "change", "data.window": 24, "data.scale": "standard"}
+    about_a_level = frozen(np.full(100, 0.25))
+    assert about_a_level is not None
+    offers = with_remedies(about_a_level, recipe)[0]
+    assert all("data.transform" not in each.edit for each in offers)
 
 
 def test_a_loop_unlike_the_data_is_found_and_one_like_them_is_not() -> None:

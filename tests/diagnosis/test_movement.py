@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minirnn.diagnosis.evidence.movement import autoregression, foretold, octaves_apart, ranges, rms
+from minirnn.diagnosis.evidence.movement import (
+    autoregression,
+    dickey_fuller,
+    foretold,
+    octaves_apart,
+    ranges,
+    rms,
+    told_of_changes,
+)
 
 T = np.arange(400)
 
@@ -32,6 +40,32 @@ def test_what_is_foretold_is_what_the_best_of_three_says() -> None:
     assert foretold(both[:300], both[300:]) < 0.01
     noise = np.random.default_rng(0).normal(size=400)
     assert foretold(noise[:300], noise[300:]) == pytest.approx(1.0, abs=0.15)
+
+
+def test_changes_of_a_walk_tell_nothing_and_those_of_a_wave_do() -> None:
+    rng = np.random.default_rng(0)
+    walk = np.cumsum(rng.normal(size=320))
+    assert told_of_changes(walk) == pytest.approx(0.0, abs=0.05)
+    noisy = told_of_changes(wave(17.3)[:320] + 0.03 * rng.normal(size=320))
+    assert noisy is not None
+    assert noisy > 0.8
+    assert told_of_changes(walk[:20]) is None
+
+
+def test_a_unit_root_is_that_of_what_wanders_or_climbs() -> None:
+    rng = np.random.default_rng(1)
+    walk = np.cumsum(rng.normal(size=400))
+    for wanders in (walk, walk + 4 * wave(17.3), 0.05 * T + wave(13.7) + 0.03 * walk):
+        assert dickey_fuller(wanders) > -2.86
+        assert dickey_fuller(340 + 1e-3 * wanders) == pytest.approx(
+            dickey_fuller(wanders), abs=1e-3
+        )
+    for returns in (rng.normal(size=400), wave(17.3) + 0.03 * rng.normal(size=400)):
+        assert dickey_fuller(returns) < -2.86
+    # statsmodels 0.15: adfuller(walk, maxlag=16, autolag=None, regression="c")[0].
+    assert dickey_fuller(walk) == pytest.approx(-1.2026859802302985, rel=1e-9)
+    assert np.isnan(dickey_fuller(np.full(100, 7.0)))
+    assert np.isnan(dickey_fuller(walk[:10]))
 
 
 @pytest.mark.parametrize("octaves", [0.0, 1.0, 2.0])

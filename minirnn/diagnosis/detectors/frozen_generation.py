@@ -7,13 +7,16 @@ Formula    movement = (largest - smallest value of the last quarter of the free 
            to the next, there: below 1 the value draws every run near it in.
            lawful = 1 - (error / persistence's error)^2, one step ahead on what is held out;
            foretold = the smallest error of what needs no network (see `movement.foretold`) on what
-           is held out after the freezing, against the run's own
+           is held out after the freezing, against the run's own; told = what the changes trained on
+           tell of the change after them (see `movement.told_of_changes`)
 Threshold  movement < 0.05, of runs of at least 20 steps. Silent where the data settle too: where
            their last stretch moves less than a fifth of the median, or less than 5% of all they
            ever did, a straight line taken off. An illness where the movement
-           follows a law: lawful >= 0.9, or foretold < 0.7 of the run's error. A note else: of a
-           series that noise drives, the mean is soon the best that can be said, and a free run
-           rightly comes to rest there
+           follows a law: lawful >= 0.9, or foretold < 0.7 of the run's error with told >= 0.1. A
+           note else: of a series that noise drives, the mean is soon the best that can be said, and
+           a free run rightly comes to rest there; of a random walk, whatever stands where the walk
+           will go by chance is foretold, and where it stood is the best that can be said. Measured,
+           told: walks and noise 0 to 0.05, pulses, waves and maps 0.8 to 0.99
 Source     the project's measurements, sines and sums of two: contexts of 1 to 3 values 0 to 0.03,
            windows of most of a period 0.7 to 1.1. FixedPointFinder (Golub and Sussillo 2018) for
            the eigenvalues
@@ -28,14 +31,22 @@ import numpy as np
 
 from minirnn.diagnosis.evidence import Evidence, HeldOut
 from minirnn.diagnosis.evidence.free_run import FreeRun, spectral_radius
-from minirnn.diagnosis.evidence.movement import Floats, detrended, foretold, ranges, rms
+from minirnn.diagnosis.evidence.movement import (
+    Floats,
+    detrended,
+    dickey_fuller,
+    foretold,
+    ranges,
+    rms,
+    told_of_changes,
+)
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import counted, number, quantity, share
 
 SYMPTOM = "frozen-generation"
 STILL = 0.05
 SETTLED = 0.2
-LAWFUL, FORETOLD = 0.9, 0.7
+LAWFUL, FORETOLD, TOLD = 0.9, 0.7, 0.1
 LEAST_STEPS, LEAST_STRETCH = 20, 10
 LEAST_COMPARED = 10  # held-out values that say whether something else goes on better
 
@@ -59,7 +70,9 @@ def detect(evidence: Evidence) -> Finding | None:
     value = float(given[-1])
     begin = frozen_at(given, STILL * typical / 2)
     law, errors = lawful(evidence.held_out), against(run, given, begin)
-    goes_on = errors is not None and errors[1] < FORETOLD * errors[0]
+    better = errors is not None and errors[1] < FORETOLD * errors[0]
+    told = told_of_changes(run.past) if better else None
+    goes_on = better and not (told is not None and told < TOLD)
     ill = goes_on or (law is not None and law >= LAWFUL)
     radius = spectral_radius(run.slopes) if run.slopes is not None else None
     unit = evidence.data.unit if evidence.data is not None else ""
@@ -78,6 +91,12 @@ def detect(evidence: Evidence) -> Finding | None:
         explanation += (
             f"One step ahead of true values it explains {share(law)} of how they move: it knows "
             "what comes next as long as it is shown what came before. "
+        )
+    elif better:
+        explanation += (
+            "The changes of the data tell nothing of each other, as in a random walk: no forecast "
+            f"is better than to stay where they stood, at {quantity(float(run.past[-1]), unit)}, "
+            "and where they go from there is chance. "
         )
     else:
         explanation += (
@@ -101,6 +120,9 @@ def detect(evidence: Evidence) -> Finding | None:
             "lawful_threshold": LAWFUL,
             "error": None if errors is None else errors[0],
             "foretold_error": None if errors is None else errors[1],
+            "told_of_changes": told,
+            "told_threshold": TOLD,
+            "dickey_fuller": dickey_fuller(run.past) if ill else None,
             "unit": unit,
         },
         cause=(

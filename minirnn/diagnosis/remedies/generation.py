@@ -9,6 +9,7 @@ from minirnn.diagnosis.remedies.offer import Offer
 
 WIDER = (4, 8)  # times the window
 LEAST_WINDOW = 24
+UNIT_ROOT = -2.86  # a Dickey-Fuller t from which on the values have no level to return to (5%)
 OFTEN = 0.5  # share of inputs that are the network's own in the end
 
 
@@ -17,8 +18,12 @@ def _numbers(recipe: Recipe, finding: Finding) -> list[Remedy]:
 
     Measured over 10 seeds of article 003 (`bench/free_runs.py`): of free runs of 600 steps all 10
     freeze that read one value, 1 of 10 that read 32, and 4 of 10 with scheduled sampling besides.
+
+    Where the data wander or climb, changes first. Measured on 13 runs that froze, of a wave on a
+    random walk: more context cures 5 of 8, a wider window 10 of 13, both with changes 13 of 13, at
+    a held-out error of 0.57 and 0.44 of persistence's.
     """
-    offers = []
+    offers = _changes(recipe, finding)
     window = recipe.data.window
     generation = recipe.generation
     context = window if generation is None else generation.context or window
@@ -59,6 +64,28 @@ def _numbers(recipe: Recipe, finding: Finding) -> list[Remedy]:
             )
         )
     return offers
+
+
+def _changes(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """Changes, and a window wide enough to show how they go, where there is a unit root."""
+    wander = finding.evidence.get("dickey_fuller")
+    if recipe.data.transform == "change" or wander is None or not float(str(wander)) > UNIT_ROOT:
+        return []
+    window = (_windows(recipe, finding) or [recipe.data.window])[0]
+    if window < 2:
+        return []  # of one value, relative to itself, nothing is left
+    edit: dict[str, object] = {"data.transform": "change", **_with_context(recipe, window)}
+    if recipe.data.scale == "none":
+        edit["data.scale"] = "standard"
+    return [
+        Remedy(
+            edit,
+            f"Feed {window} values relative to the last one, and predict the change from it: the "
+            "data wander, so that a level tells nothing, and how they move is in their changes "
+            "(Box and Jenkins 1970 difference such a series).",
+            "The error one step ahead falls, and the run goes on moving.",
+        )
+    ]
 
 
 def _windows(recipe: Recipe, finding: Finding) -> list[int]:
