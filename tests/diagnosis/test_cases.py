@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from dataclasses import replace
 from importlib.util import find_spec
@@ -30,6 +31,7 @@ from minirnn.diagnosis.cases.measures import ACCURACY, R2, REPEATED, SPREAD, SWI
 from minirnn.diagnosis.cases.play import _seeded
 from minirnn.diagnosis.cases.rows import counted, figure
 from minirnn.diagnosis.cases.seen import Seen, Treated, Tried
+from minirnn.diagnosis.cases.training_loop import changed, truncated_loop
 from minirnn.diagnosis.causes import BRINGS
 from minirnn.errors import ArgumentError
 
@@ -207,9 +209,24 @@ def test_scripts_are_changed_only_where_they_hold_the_text() -> None:
     for case in CASES:
         for fix in case.fixes if case.script else ():
             assert isinstance(fix.edit, tuple)
-            assert loops.changed(case.script, fix.edit) != case.script
+            assert changed(case.script, *fix.edit) != case.script
     with pytest.raises(ValueError, match="no 'nowhere'"):
-        loops.changed(scripts.PLAIN, (("nowhere", ""),))
+        changed(scripts.PLAIN, ("nowhere", ""))
+
+
+def test_loops_are_python_and_leave_what_is_asked_of_them() -> None:
+    along = truncated_loop(
+        "nn.GRU(1, 8)", 8, "series = torch.randn(8, 97)", steps=96, chunk=32,
+        cut="state.detach()", epochs=1,
+    )  # fmt: skip
+    for script in (along, *(case.script for case in CASES if case.script)):
+        tree = ast.parse(script)
+        stored = {
+            n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        }
+        names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        assert {"watched", "skill"} <= names
+        assert {"SEED", "watch"} <= names - stored
 
 
 def _seen(seed: int, root: str, verdict: str, doctor: str = "cures") -> CaseSeen:

@@ -7,63 +7,11 @@ the gain in accuracy over the most usual class) of the trained model on data it 
 
 from __future__ import annotations
 
-MODEL = """
-import torch
-from torch import nn
+from minirnn.diagnosis.cases.scripts import CARRYING, CLEAR, LSTM, PADDING, SUM, plain
+from minirnn.diagnosis.cases.training_loop import changed, truncated_loop
 
-torch.manual_seed(SEED)
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(1, 24, batch_first=True)
-        self.head = nn.Linear(24, 1)
-
-    def forward(self, x):
-        out, _ = self.lstm(x)
-        return self.head(out[:, -1])
-"""
-
-RECALL = """
-x = torch.randn(640, 8, 1)
-y = x[:, -3:].sum(1)
-loader = torch.utils.data.DataLoader(
-    torch.utils.data.TensorDataset(x[:512], y[:512]), batch_size=48, shuffle=True
-)
-"""
-
-LOOP = """
-model = Model()
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-criterion = nn.MSELoss()
-with watch(model) as watched:
-    for epoch in range(10):
-        for xb, yb in loader:
-            optimizer.zero_grad()
-            out = model(xb)
-            loss = criterion(out, yb)
-            loss.backward()
-            optimizer.step()
-"""
-
-SCORE = """
-with torch.no_grad():
-    given, wanted = model(x[512:]).reshape(-1), y[512:].reshape(-1)
-    skill = float(1 - ((given - wanted) ** 2).mean() / wanted.var(unbiased=False))
-"""
-
-PLAIN = MODEL + RECALL + LOOP + SCORE
-
-
-def changed(script: str, *pairs: tuple[str, str]) -> str:
-    """A script with some text in place of other text, which must be there."""
-    for old, new in pairs:
-        assert script.count(old) >= 1, old
-        script = script.replace(old, new)
-    return script
-
-
+PLAIN = plain(batch=48, epochs=10)
+STEP = "            optimizer.step()\n"
 FLAT = ("y = x[:, -3:].sum(1)", "y = x[:, -3:].sum(1)[:, 0]")
 # What a cured loop with a target (N,) needs to be scored is the same: SCORE flattens both.
 
@@ -74,7 +22,7 @@ SICK: dict[str, str] = {
     ),
     "accumulated-gradients": changed(
         PLAIN,
-        ("            optimizer.zero_grad()\n", ""),
+        (CLEAR, ""),
         ("Adam", "SGD"),
         ("lr=1e-2", "lr=0.3"),
         ("range(10)", "range(30)"),  # cured, SGD needs them
@@ -87,38 +35,19 @@ SICK: dict[str, str] = {
     ),
     "stalled-loss, cleared too late": changed(
         PLAIN,
-        ("            optimizer.zero_grad()\n", ""),
-        (
-            "            optimizer.step()\n",
-            "            optimizer.zero_grad()\n            optimizer.step()\n",
-        ),
+        (CLEAR, ""),
+        (STEP, CLEAR + STEP),
     ),
-    "stalled-loss, no step": changed(PLAIN, ("            optimizer.step()\n", "")),
+    "stalled-loss, no step": changed(PLAIN, (STEP, "")),
     "unscaled-input": changed(
         PLAIN,
-        ("x = torch.randn(640, 8, 1)\n", "x = torch.randn(640, 8, 1)\n"),
-        ("y = x[:, -3:].sum(1)\n", "y = x[:, -3:].sum(1)\nx = 300 + 12 * x\n"),
+        (SUM, f"{SUM}x = 300 + 12 * x\n"),
     ),
     "reads-padding": changed(
         PLAIN,
-        (
-            "y = x[:, -3:].sum(1)\n",
-            "y = x[:, 2:].sum(1) / 2\nx = torch.cat([x, torch.zeros(640, 72, 1)], 1)\n"
-            "for k in range(640):\n    end = 8 - k % 4\n    x[k, end:] = 0\n"
-            "    y[k] = x[k, end - 3 : end].sum()\n",
-        ),
+        (SUM, PADDING),
     ),
-    "carried-state": changed(
-        PLAIN,
-        (
-            "out, _ = self.lstm(x)",
-            "out, state = self.lstm(x, self.state if self.training else None)\n"
-            "        self.state = tuple(s.detach() for s in state)",
-        ),
-        ("self.head = nn.Linear(24, 1)", "self.head = nn.Linear(24, 1)\n        self.state = None"),
-        ("batch_size=48", "batch_size=64"),
-        ("model(x[512:])", "model.eval()(x[512:])"),
-    ),
+    "carried-state": changed(PLAIN, *CARRYING, ("batch_size=48", "batch_size=64")),
     "carried-state with its graph": changed(
         PLAIN,
         (
@@ -134,7 +63,7 @@ SICK: dict[str, str] = {
         PLAIN,
         ("nn.LSTM(1, 24", "nn.LSTM(8, 24"),
         ("self.lstm(x)", "self.lstm(x.unsqueeze(1))"),
-        ("y = x[:, -3:].sum(1)\n", "y = x[:, -3:].sum(1)\nx = x[:, :, 0]\n"),
+        (SUM, f"{SUM}x = x[:, :, 0]\n"),
     ),
 }
 
@@ -142,7 +71,7 @@ HEALTHY: dict[str, str] = {
     "lstm": PLAIN,
     "gru, time first, loss of its own": changed(
         PLAIN,
-        ("nn.LSTM(1, 24, batch_first=True)", "nn.GRU(1, 24)"),
+        (LSTM, "nn.GRU(1, 24)"),
         ("self.lstm(x)", "self.lstm(x.transpose(0, 1))"),
         ("out[:, -1]", "out[-1]"),
         ("criterion(out, yb)", "((out - yb) ** 2).mean()"),
@@ -151,7 +80,7 @@ HEALTHY: dict[str, str] = {
         PLAIN,
         ("nn.LSTM(", "nn.RNN("),
         (
-            "            optimizer.step()\n",
+            STEP,
             "            nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n"
             "            optimizer.step()\n",
         ),
@@ -159,7 +88,7 @@ HEALTHY: dict[str, str] = {
     ),
     "accumulation on purpose": changed(
         PLAIN,
-        ("            optimizer.zero_grad()\n", ""),
+        (CLEAR, ""),
         ("for xb, yb in loader", "for k, (xb, yb) in enumerate(loader)"),
         (
             "            loss.backward()\n            optimizer.step()\n",
@@ -171,47 +100,22 @@ HEALTHY: dict[str, str] = {
     "gradients cleared through .data": changed(
         PLAIN,
         (
-            "            optimizer.zero_grad()\n",
+            CLEAR,
             "            for p in model.parameters():\n                if p.grad is not None:\n"
             "                    p.grad.data.zero_()\n",
         ),
     ),
-    "truncated BPTT of one long series": """
-import torch
-from torch import nn
-
-torch.manual_seed(SEED)
-series = torch.randn(8, 1601).cumsum(1)
-series = torch.sin(series / 3) + 0.1 * torch.randn(8, 1601)
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(1, 24, batch_first=True)
-        self.head = nn.Linear(24, 1)
-
-    def forward(self, x, state):
-        out, state = self.lstm(x, state)
-        return self.head(out), state
-
-
-model = Model()
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-x, y = series[:, :-1, None], series[:, 1:, None]
-with watch(model) as watched:
-    for epoch in range(4):
-        state = None
-        for k in range(0, 1600, 64):
-            if state is not None:
-                state = tuple(s.detach() for s in state)
-            out, state = model(x[:, k : k + 64], state)
-            loss = nn.functional.mse_loss(out, y[:, k : k + 64])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-skill = 1 - loss.item() / y.var().item()
-""",
+    "truncated BPTT of one long series": truncated_loop(
+        LSTM,
+        24,
+        "series = torch.randn(8, 1601).cumsum(1)\n"
+        "series = torch.sin(series / 3) + 0.1 * torch.randn(8, 1601)",
+        name="lstm",
+        steps=1600,
+        chunk=64,
+        cut="tuple(s.detach() for s in state)",
+        epochs=4,
+    ),
     "classes of packed sequences": """
 import torch
 from torch import nn

@@ -16,6 +16,7 @@ from typing import Any, cast
 from minirnn.diagnosis.cases.case import Case, Pairs
 from minirnn.diagnosis.cases.judge import of_cause, of_fix, well
 from minirnn.diagnosis.cases.seen import CaseSeen, Seen, Treated, Tried
+from minirnn.diagnosis.cases.training_loop import changed
 from minirnn.diagnosis.finding import Diagnosis
 
 NO_TORCH = "PyTorch is not installed"
@@ -31,21 +32,12 @@ def play(case: Case, seed: int) -> CaseSeen:
         diagnosis, sick = _run(case, case.script, seed, folder)
         fixes = {}
         for fix in case.fixes:
-            _, after = _run(case, changed(case.script, cast(Pairs, fix.edit)), seed, folder)
+            _, after = _run(case, changed(case.script, *cast(Pairs, fix.edit)), seed, folder)
             fixes[fix.id] = Tried(fix.says, after, of_fix(case.measure, sick, after))
         doctor = None
         if diagnosis is not None and case.curable and not well(case.measure, sick):
             doctor = _treated(case, diagnosis, sick, seed, folder)
     return CaseSeen(case.id, seed, sick, of_cause(case, sick), fixes, doctor)
-
-
-def changed(script: str, pairs: Pairs) -> str:
-    """A script with some text in place of other text, which must be there."""
-    for old, new in pairs:
-        if old not in script:
-            raise ValueError(f"the script has no {old!r}")
-        script = script.replace(old, new)
-    return script
 
 
 def _run(case: Case, script: str, seed: int, folder: Path) -> tuple[Diagnosis | None, Seen]:
