@@ -228,16 +228,17 @@ def history_of(validation: list[float]) -> History:
     return History([replace(epoch, number=n, validation_loss=loss) for n, loss in rows])
 
 
-def gap_of(trained: float, unseen: float, validation: list[float]) -> Any:
+def gap_of(trained: float, unseen: float, validation: list[float], rows: int = 600) -> Any:
     """What is said where R2 is such on the training data and on others."""
     rng = np.random.default_rng(0)
-    wanted, error = rng.normal(size=(60, 1)), rng.normal(size=(60, 1))
+    wanted, error = rng.normal(size=(rows, 1)), rng.normal(size=(rows, 1))
     wanted, error = ((a - a.mean()) / a.std() for a in (wanted, error))
     answers = [Answers(wanted + np.sqrt(1.0 - r2) * error, wanted) for r2 in (trained, unseen)]
     return overfitting.detect(
         Evidence(
-            rng.normal(size=(3, 60, 1)),
+            rng.normal(size=(3, rows, 1)),
             wanted,
+            recipe=last_value(),
             answers=answers[0],
             unseen=answers[1],
             history=history_of(validation),
@@ -256,6 +257,50 @@ def test_a_gap_is_an_illness_where_it_is_large_and_does_harm() -> None:
     assert gap_of(0.99, 0.4, fell).severity == "illness"  # by heart
     assert gap_of(0.9, 0.55, [1.0, 0.4, 0.6]).severity == "note"
     assert gap_of(0.9, 0.7, [1.0, 0.4, 0.6]) is None
+
+
+def test_what_few_rows_have_by_chance_is_no_illness() -> None:
+    # The loss of 60 rows, 0.6, has a standard error of 0.11, that of 600 one of 0.035.
+    turned = [1.0, 0.45, 0.6]
+    assert gap_of(0.9, 0.4, turned, rows=600).severity == "illness"
+    assert gap_of(0.9, 0.4, turned, rows=60).severity == "note"
+    assert gap_of(0.99, 0.4, turned, rows=60).severity == "illness"  # by heart, in any case
+
+
+@pytest.mark.parametrize(
+    ("trained", "unseen", "severity"),
+    [
+        (0.94, 0.1, "illness"),  # a regression explains 0.7 of the same rows
+        (0.94, 0.52, "note"),  # hardly more than the network
+        (0.66, 0.1, "note"),  # more than the network explains of what it was trained on
+    ],
+)
+def test_a_regression_that_tells_the_same_rows_better_tells_of_harm(
+    trained: float, unseen: float, severity: str
+) -> None:
+    rng = np.random.default_rng(0)
+    asked = noisy(300, 0.6, {})
+    data = prepare(asked)
+    part, held = data.training, data.validation
+    assert held is not None
+
+    def answers(wanted: Any, r2: float) -> Answers:
+        error = rng.normal(size=wanted.shape)
+        error *= np.sqrt((1.0 - r2) * wanted.var() / (error**2).mean())
+        return Answers(wanted + error, np.asarray(wanted, np.float64))
+
+    evidence = Evidence(
+        part.x.swapaxes(0, 1),
+        part.y,
+        recipe=asked,
+        data=data,
+        answers=answers(part.y, trained),
+        unseen=answers(held.y, unseen),
+    )
+    found = overfitting.detect(evidence)
+    assert found is not None
+    assert found.evidence["held_out_skill_of_a_regression"] == pytest.approx(0.7, abs=0.07)
+    assert found.severity == severity
 
 
 def test_what_was_not_learned_was_not_learned_by_heart() -> None:
