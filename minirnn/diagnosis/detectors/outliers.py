@@ -39,7 +39,7 @@ from minirnn.diagnosis.wording import counted, listed, number, share
 from minirnn.inspect import steps
 from minirnn.inspect.dependence import measure_dependence
 from minirnn.inspect.extremes import extreme, extreme_rows
-from minirnn.inspect.host import on_host
+from minirnn.inspect.host import fetch
 from minirnn.inspect.regression import as_columns
 
 SYMPTOM = "outliers"
@@ -172,7 +172,7 @@ def _signal(evidence: Evidence, ordinary: float) -> str:
 def _unheard(evidence: Evidence, skill: float) -> bool:
     """Whether a regression explains of the ordinary rows what the network does not."""
     targets = evidence.last_targets
-    rows = np.flatnonzero(~on_host(extreme_rows(as_columns(targets))))
+    rows = np.flatnonzero(fetch(~extreme_rows(as_columns(targets))))
     lengths = None if evidence.lengths is None else evidence.lengths[rows]
     there = array_namespace(targets).asarray(rows)
     known = measure_dependence(evidence.inputs[:, there], targets[there], lengths)

@@ -46,7 +46,8 @@ USUAL = 5e-4  # an update that is no small one, see `slow_learning`
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
     loop = evidence.loop
-    if loop is None:
+    # Where all targets are the same, a gradient of 0 is what one output has by its nature.
+    if loop is None or evidence.only_target is not None:
         return None
     return (
         _never_moved(loop)
