@@ -115,7 +115,6 @@ def detect(evidence: Evidence) -> Finding | None:
             "spectral_radius": radius,
             "data_movement": typical,
             "context": run.context,
-            "longest_context": len(run.past) // 2,
             "lawful": law,
             "lawful_threshold": LAWFUL,
             "error": None if errors is None else errors[0],

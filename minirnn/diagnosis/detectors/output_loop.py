@@ -88,7 +88,6 @@ def _of_text(run: FreeRun, evidence: Evidence) -> Finding | None:
             "sample": run.sample,
             "temperature": run.temperature,
             "context": run.context,
-            "longest_context": len(run.past) // 2,
             "text": run.spelt(given),
         },
         cause=(
@@ -176,7 +175,6 @@ def _of_numbers(run: FreeRun, evidence: Evidence) -> Finding | None:
             "error": None if errors is None else errors[0],
             "foretold_error": None if errors is None else errors[1],
             "context": run.context,
-            "longest_context": len(run.past) // 2,
             "unit": unit,
         },
         cause=(

@@ -18,6 +18,7 @@ from minirnn.diagnosis.remedies import (
     steps,
 )
 from minirnn.diagnosis.remedies.offer import Advised, Offer
+from minirnn.diagnosis.remedies.room import prepared
 from minirnn.errors import RecipeError
 
 FAMILIES = (inputs, loops, steps, learning, capacity, gradients, generation)
@@ -27,6 +28,7 @@ WOULD_NOT_HELP: dict[str, Advised] = {
     key: advice for each in FAMILIES for key, advice in each.WOULD_NOT_HELP.items()
 }
 OF_A_LOOP = tuple(loops.OFFERS)
+OF_THE_DATA = ("data.", "generation.", "training.loss")  # keys on which preparing depends
 
 
 def with_remedies(
@@ -56,8 +58,18 @@ def advice_against(finding: Finding, recipe: Recipe | None) -> tuple[Advice, ...
 
 
 def changes(recipe: Recipe, remedy: Remedy) -> bool:
-    """Whether a remedy makes another recipe of this one, and one that is allowed."""
+    """Whether a remedy makes another recipe of this one: one that is allowed, of these very data.
+
+    What it does to the data is done once here, as training would: a remedy that cannot be carried
+    out (a scale for changes that are all equal, a window wider than the series) is never offered.
+    """
     try:
-        return recipe.edit(remedy.edit) != recipe
+        edited = recipe.edit(remedy.edit)
     except RecipeError:
         return False
+    if edited == recipe:
+        return False
+    if not any(key.startswith(OF_THE_DATA) for key in remedy.edit):
+        return True
+    # Of data that cannot be read even as they are, nothing is known.
+    return prepared(edited) is not None or prepared(recipe) is None

@@ -6,6 +6,7 @@ from minirnn.diagnosis.finding import Advice, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import CLIPPING, DROPOUT, RANDOM_STATE, RELU
 from minirnn.diagnosis.remedies.offer import Offer
+from minirnn.diagnosis.remedies.room import wider
 
 WIDER = (4, 8)  # times the window
 LEAST_WINDOW = 24
@@ -36,11 +37,11 @@ def _numbers(recipe: Recipe, finding: Finding) -> list[Remedy]:
                 "The run goes on moving as the data do.",
             )
         )
-    for wider in _windows(recipe, finding):
+    for more in _windows(recipe):
         offers.append(
             Remedy(
-                _with_context(recipe, wider),
-                f"Let it read {wider} values: what comes next depends on where in their movement "
+                _with_context(recipe, more),
+                f"Let it read {more} values: what comes next depends on where in their movement "
                 "the data are, and few values do not tell.",
                 "The error one step ahead falls, and the run goes on moving.",
             )
@@ -71,7 +72,7 @@ def _changes(recipe: Recipe, finding: Finding) -> list[Remedy]:
     wander = finding.evidence.get("dickey_fuller")
     if recipe.data.transform == "change" or wander is None or not float(str(wander)) > UNIT_ROOT:
         return []
-    window = (_windows(recipe, finding) or [recipe.data.window])[0]
+    window = (_windows(recipe) or [recipe.data.window])[0]
     if window < 2:
         return []  # of one value, relative to itself, nothing is left
     edit: dict[str, object] = {"data.transform": "change", **_with_context(recipe, window)}
@@ -88,13 +89,10 @@ def _changes(recipe: Recipe, finding: Finding) -> list[Remedy]:
     ]
 
 
-def _windows(recipe: Recipe, finding: Finding) -> list[int]:
+def _windows(recipe: Recipe) -> list[int]:
     """Wider windows that the data have room for."""
-    longest = int(str(finding.evidence.get("longest_context", 0)))
     window = recipe.data.window
-    wished = [max(LEAST_WINDOW, times * window) for times in WIDER]
-    possible = [min(each, longest) for each in wished] if longest else wished
-    return [each for each in dict.fromkeys(possible) if each > window]
+    return wider(recipe, [max(LEAST_WINDOW, times * window) for times in WIDER])
 
 
 def _with_context(recipe: Recipe, window: int) -> dict[str, object]:

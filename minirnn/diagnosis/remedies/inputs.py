@@ -7,6 +7,7 @@ from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import CLIPPING, DROPOUT, LONGER, RANDOM_STATE
 from minirnn.diagnosis.remedies.common import scale
 from minirnn.diagnosis.remedies.offer import Offer
+from minirnn.diagnosis.remedies.room import enough_held_out, wider
 from minirnn.diagnosis.wording import share
 
 
@@ -24,7 +25,8 @@ def _range(recipe: Recipe, finding: Finding) -> list[Remedy]:
     )
     unscaled = Remedy(
         {"data.transform": "change", "data.scale": "none"},
-        "The same without scaling, where the changes are of ordinary size already, or all equal.",
+        "Feed each window relative to its last value, and predict the change from it, without a "
+        "scale: for changes that are of ordinary size already, or all equal.",
         change.expected,
     )
     return [change, unscaled]
@@ -128,6 +130,8 @@ def _keep_apart(recipe: Recipe, finding: Finding) -> list[Remedy]:
 
 def _show_more(recipe: Recipe, finding: Finding) -> list[Remedy]:
     """Train on what is asked for: deal out at random, or hold less of a series out."""
+    if finding.evidence.get("held_out_alike"):
+        return []  # however they are dealt out, they stay one and the same
     if not recipe.is_series:
         if recipe.data.split == "random":
             return []
@@ -140,6 +144,8 @@ def _show_more(recipe: Recipe, finding: Finding) -> list[Remedy]:
         ]
     offers = []
     for part in (recipe.data.validation / 2, recipe.data.validation / 4):
+        if not enough_held_out(recipe, part):
+            continue
         scale = "none" if recipe.data.scale == "none" else "standard"
         offers.append(
             Remedy(
@@ -158,10 +164,11 @@ def _look_further(recipe: Recipe, finding: Finding) -> list[Remedy]:
         return []
     return [
         Remedy(
-            {"data.window": 4 * recipe.data.window},
+            {"data.window": window},
             "If the next value depends on anything, it may lie further back than the window.",
             "The held-out error falls below that of the mean; if not, the series is noise.",
         )
+        for window in wider(recipe, [4 * recipe.data.window])
     ]
 
 

@@ -8,6 +8,7 @@ from minirnn.diagnosis.finding import Advice, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import CLIPPING, DROPOUT, LONGER, RANDOM_STATE, RELU
 from minirnn.diagnosis.remedies.offer import Offer, nothing
+from minirnn.diagnosis.remedies.room import wider
 
 LEAST_WINDOW = 8
 
@@ -47,7 +48,7 @@ def _look_back(recipe: Recipe, finding: Finding) -> list[Remedy]:
     """A window of as many values as tell something, or the features of one step made steps."""
     if recipe.is_series:
         tell = int(str(finding.evidence.get("steps_that_tell", LEAST_WINDOW)))
-        windows = dict.fromkeys((max(LEAST_WINDOW, 2 * tell), max(32, 4 * tell)))
+        windows = wider(recipe, (max(LEAST_WINDOW, 2 * tell), max(32, 4 * tell)))
         return [
             Remedy(
                 {"data.window": window},
