@@ -23,11 +23,57 @@ from minirnn.diagnosis.cases.judge import well
 from minirnn.diagnosis.cases.pool import cores
 from minirnn.diagnosis.cases.rows import cured, named_rightly
 from minirnn.errors import ArgumentError, MinirnnError
-from minirnn.report.cases import HOW_TO_READ, ending, markdown
+from minirnn.report.cases import ending, markdown
 
 RESULTS = Path(__file__).resolve().parent / "results" / "diagnosis-cases.jsonl"
 EVERY = 20.0  # seconds between two lines of progress
 Seen = dict[tuple[str, int], CaseSeen]
+
+OPENING = """\
+# What users are told, tried
+
+Five articles answer the questions below, and people make mistakes of their own in their training
+loops. Here every cause that is blamed and every fix that is advised, right or wrong, is trained
+with {seeds} seeds (of the data, the weights, and the order of training), and judged by what is
+measured. Only what is said, and what is expected of it, is written by hand.
+
+`minirnn cases` runs the same with one seed, `minirnn cases 003` one article of it. This page is
+written by `python -m bench.case_seeds --seeds {seeds} --write docs/cases.md`."""
+READ = """\
+A run is one cause with one seed. It *fails* where something above a note is found in it, or its
+figure is no good; the last column counts the fixes that articles advise, tried on runs that fail.
+
+## How to read it
+
+Each case begins with the truth of it, in a sentence. Then its table:
+
+| what is said begins with | and is |
+|---|---|
+|  | the cause that is blamed; what the doctor names at the root, *with* what follows from it |
+| `->` | a fix that the article advises; *named* is what is left of the trouble |
+| `=>` | a fix that we advise |
+| `=> doctor:` | the remedies that the doctor kept, one after the other (`;`), in most runs |
+| `!` | whatever did not come out as expected |
+
+Numbers behind a name count seeds. Figures are medians over them, with the range, of what was held
+out: `R2` (1 is perfect, 0 no better than the mean), `accuracy`, `spread` (how far answers differ,
+as a share of how far targets do), `swing` (of the end of a free run, as a share of the data's),
+`repeated` (how much of a generated text came before in it, in eights of characters), `error` (of a
+series, in its own units).
+
+| verdict on a cause | says |
+|---|---|
+| true | the network fails, and this is the root of it |
+| a consequence | it is there, but something else brings it |
+| another cause | the network fails for another reason |
+| false | nothing harmful is found in a network with what is blamed |
+
+| verdict on a fix | says |
+|---|---|
+| cures | nothing above a note is left, and the figure is good enough |
+| helps | the figure rises by more than a tenth of the way from no network to a perfect one |
+| makes it worse | it falls by as much |
+| does nothing | neither |"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -115,24 +161,9 @@ def _play(
 def page(cases: tuple[Case, ...], rows: list[Row], seen: Seen, seeds: int) -> str:
     """docs/cases.md: what came of it, in numbers, and every row."""
     parts = [
-        "# What users are told, tried",
-        f"Written by `python -m bench.case_seeds --seeds {seeds} --write docs/cases.md`; "
-        "`minirnn cases` runs the same with one seed.\n\n"
-        "Five articles answer the questions below. Every cause that they blame and every fix that "
-        "they advise, right or wrong, is trained here with "
-        f"{seeds} seeds (data, weights, and the order of training), and judged by what is "
-        "measured: nothing in the tables is written by hand but what is said and what is expected "
-        "of it. Besides, the mistakes in people's own training loops, in PyTorch under `watch`.",
+        OPENING.format(seeds=seeds),
         "\n".join(_sums(cases, seen)),
-        "## How to read it",
-        HOW_TO_READ
-        + " Figures are medians, with the range over the seeds; counts are of seeds. A fix *cures* "
-        "where nothing above a note is left and the figure is good enough, *helps* where the score "
-        "rises by more than 0.1 (of the way from what needs no network to a perfect one), *makes "
-        "it worse* where it falls by as much, and else *does nothing*. Of a cause, *true* says "
-        "that it stands at the root of a network that fails, *a consequence* that something else "
-        "brings it, *another cause* that the network fails for another reason, and *false* that "
-        "nothing harmful is found in a network with what is blamed.",
+        READ,
         "\n".join([*_wrong(rows)]),
     ]
     for article, title in ARTICLES.items():
@@ -148,9 +179,9 @@ def _sums(cases: tuple[Case, ...], seen: Seen) -> list[str]:
     Of the ill ones those count that can be cured: no edit makes random labels tell something.
     """
     lines = [
-        "| | causes | named as expected | ill | cured, if any can be | fixes tried on them "
-        "| that cure or help |",
-        "|---|---|---|---|---|---|---|",
+        "| article | causes | runs named as expected | that fail | cured, of those that can be "
+        "| their fixes that cure or help |",
+        "|---|---|---|---|---|---|",
     ]
     for article in ARTICLES:
         own = {case.id: case for case in cases if case.article == article}
@@ -169,7 +200,7 @@ def _sums(cases: tuple[Case, ...], seen: Seen) -> list[str]:
         good = sum(verdict in ("cures", "helps") for verdict in advised)
         lines.append(
             f"| {article} | {len(own)} | {right} of {len(ran)} | {len(ill)} "
-            f"| {sum(healed)} of {len(healed)} | {len(advised)} | {good} of {len(advised)} |"
+            f"| {sum(healed)} of {len(healed)} | {good} of {len(advised)} |"
         )
     return lines
 

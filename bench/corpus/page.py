@@ -146,9 +146,7 @@ def repairs(measures: Measures) -> str:
     for label, of in [*every, ("all", measures.pooled)]:
         if of.repaired:
             trainings = "–" if of.trainings is None else f"{of.trainings:g}"
-            before, after = (
-                "–" if value is None else f"{value:.2f}" for value in (of.skill, of.skill_cured)
-            )
+            before, after = (skill(value) for value in (of.skill, of.skill_cured))
             cells = (told(of.repaired), trainings, told(of.control), before, after)
             lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -190,6 +188,14 @@ def ordered(names: Sequence[str] | set[str] | dict[str, object]) -> list[str]:
 def told(share: Share) -> str:
     """`29 of 30 (83–99%)`; a dash of none."""
     return f"{share.right} of {share.of} ({bounds(share)})" if share else "–"
+
+
+def skill(r2: float | None) -> str:
+    """R2 to two decimals; of a network that broke, its size: -1.1e51."""
+    if r2 is None:
+        return "–"
+    told = f"{r2:.2f}" if abs(r2) < 1000 else f"{r2:.1e}".replace("e+", "e")
+    return "0.00" if told == "-0.00" else told
 
 
 def bounds(share: Share) -> str:

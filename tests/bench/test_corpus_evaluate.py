@@ -9,7 +9,7 @@ import pytest
 
 from bench.corpus import evaluate, fingerprint
 from bench.corpus.control import DrawnRemedies, every_remedy
-from bench.corpus.page import contents, percent, write_page
+from bench.corpus.page import contents, percent, skill, write_page
 from bench.corpus.row import Key, Row, read_rows
 from bench.corpus.runs import run, sample_of
 from bench.corpus.sample import generator
@@ -267,3 +267,8 @@ def test_a_missing_file_of_rows_is_bad_input(tmp_path: Path) -> None:
     from bench.corpus import page
 
     assert page.main([str(tmp_path / "none.jsonl"), "--page", str(tmp_path / "p.md")]) == 2
+
+
+def test_a_skill_is_told_to_two_decimals_or_by_its_size() -> None:
+    told = [skill(r2) for r2 in (None, 0.984, -0.004, -9.2, -999.0, -1.1259e51)]
+    assert told == ["–", "0.98", "0.00", "-9.20", "-999.00", "-1.1e51"]
