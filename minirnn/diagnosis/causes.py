@@ -30,7 +30,8 @@ BRINGS: dict[str, tuple[str, ...]] = {
     "batch-time-swap": ("no-signal", "reads-padding", "carried-state", *LEARNS_NOTHING),
     "no-recurrence": ("no-signal", *LEARNS_NOTHING),
     "shape-broadcast": LEARNS_NOTHING,
-    "reads-padding": LEARNS_NOTHING,
+    # Through a hundred equal steps a gradient dies or leaps.
+    "reads-padding": ("exploding-gradient", "saturated-gates", *LEARNS_NOTHING),
     "carried-state": LEARNS_NOTHING,
     "no-signal": ("overfitting", *LEARNS_NOTHING),
     "accumulated-gradients": ("oscillating-loss", *THROWN_ABOUT, *LEARNS_NOTHING),
@@ -62,6 +63,11 @@ BRINGS: dict[str, tuple[str, ...]] = {
 }
 
 
+# Where the inputs are all alike (`state_collapse`), these are no reason: however far the gradient
+# reaches and however long the steps, there is next to nothing to tell apart.
+NO_EXCUSE = ("vanishing-gradient", "slow-learning")
+
+
 def follows_from(symptom: str) -> set[str]:
     """Every symptom that can follow from one, at any remove."""
     reached: set[str] = set()
@@ -76,6 +82,8 @@ def follows_from(symptom: str) -> set[str]:
 
 def says_no_more(finding: Finding) -> bool:
     """Whether a finding says no more than that nothing was learned."""
+    if finding.symptom == "underfitting":
+        return finding.evidence.get("learned") is False
     return finding.symptom == "stalled-loss" and finding.evidence.get("kind") == "level"
 
 
@@ -85,10 +93,16 @@ def in_order_of_cause(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     Every harmful finding gets as `consequences` the harmful findings that follow from it. A note
     is neither root nor consequence: it does no harm. A loss that stalls for no reason of its own is
     a note where any other harm is there: it says that nothing was learned, and the others say why.
+    So are a gradient that dies and small steps where the inputs themselves are alike.
     """
     found = list(findings)
     if any(finding.harmful and not says_no_more(finding) for finding in found):
         found = [replace(f, severity="note") if says_no_more(f) else f for f in found]
+    elif any(finding.harmful and finding.symptom == "stalled-loss" for finding in found):
+        # Both say that nothing was learned: once is enough.
+        found = [replace(f, severity="note") if f.symptom == "underfitting" else f for f in found]
+    if any(finding.harmful and finding.evidence.get("inputs_alike") for finding in found):
+        found = [replace(f, severity="note") if f.symptom in NO_EXCUSE else f for f in found]
     rank = {symptom: index for index, symptom in enumerate(BRINGS)}
     harmful = sorted(
         (finding for finding in found if finding.harmful),

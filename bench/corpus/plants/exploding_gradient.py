@@ -95,7 +95,9 @@ def healthy(rng: np.random.Generator) -> Sample:
     elif kind == 3:
         model |= {"cell": "rnn", "activation": "relu"}
         model["init"] = {"kernel": "he_normal", "recurrent": "identity"}
-        training |= {"clip_norm": 1.0, "learning_rate": 3e-3}
+        # Steps that are all of one length take twice as long: after 30 epochs R2 was 0.66 in one of
+        # them, with the loss still falling, and after 60 it was 0.90.
+        training |= {"clip_norm": 1.0, "learning_rate": 3e-3, "epochs": 60}
         _drawn(recipe, rng, least=10.0)
         what = "relu, identity, a large gradient that is clipped"
     else:

@@ -5,7 +5,8 @@ Formula    gap = R2 on the training data - R2 on what was held out;
            beaten = R2 on what was held out of a regression that was fitted to the training data
            (see `evidence.rival`) - that of the network
 Threshold  gap > 0.25, and the held-out squared errors larger than the training's by twice their
-           standard error, on 20 rows or more. An illness where gap > 0.4, and one of: R2 on the
+           standard error, on 20 rows or more, or most of them larger than its median (sign test,
+           z > 4: one huge error hides no others). An illness where gap > 0.4, and one of: R2 on the
            training data > 0.97 (noise and all, by heart); risen > 0.1 (stopped earlier it would be
            better); beaten > 0.25, by a regression whose R2 is below the network's on the training
            data by 0.1 (it learned more than there is). Risen and beaten have to be sure: larger
@@ -35,6 +36,7 @@ import numpy as np
 from minirnn.device import array_namespace
 from minirnn.diagnosis.detectors import outside_training_range
 from minirnn.diagnosis.evidence import Answers, Evidence
+from minirnn.diagnosis.evidence.attainable import surely_larger
 from minirnn.diagnosis.evidence.rival import rival_answers
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import share
@@ -46,6 +48,7 @@ SYMPTOM = "overfitting"
 GAP, ILL, RISEN, BEATEN, BY_HEART = 0.25, 0.4, 0.1, 0.25, 0.97
 MORE, LEARNED = 0.1, 0.2
 SURE = 2.0  # standard errors
+SURE_BY_SIGNS = 4.0
 LEAST_ROWS = 20
 SMALLEST = 1e-12  # a probability below which the float32 that it came from says nothing
 
@@ -107,7 +110,11 @@ def _surely_worse(trained: Answers, unseen: Answers) -> bool:
     errors = ((unseen.given - unseen.wanted) ** 2).sum(axis=1)
     before = ((trained.given - trained.wanted) ** 2).sum(axis=1)
     mean, spread, usual = fetch(errors.mean(), xp.std(errors), before.mean())
-    return bool(mean - usual > SURE * spread / np.sqrt(len(errors)))
+    if mean - usual > SURE * spread / np.sqrt(len(errors)):
+        return True
+    # A single error that is a thousand times too large makes the mean uncertain, and not whether
+    # most of the others are larger than is usual in training.
+    return surely_larger(errors, xp.median(before)) > SURE_BY_SIGNS
 
 
 def _risen(evidence: Evidence) -> tuple[float, int | None]:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.device import array_namespace
+from minirnn.diagnosis.detectors.dead_units import all_off
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import listed, share, unit_numbers
@@ -39,7 +40,11 @@ KEEPS = {"lstm": "forget", "gru": "update"}  # the gate whose right end is memor
 
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
-    measured = [(saturated_share(trace), trace) for trace in evidence.traces if any(trace.lengths)]
+    measured = [
+        (saturated_share(trace), trace)
+        for trace in evidence.traces
+        if any(trace.lengths) and not all_off(trace)
+    ]
     if not measured:
         return None
     worst, trace = max(measured, key=lambda pair: pair[0])
@@ -71,7 +76,10 @@ def detect(evidence: Evidence) -> Finding | None:
             f"{share(worst)} of the gates in {trace.name} stand at the end of their range all the "
             f"time: {HELD if ends else FLUNG} Such a gate passes no gradient, so training cannot "
             "bring it back."
-            if evidence.falls_short
+            if evidence.severity != "note"
+            else f"{share(worst)} of the gates in {trace.name} stand at an end of their range all "
+            "the time, and so few units could not explain more with open gates."
+            if evidence.has_too_few_units
             else f"{share(worst)} of the gates in {trace.name} stand at an end of their range, as "
             "switches do; the network answers well all the same."
         ),

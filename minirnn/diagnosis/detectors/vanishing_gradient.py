@@ -107,7 +107,7 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
     if evidence.skill >= LEARNED or all(nowhere_vanished(t) for t in (*traces, *before)):
         return None  # no need to ask the data how far back the answer lies
     needed = evidence.dependence
-    if needed is None or needed.lag is None:
+    if needed is None or needed.lag is None or evidence.has_too_few_units:
         return None
     gain = needed.best - needed.without
     if gain < LEAST_GAIN or evidence.skill >= (needed.best + needed.without) / 2:
@@ -126,8 +126,11 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
     )
     state = "c" if "c" in trace.cell.states else "h"
     half_life = trace.half_life(state)
+    by_degrees = needed.without >= LEAST_GAIN  # from what the late steps tell
     severity: Severity = "illness"
-    if evidence.history is None and needed.without >= LEAST_GAIN:
+    if evidence.as_begun:
+        severity = "note" if by_degrees else "warning"
+    elif evidence.history is None and by_degrees:
         severity = "warning"
     return Finding(
         symptom=SYMPTOM,
@@ -144,6 +147,7 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
             "skill": evidence.skill,
             "skill_with_all_steps": needed.best,
             "skill_without_early_steps": needed.without,
+            "before_training": evidence.as_begun,
             "layer": trace.layer,
             "direction": trace.direction,
         },
@@ -156,9 +160,14 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
             f"What decides the answer stands up to {counted(needed.lag, 'step')} back. From there, "
             f"only {number(least)} of the gradient "
             + ("was left when training began" if at_first else "is left")
-            + ", so the network is hardly told what to do with these inputs: it explains "
-            f"{share(max(evidence.skill, 0.0))} of the targets, where a plain regression that sees "
-            f"them explains {share(needed.best)}."
+            + ", so the network is hardly told what to do with these inputs: "
+            + (
+                "no step has moved its weights yet, and training would begin like this. A plain "
+                f"regression that sees these inputs explains {share(needed.best)} of the targets."
+                if evidence.as_begun
+                else f"it explains {share(max(evidence.skill, 0.0))} of the targets, where a plain "
+                f"regression that sees them explains {share(needed.best)}."
+            )
         ),
     )
 

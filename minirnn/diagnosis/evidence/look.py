@@ -8,6 +8,7 @@ import numpy as np
 
 from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData
+from minirnn.diagnosis.evidence.as_trained import answers_in_training
 from minirnn.diagnosis.evidence.evidence import Answers, Evidence, HeldOut, answers_to
 from minirnn.diagnosis.evidence.free_run import make_free_run
 from minirnn.diagnosis.evidence.loop import LoopSeen
@@ -79,6 +80,7 @@ def look(
         unseen=_unseen(model, recipe, data),
         free_run=make_free_run(model, recipe, data),
         regularisation=measure_regularisation(model, recipe, data, part),
+        in_training=answers_in_training(model, recipe, part),
     )
 
 

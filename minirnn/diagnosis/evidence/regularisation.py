@@ -30,6 +30,7 @@ import numpy as np
 from minirnn.device import array_namespace
 from minirnn.diagnosis.build import build_model
 from minirnn.diagnosis.data import PreparedData
+from minirnn.diagnosis.evidence.left_alone import left_alone
 from minirnn.diagnosis.evidence.naive import constant_loss
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.inspect.host import fetch
@@ -127,27 +128,15 @@ def _size(model: SequenceModel) -> float:
 
 
 def _noise(model: SequenceModel, recipe: Recipe, part: Sequences) -> float:
-    generators = {
-        id(each): each
-        for module in model.modules()
-        for each in vars(module).values()
-        if isinstance(each, np.random.Generator)
-    }
-    states = [(each, each.bit_generator.state) for each in generators.values()]
     augment = GaussianNoise(recipe.data.augment.noise)
-    buffers = [(array, array.copy()) for _, array in model.named_buffers()]
     xp = array_namespace(part.x)
 
     def answers(sequences: Sequences) -> Any:
         return xp.asarray(align(run_model(model, sequences), sequences)[0].data, dtype=np.float64)
 
     with no_grad(), np.errstate(all="ignore"):
-        with mode(model, training=True):
+        with left_alone(model), mode(model, training=True):
             drawn = [answers(augment(part, np.random.default_rng(k))) for k in range(DRAWS)]
-        for each, state in states:
-            each.bit_generator.state = state
-        for array, before in buffers:  # running statistics
-            array[...] = before
         with mode(model, training=False):
             clean = answers(part)
         moved = sum(((each - clean) ** 2).mean(axis=0).sum() for each in drawn) / DRAWS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,10 @@ from minirnn.diagnosis.finding import Advice, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import CLIPPING
 from minirnn.diagnosis.remedies.offer import Offer
+from minirnn.diagnosis.wording import counted
 
-USUAL_UNITS = 32
+USUAL_UNITS, USUAL_BATCH = 32, 32
+USUAL_STEPS = 300  # in which a usual rate learns an ordinary task, and running averages settle
 PRICE_LEFT = 0.02  # of all that can be gained, that a weaker penalty may cost
 
 
@@ -101,13 +104,80 @@ def _generalise(recipe: Recipe, finding: Finding) -> list[Remedy]:
 
 
 def _grow(recipe: Recipe, finding: Finding) -> list[Remedy]:
-    """Against underfitting: more units, more time, another cell."""
+    """Against underfitting: more units, more time, another cell; what its kind asks for, first."""
+    kind = finding.evidence.get("kind")
+    if kind == "running statistics":
+        return _normalise_otherwise(recipe, finding)
+    first = _from_the_last_value(recipe) if kind == "behind" else []
+    return [*first, *_larger_or_longer(recipe, finding)]
+
+
+def _normalise_otherwise(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """A norm that keeps no averages; or averages that have the time and the batches to settle."""
+    epochs, size = recipe.training.epochs, recipe.training.batch_size
+    seen = "The network answers after training as well as in it."
+    layer: dict[str, object] = {"model.norm": "layer"}
+    time: dict[str, object] = {"training.epochs": _longer(recipe, finding)}
+    offers = [
+        Remedy(
+            layer,
+            "Layer norm normalises each sequence by itself, in training and after it alike: it has "
+            "no averages that could be wrong.",
+            seen,
+        ),
+        Remedy({**layer, **time}, "The same, with time to learn.", seen),
+        Remedy(
+            time,
+            f"After {counted(epochs, 'epoch')} the running averages, of which a tenth is new with "
+            "each step, have not settled.",
+            seen,
+        ),
+    ]
+    if size < USUAL_BATCH:
+        # As many steps as before: an epoch of larger batches has fewer.
+        epochs = math.ceil(epochs * USUAL_BATCH / size)
+        offers.append(
+            Remedy(
+                {"training.batch_size": USUAL_BATCH, "training.epochs": epochs},
+                f"The mean of {size} is hardly that of the data; the mean of {USUAL_BATCH} is.",
+                seen,
+            )
+        )
+    offers.append(Remedy({"model.norm": "none", **time}, "Learn without a norm.", seen))
+    return offers
+
+
+def _longer(recipe: Recipe, finding: Finding) -> int:
+    """Four times as many epochs, or as many as are `USUAL_STEPS`."""
+    steps, epochs = finding.evidence.get("steps"), recipe.training.epochs
+    taken = max(1, steps) if isinstance(steps, int) else USUAL_STEPS
+    return max(4 * epochs, math.ceil(USUAL_STEPS / taken * epochs))
+
+
+def _from_the_last_value(recipe: Recipe) -> list[Remedy]:
+    """To predict changes: an answer of 0 is then as good as the last value."""
+    if not recipe.is_series or recipe.data.transform == "change":
+        return []
+    edit: dict[str, object] = {"data.transform": "change"}
+    if recipe.data.scale == "none":
+        edit["data.scale"] = "standard"
+    return [
+        Remedy(
+            edit,
+            "Feed each window relative to its last value, and predict the change from it: what "
+            "the last value tells need not be learned then.",
+            "The held-out error comes down to that of the last value, or below.",
+        )
+    ]
+
+
+def _larger_or_longer(recipe: Recipe, finding: Finding) -> list[Remedy]:
     units, epochs = recipe.model.hidden_size, recipe.training.epochs
-    more = max(USUAL_UNITS, 4 * units)
+    more, time = max(USUAL_UNITS, 4 * units), _longer(recipe, finding)
     seen = "The loss falls further, and the network explains what a regression explains."
     longer = Remedy(
-        {"training.epochs": 4 * epochs},
-        f"After {epochs} epochs the loss was still falling.",
+        {"training.epochs": time},
+        f"After {counted(epochs, 'epoch')} the loss was still falling, or had hardly begun to.",
         seen,
     )
     larger = Remedy(
@@ -116,7 +186,7 @@ def _grow(recipe: Recipe, finding: Finding) -> list[Remedy]:
         seen,
     )
     both = Remedy(
-        {"model.hidden_size": more, "training.epochs": 4 * epochs},
+        {"model.hidden_size": more, "training.epochs": time},
         "More units, and time to use them.",
         seen,
     )
