@@ -3,11 +3,12 @@
 Formula    spread = std of the answers / std of the targets, over the probe's sequences, pooled
            over the outputs (of classes: probabilities against indicators)
 Threshold  spread < 0.05. Spread alone: R2 can be -617 where the level is missed. An illness; a
-           note where a ridge regression (see `dependence`) explains nothing of the targets
-           either: then one answer may be the best there is; and of a watched loop before its 40th
-           step, when an untrained network answers like that
-Source     the project's measurements: sick networks 0 to 0.01, healthy ones above 0.3
-Cost       none beyond the probe's answers
+           note where nothing else tells the targets either, neither a ridge regression (see
+           `dependence`) nor any of the judges that `no-signal` asks, who see twice as many
+           sequences (see `predictability`): then one answer may be the best there is; and of a
+           watched loop before its 40th step, when an untrained network answers like that
+Source     the project's measurements: sick networks 0 to 0.05, healthy ones above 0.3
+Cost       none beyond the probe's answers; 0.2 s where the regression finds nothing
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def detect(evidence: Evidence) -> Finding | None:
         return None
     dependence = evidence.dependence
     predictable = dependence.best if dependence is not None and dependence.telling else None
-    hopeless = dependence is not None and not dependence.telling
+    hopeless = dependence is not None and predictable is None and not _any_signal(evidence)
     # A loop that is watched may still go on; a recipe's training is over.
     watched = evidence.loop if evidence.recipe is None else None
     early = watched is not None and watched.iterations < LEAST_STEPS
@@ -60,10 +61,23 @@ def detect(evidence: Evidence) -> Finding | None:
                 "A regression finds nothing to predict here either, so that one answer may be "
                 "the best there is."
                 if hopeless
-                else f"The targets can be told from the inputs: a plain regression explains "
-                f"{share(predictable)} of them."
-                if predictable is not None
+                else "The targets can be told from the inputs"
+                + (
+                    "."
+                    if predictable is None
+                    else f": a plain regression explains {share(predictable)} of them."
+                )
+                if dependence is not None
                 else ""
             )
         ).rstrip(),
     )
+
+
+def _any_signal(evidence: Evidence) -> bool:
+    """Whether anything but a network tells the targets better than chance.
+
+    Of a hundred events that are rare, the few dozen sequences of a fold hold one or two.
+    """
+    told = evidence.predictability
+    return told is not None and told.signal

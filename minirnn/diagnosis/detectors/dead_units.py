@@ -19,8 +19,8 @@ Cost       one pass over the probe's hidden states
 
 from __future__ import annotations
 
-from minirnn.diagnosis.detectors.stalled_loss import dead_start
 from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence.start import dead_start
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import counted, listed, share, unit_numbers
 from minirnn.inspect.dead import dead_units
@@ -79,6 +79,11 @@ def detect(evidence: Evidence) -> Finding | None:
             "the others are enough for these answers."
         ),
     )
+
+
+def all_off(trace: Trace) -> bool:
+    """Whether a relu leaves a layer with nothing: then its gates have nothing to let through."""
+    return "relu" in activations(trace.cell).values() and dead_units(trace).share == 1.0
 
 
 def dead_before(evidence: Evidence, trace: Trace) -> float | None:

@@ -6,6 +6,8 @@ Formula    step = |change of the parameters| / |parameters|, of the first step o
            of the losses
 Threshold  step > 0.3 and peak > 2 (or a loss that is no number), where a recipe's network fails
            (an illness), or falls short of what a regression explains (a warning);
+           not where all kernels began at zero: of next to nothing any step is a large part
+           (`stalled-loss`);
            of a user's loop, where the last stretch is above 0.5 of the constant's (of the first
            loss, where that is not known): an illness where the network fails, a note else
 Source     Karpathy, CS231n ("Parameter updates": about 1e-3 of the weights is usual, far more says
@@ -21,6 +23,7 @@ import numpy as np
 
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.loop import LoopSeen
+from minirnn.diagnosis.evidence.start import dead_start
 from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.wording import number
 
@@ -43,7 +46,7 @@ def detect(evidence: Evidence) -> Finding | None:
     # Of a recipe it is known how the network answers in the end; the losses of its last steps are
     # those of weights that were still on the move.
     well = learned(loop) if evidence.recipe is None else not evidence.falls_short
-    if not step > STEP or not peak > PEAK or well:
+    if not step > STEP or not peak > PEAK or well or dead_start(evidence):
         return None
     stretches = loop.blocks(min(STRETCHES, len(loop.losses)))
     second = stretches[len(stretches) // 2 :]

@@ -3,11 +3,13 @@
 Formula    update = median |change of the parameters| / |parameters| of a step (of the later half);
            way = update times the number of steps, or the sum of the first ten updates if that is
            more: how far the weights can have gone, relative to their size, if all went one way
-Threshold  way < 0.1, where the loss ended above 0.5 of the best constant answer's (of the first
-           loss, where that is not known) and the network fails: an illness. Of a user's loop, which
-           may go on, from 40 steps on, and a note where the loss of the last quarter is below 0.85
-           of the first one's. Not where the recurrent layers get less than 0.01 of the head's
-           gradient, nor where a scheduler took the rate away (`stalled-loss`)
+Threshold  way < 0.1, where the network fails (an illness), or explains 0.1 less than a regression
+           does of data it was not fitted to (a warning: some networks begin near an answer, by
+           chance, and could have found it). Of a user's loop, which may go on, from 40 steps on,
+           where the network fails and its loss ended above 0.5 of the best constant answer's (of
+           the first loss, where that is not known), and a note where the loss of the last quarter
+           is below 0.85 of the first one's. Not where the recurrent layers get less than 0.01 of
+           the head's gradient, nor where a scheduler took the rate away (`stalled-loss`)
 Source     Karpathy, CS231n ("Parameter updates": about 1e-3 of the weights is usual, far less says
            that the rate is too low); AUTOTRAINER (Zhang et al. 2021, ICSE) for the symptom, by
            accuracy. Measured with Adam, RMSprop and SGD on all three cells: the way is 2e-4 to 0.03
@@ -30,12 +32,12 @@ from minirnn.diagnosis.detectors.oscillating_loss import (
 from minirnn.diagnosis.detectors.stalled_loss import rate_taken
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.loop import LoopSeen
-from minirnn.diagnosis.finding import Finding
+from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.wording import counted, number, share
 
 SYMPTOM = "slow-learning"
 WAY = 0.1
-FALL = 0.15
+FALL, SHORT = 0.15, 0.1
 LEAST_STEPS, LEAST_STEPS_OF_A_LOOP = 2, 40
 ARRIVES = 0.01  # of the head's gradient: 0.9 to 2 measured, and 0 behind pinned gates
 USUAL = 5e-4  # an update from which on it is not the steps that are small
@@ -50,7 +52,8 @@ def detect(evidence: Evidence) -> Finding | None:
         return None
     update = typical_update(loop)
     way = max(update * loop.iterations, float(loop.update_ratios[:FIRST].sum()))
-    if not 0.0 < way < WAY or learned(loop) or not evidence.fails:
+    severity = _severity(evidence, loop)
+    if severity is None or not 0.0 < way < WAY:
         return None
     if rate_taken(evidence) or _cut_short(evidence) or not _gradient_arrives(evidence):
         return None
@@ -61,7 +64,7 @@ def detect(evidence: Evidence) -> Finding | None:
     clipped = loop.clipped_share
     return Finding(
         symptom=SYMPTOM,
-        severity="note" if may_go_on else "illness",
+        severity="note" if may_go_on else severity,
         where=f"the optimiser, {loop.at('step', 'in training')}",
         evidence={
             "update": update,
@@ -88,6 +91,15 @@ def detect(evidence: Evidence) -> Finding | None:
             + "."
         ),
     )
+
+
+def _severity(evidence: Evidence, loop: LoopSeen) -> Severity | None:
+    """How much is lost by staying where it began; None where nothing is."""
+    if evidence.fails and not (evidence.recipe is None and learned(loop)):
+        return "illness"
+    known = evidence.dependence if evidence.recipe is not None else None
+    short = known is not None and known.telling and evidence.skill < known.best - SHORT
+    return "warning" if short else None
 
 
 def _gradient_arrives(evidence: Evidence) -> bool:

@@ -32,9 +32,9 @@ import numpy as np
 from minirnn.diagnosis.detectors.oscillating_loss import learned
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.loop import LoopSeen
+from minirnn.diagnosis.evidence.start import dead_start
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import counted, number, share
-from minirnn.inspect.host import fetch
 
 SYMPTOM = "stalled-loss"
 LEAST_STEPS, LEAST_BACKWARDS = 40, 3
@@ -88,21 +88,6 @@ def _never_moved(loop: LoopSeen) -> Finding | None:
         cause=cause,
         explanation="The weights are never moved by what the loss says, so nothing can be learned.",
     )
-
-
-def dead_start(evidence: Evidence) -> bool:
-    """Whether all kernels began at zero, and with them every gradient below the head's bias."""
-    if evidence.untrained is None:
-        return False
-    matrices = [name for name in evidence.parameters if _is_kernel(name)]
-    sizes = evidence.untrained.parameters
-    if not matrices or any(sizes.get(name, 0.0) for name in matrices):
-        return False
-    return not any(fetch(*(abs(evidence.parameters[name]).max() for name in matrices)))
-
-
-def _is_kernel(name: str) -> bool:
-    return "weight_ih" in name or name == "head.weight"
 
 
 def _from_the_start(loop: LoopSeen) -> Finding:
