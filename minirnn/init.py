@@ -211,7 +211,9 @@ def apply(
     """
     fill_kernel = _matrix_initialiser("kernel", kernel)
     fill_recurrent = _matrix_initialiser("recurrent", recurrent)
-    if bias not in (None, "zeros"):
+    if not isinstance(module, Module):
+        raise ArgumentError("module", f"a {type(module).__name__}", "a minirnn Module")
+    if bias is not None and not (isinstance(bias, str) and bias == "zeros"):
         raise ArgumentError("bias", repr(bias), "None or 'zeros'")
     random = generator(rng)
     for part in module.modules():

@@ -28,7 +28,7 @@ def co2(missing: Literal["interpolate", "keep"] = "interpolate") -> Series:
 
     Raises: ArgumentError for another `missing`.
     """
-    if missing not in ("interpolate", "keep"):
+    if not isinstance(missing, str) or missing not in ("interpolate", "keep"):
         raise ArgumentError("missing", repr(missing), "'interpolate' or 'keep'")
     text = (files("minirnn.datasets") / "data" / "co2.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))

@@ -8,6 +8,7 @@ import numpy as np
 
 from minirnn.datasets.records import Series, Task
 from minirnn.errors import ArgumentError
+from minirnn.real import is_real
 from minirnn.training.windows import check_count
 
 
@@ -17,8 +18,8 @@ def sine(n: int = 1000, period: int = 25, noise: float = 0.0, seed: int = 0) -> 
     Raises: ArgumentError for n or period below 1 or 2, or a negative noise.
     """
     n, period = check_count("n", n), check_count("period", period, 2)
-    if not 0 <= noise < np.inf:
-        raise ArgumentError("noise", noise, "a finite number of at least 0")
+    if not is_real(noise) or not 0 <= noise < np.inf:
+        raise ArgumentError("noise", repr(noise), "a finite number of at least 0")
     rng = np.random.default_rng(check_count("seed", seed, 0))
     values = np.sin(2 * np.pi * np.arange(n) / period) + noise * rng.standard_normal(n)
     return Series(

@@ -74,6 +74,12 @@ def doctor(
         raise ArgumentError(
             "recipe", type(recipe).__name__, "a Recipe", "See Recipe.from_toml and from_dict"
         )
+    if not isinstance(repair, bool):
+        raise ArgumentError("repair", repr(repair), "True or False")
+    if watch is not None and not callable(watch):
+        wanted = "a callable of one Attempt, or None"
+        hint = "A Watching is a callback of `fit`; the doctor has one of its own"
+        raise ArgumentError("watch", repr(watch), wanted, hint)
     budget = Budget(trainings, seconds)
     check_device(device)
     kept = Kept(keep, device) if keep is not None else None
@@ -166,7 +172,8 @@ def perform(
     with np.errstate(all="ignore"):
         before = probe_of(model, recipe, data)
         course = Course(model, recipe, data)
-        watching = Watching(recipe=recipe, course=course)
+        # What follows looks closer than a last look of its own would.
+        watching = Watching(recipe=recipe, course=course, at_end=False)
         watching_it = (watching, *callbacks)
         history = train(recipe, model, data, progress=progress, callbacks=watching_it)
         evidence = look(model, recipe, data, history, untrained=before, loop=course.seen())

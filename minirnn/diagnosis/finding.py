@@ -98,7 +98,7 @@ class Finding:
 
     def __post_init__(self) -> None:
         """Raises: ArgumentError, when the severity is not one of the three."""
-        if self.severity not in SEVERITIES:
+        if not isinstance(self.severity, str) or self.severity not in SEVERITIES:
             raise ArgumentError("severity", repr(self.severity), f"one of {', '.join(SEVERITIES)}")
 
     @property

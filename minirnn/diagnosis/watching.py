@@ -82,8 +82,13 @@ class Watching(Callback):
     every      epochs from one look to the next, at least
     recipe     where the training is a recipe's: its detectors see it
     course     what keeps the numbers of each step, called from here; None: one of its own
+    at_end     look once when training ends, if it was too short for any look until then (some
+               seconds): nothing found where nobody looked would read as health. That one look may
+               take more than the share, some hundredths of a second; what it sees is said at once,
+               as no second look will follow
 
-    `looks` counts the looks, `seconds` is the time it all took, `trained` that of the rest.
+    `looks` counts the looks, `seconds` is the time it all took, `trained` that of the rest. `print`
+    tells how often it looked, and what it found.
 
     Raises: ArgumentError.
     """
@@ -96,13 +101,21 @@ class Watching(Callback):
         every: int = 1,
         recipe: Recipe | None = None,
         course: Course | None = None,
+        at_end: bool = True,
     ) -> None:
         if not is_real(share) or not 0 < share < math.inf:
             raise ArgumentError("share", repr(share), "a number above 0, such as 0.01")
         self.share = share
         self.sequences = check_count("sequences", sequences)
         self.every = check_count("every", every)
-        self.recipe, self.course = recipe, course
+        for name, given, kind in (("recipe", recipe, Recipe), ("course", course, Course)):
+            if given is not None and not isinstance(given, kind):
+                raise ArgumentError(
+                    name, f"a {type(given).__name__}", f"a {kind.__name__}, or None"
+                )
+        if not isinstance(at_end, bool):
+            raise ArgumentError("at_end", repr(at_end), "True or False")
+        self.recipe, self.course, self.at_end = recipe, course, at_end
         self._begin()
 
     def _begin(self) -> None:
@@ -123,6 +136,13 @@ class Watching(Callback):
     def findings(self) -> tuple[Arisen, ...]:
         """Everything that arose, in order; what is gone again as well."""
         return tuple(sorted((*self._past, *self._arisen.values()), key=lambda each: each.epoch))
+
+    def __str__(self) -> str:
+        if not self.looks:
+            return "never looked: whether something is wrong is not known"
+        looked = "looked once" if self.looks == 1 else f"looked {self.looks} times"
+        lines = [str(each) for each in self.findings]
+        return "\n".join([f"{looked}, and found{':' if lines else ' nothing wrong'}", *lines])
 
     # What `fit` calls.
 
@@ -153,7 +173,7 @@ class Watching(Callback):
             self._costs.append(self._timed(lambda: self._look(run)))
 
     def training_ended(self, run: Run) -> None:
-        """Say what broke the training, if something did."""
+        """Say what broke the training, if something did; look, if there was no time until now."""
         self.trained = time.perf_counter() - self._started - self.seconds
         if self._course is not None:
             self._course.training_ended(run)
@@ -161,6 +181,9 @@ class Watching(Callback):
         if stopped is not None and stopped.kind == "non-finite" and run.train is not None:
             self.looks += 1
             self._timed(lambda: self._look(run, probed=False))
+        elif self.at_end and not self.looks and run.history.epochs and run.train is not None:
+            self.looks += 1
+            self._timed(lambda: self._look(run, over=True))
 
     # The clock.
 
@@ -183,7 +206,7 @@ class Watching(Callback):
 
     # The look.
 
-    def _look(self, run: Run, probed: bool = True) -> None:
+    def _look(self, run: Run, probed: bool = True, over: bool = False) -> None:
         evidence = self._glimpse(run, probed)
         falling = falls(run.history)
         found: dict[str, Finding] = {}
@@ -193,16 +216,16 @@ class Watching(Callback):
                 found[symptom] = finding
         self._asks = self._asks or evidence.asked
         for symptom in EARLY:
-            self._follow(run, symptom, found.get(symptom))
+            self._follow(run, symptom, found.get(symptom), over)
 
-    def _follow(self, run: Run, symptom: str, finding: Finding | None) -> None:
-        """Say a finding that has come to stay, and when it is gone."""
+    def _follow(self, run: Run, symptom: str, finding: Finding | None, over: bool) -> None:
+        """Say a finding that has come to stay, and when it is gone; at once, if all is over."""
         row = self._rows.get(symptom, 0)
         self._rows[symptom] = row = max(row, 0) + 1 if finding is not None else min(row, 0) - 1
         arisen = self._arisen.get(symptom)
         if finding is not None and arisen is not None:
             self._arisen[symptom] = replace(arisen, finding=finding)
-        elif finding is not None and row >= (1 if EARLY[symptom].at_once else ARISES):
+        elif finding is not None and row >= (1 if EARLY[symptom].at_once or over else ARISES):
             self._arisen[symptom] = Arisen(finding, run.epoch)
             run.notices[f"watching {symptom}"] = _line(finding)
         elif arisen is not None and row <= -ENDS:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ from minirnn.files.header import (
     header_length,
     parse,
 )
-from minirnn.files.whole import open_regular, write_whole
+from minirnn.files.whole import as_path, open_regular, write_whole
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -64,7 +63,7 @@ def save(path: str | PathLike[str], arrays: Mapping[str, Array], metadata: dict[
     Raises: CheckpointError that names `path`, if the file cannot be written or would be more than
     `load` reads; ArgumentError for an array of a dtype that the format or NumPy lacks.
     """
-    path = Path(path)
+    path = as_path(path, error=CheckpointError)
     hosted = {name: _as_bytes_of(name, array) for name, array in arrays.items()}
     # Widest first, so that every tensor begins at a multiple of its elements' size.
     order = sorted(hosted, key=lambda name: (-hosted[name].itemsize, name))
@@ -101,7 +100,7 @@ def load(path: str | PathLike[str], limits: Limits = LIMITS) -> Contents:
     Raises: CheckpointError that names `path`, for anything that is no whole file of that format, is
     larger than the limits, or is not what its checksums say.
     """
-    path = Path(path)
+    path = as_path(path, error=CheckpointError)
     try:
         with open_regular(path) as (file, size):
             prefix = file.read(8)

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from minirnn.errors import ArgumentError
 
 if TYPE_CHECKING:
     import fcntl
@@ -30,6 +32,13 @@ Bytes = bytes | bytearray | memoryview
 LONGEST_NAME = 200  # bytes; file systems stop at 255, and a temporary name is longer than the name
 # Why a folder cannot be flushed: the file system knows no way, or the folder may not be read.
 CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+
+
+def as_path(path: Any, argument: str = "path", error: type[ArgumentError] = ArgumentError) -> Path:
+    """A path, of text or an object that is one. Raises: `error`, which names `argument`."""
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise error(argument, repr(path), "the path of a file")
+    return Path(path)
 
 
 def write_whole(path: Path, content: Bytes | Iterable[Bytes]) -> None:

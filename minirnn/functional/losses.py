@@ -161,10 +161,10 @@ def _reduce(
     values: Array, reduction: Reduction, argument: str = "prediction"
 ) -> tuple[Array, Spread]:
     """The reduced loss; and what turns its gradient into one that broadcasts over the values."""
+    if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
+        raise ArgumentError("reduction", repr(reduction), "'mean', 'sum' or 'none'")
     if reduction == "none":
         return values, lambda g: g
-    if reduction not in ("mean", "sum"):
-        raise ArgumentError("reduction", repr(reduction), "'mean', 'sum' or 'none'")
     if reduction == "sum":
         return values.sum(), lambda g: g
     count = values.size

@@ -79,4 +79,6 @@ def _matrix(states: Array | TraceValues) -> Array:
         states = steps.rows(states.hidden, states.lengths)
     states = numbers("states", states, "states (N, H), or a Trace")
     array = array_namespace(states).asarray(states, dtype=np.float64)
+    if not array.size:
+        return array.reshape(0, 1)
     return array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)

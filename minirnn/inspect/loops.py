@@ -46,7 +46,7 @@ def find_loop(sequence: Array, *, tolerance: float = 0.0, repeats: int = REPEATS
         raise ArgumentError("tolerance", repr(tolerance), "0 or more and less than 1")
     T = len(rows)
     allowed: Any = 0.0
-    if tolerance:
+    if tolerance and T:
         if rows.dtype.kind != "f":
             raise ArgumentError("tolerance", tolerance, "0 for symbols, which are equal or not")
         allowed = tolerance * np.ptp(rows, axis=0)
@@ -87,7 +87,11 @@ def _rows(sequence: Array) -> np.ndarray[Any, Any]:
     array = on_host(sequence) if hasattr(sequence, "dtype") else np.asarray(sequence)
     if array.dtype.kind not in "fiub":
         # Characters, say: only whether they are equal matters.
-        array = np.unique(array, return_inverse=True)[1].reshape(array.shape)
+        try:
+            array = np.unique(array, return_inverse=True)[1].reshape(array.shape)
+        except TypeError as error:
+            wanted = "symbols of one kind, or numbers"
+            raise ArgumentError("sequence", f"what has no order ({error})", wanted) from None
     if array.ndim not in (1, 2):
         raise ShapeError("sequence", f"shape {array.shape}", "(T,) or (T, I)")
     return array[:, None] if array.ndim == 1 else array

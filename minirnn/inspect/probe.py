@@ -96,6 +96,10 @@ def gradient_probe(
     if loss is None:
         labels = targets.data.dtype.kind in "iub"
         loss = functional.cross_entropy if labels else functional.mse_loss
+    if not callable(loss):
+        raise ArgumentError("loss", repr(loss), "a callable of (prediction, target), or None")
+    if not callable(model) or not hasattr(model, "named_parameters"):
+        raise ArgumentError("model", f"a {type(model).__name__}", "a minirnn Module")
     parameters = dict(model.named_parameters())
     gradients = {name: parameter.grad for name, parameter in parameters.items()}
     modes = [(module, module.training) for module in model.modules()]
@@ -107,6 +111,9 @@ def gradient_probe(
             output = model(inputs) if lengths is None else model(inputs, lengths=lengths)
             prediction, target = _at_last_step(model, output, inputs, targets, lengths)
             value = loss(prediction, target)
+            if not isinstance(value, Tensor) or value.size != 1:
+                came = f"one that returns {_what(value)}"
+                raise ArgumentError("loss", came, "a Tensor of one element")
             value.backward()
         norms = _norms({name: parameter.grad for name, parameter in parameters.items()})
     finally:
@@ -118,6 +125,11 @@ def gradient_probe(
     if not traces:
         raise ArgumentError("model", repr(model), "a model whose loss passes a recurrent layer")
     return Probe(value.item(), prediction.data, traces, norms)
+
+
+def _what(value: Any) -> str:
+    shape = f" of shape {value.shape}" if isinstance(value, Tensor) else ""
+    return f"a {type(value).__name__}{shape}"
 
 
 def _norms(gradients: dict[str, Array | None]) -> dict[str, float]:

@@ -50,7 +50,7 @@ def spread_between_sequences(trace: Trace, of: str = "hidden") -> Spread:
     """
     check_trace(trace)
     T = trace.shape[0]
-    given = trace.inputs if of == "inputs" else trace.state(of)
+    given = trace.inputs if isinstance(of, str) and of == "inputs" else trace.state(of)
     xp = array_namespace(given)
     values = xp.asarray(given, dtype=np.float64)
     by_step = xp.full(T, math.nan)

@@ -13,12 +13,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from minirnn.errors import ArgumentError, TraceError
+from minirnn.errors import ArgumentError, CheckpointError, TraceError
+from minirnn.files.whole import as_path
 from minirnn.inspect import equations, norms, steps, weight_gradients
 from minirnn.inspect.compare import TraceComparison, compare
 from minirnn.inspect.host import on_host
 from minirnn.inspect.source import CellNames
-from minirnn.inspect.values import STATE_NAMES, TraceValues
+from minirnn.inspect.values import TraceValues, state_name
 from minirnn.kernels.cells.cell import Cell, LocalDerivative
 from minirnn.kernels.contract import Weights
 from minirnn.real import is_whole
@@ -154,7 +155,7 @@ class Trace(TraceValues):
 
         Raises: ArgumentError for another name; TraceError before backward, or without that bias.
         """
-        if weight not in Weights._fields:
+        if not isinstance(weight, str) or weight not in Weights._fields:
             raise ArgumentError("weight", repr(weight), f"one of {', '.join(Weights._fields)}")
         gradients = self.grad_slots
         if getattr(self.weights, weight) is None:
@@ -216,7 +217,7 @@ class Trace(TraceValues):
         """
         from minirnn.inspect.storage import save
 
-        save(self, Path(path))
+        save(self, as_path(path, error=CheckpointError))
 
     @classmethod
     def load(cls, path: str | Path, *, cell: Cell | None = None) -> Self:
@@ -230,7 +231,7 @@ class Trace(TraceValues):
         """
         from minirnn.inspect.storage import load
 
-        return cls(*load(Path(path), cell))
+        return cls(*load(as_path(path, error=CheckpointError), cell))
 
     def save_html(self, path: str | Path) -> None:
         """Write one self-contained page of heat maps and norms (the extra `report`).
@@ -245,7 +246,7 @@ class Trace(TraceValues):
         return norms.by_distance(self._grad_state(state), self.lengths, self.reverse)
 
     def _grad_state(self, state: str) -> Array:
-        key = STATE_NAMES.get(state, state)
+        key = state_name(state)
         return self._of(self.grad_states, key, f"state {key!r}")
 
     def _taken(self) -> dict[str, Array]:

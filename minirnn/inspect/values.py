@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minirnn.device import array_namespace, device_of
-from minirnn.errors import TraceError
+from minirnn.errors import ArgumentError, TraceError
 from minirnn.inspect import steps
 from minirnn.inspect.host import on_host
 from minirnn.inspect.memory import buffer_sizes, read_only
@@ -26,6 +26,14 @@ from minirnn.kernels.contract import Record, Tape, Weights
 Array = Any
 
 STATE_NAMES = {"hidden": "h", "cell": "c"}  # what a trace calls the states of the built-in cells
+
+
+def state_name(name: str) -> str:
+    """The cell's own name of a state. Raises: ArgumentError for what is no name."""
+    if not isinstance(name, str):
+        wanted = f"{', '.join(map(repr, STATE_NAMES))}, or the cell's own name of a state"
+        raise ArgumentError("state", repr(name), wanted)
+    return STATE_NAMES.get(name, name)
 
 
 class TraceValues:
@@ -132,7 +140,7 @@ class TraceValues:
 
         Raises: TraceError if the cell has no such state.
         """
-        key = STATE_NAMES.get(name, name)
+        key = state_name(name)
         return self._of(self._forward().states, key, f"state {key!r}")
 
     @property

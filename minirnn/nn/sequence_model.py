@@ -79,7 +79,7 @@ class SequenceModel(Module):
         rng: Any = None,
     ) -> None:
         """Make the model; its arguments are told at the class."""
-        if readout not in READOUTS:
+        if not isinstance(readout, str) or readout not in READOUTS:
             raise ArgumentError("readout", repr(readout), "'last' or 'all'")
         self.readout = readout
         outputs = positive_int("output_size", output_size)
@@ -96,7 +96,7 @@ class SequenceModel(Module):
             batch_first=batch_first,
             dropout=dropout,
             bidirectional=bidirectional,
-            norm="none" if num_layers == 1 else norm,
+            norm="none" if positive_int("num_layers", num_layers) == 1 else norm,
             dtype=dtype,
             device=device,
             rng=random,
@@ -209,6 +209,9 @@ def _recurrent(
     num_layers: int,
     **options: Any,
 ) -> Recurrent:
+    if not isinstance(cell, str | Cell):
+        wanted = "'rnn', 'gru', 'lstm', or a cell made with minirnn.cell"
+        raise ArgumentError("cell", f"a {type(cell).__name__}", wanted)
     if cell == "rnn":
         return RNN(input_size, hidden_size, num_layers, nonlinearity=activation, **options)
     if cell == "gru":

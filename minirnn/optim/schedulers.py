@@ -134,6 +134,8 @@ class Plateau(Scheduler):
     def _next(self, loss: float | None) -> float:
         if loss is None:
             raise ArgumentError("loss", "None", "the epoch's loss, which this scheduler watches")
+        if not is_real(loss):
+            raise ArgumentError("loss", repr(loss), "a number, the epoch's loss")
         if loss < self.best * (1.0 - self.threshold) if self.best < math.inf else loss < self.best:
             self.best, self.waited = float(loss), 0
         else:

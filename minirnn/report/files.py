@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from minirnn.errors import ArgumentError
-from minirnn.files.whole import write_whole
+from minirnn.files.whole import as_path, write_whole
 
 
 def check_writable(path: str | os.PathLike[str], argument: str = "path") -> Path:
@@ -15,7 +15,7 @@ def check_writable(path: str | os.PathLike[str], argument: str = "path") -> Path
     Raises: ArgumentError naming `argument` when the folder is missing or may not be written to, or
     when `path` is a folder itself, a device or a pipe.
     """
-    target = Path(path)
+    target = as_path(path, argument)
     folder = target.parent
     if not folder.is_dir():
         raise ArgumentError(argument, repr(str(target)), "a path in a folder that exists")

@@ -173,6 +173,8 @@ def save_checkpoint(
     folder), ArgumentError that names another argument.
     """
     check_model(model)
+    if history is not None and not isinstance(history, History):
+        raise ArgumentError("history", f"a {type(history).__name__}", "a History, or None")
     if epoch is None:
         epoch = history.epochs[-1].number if history is not None and history.epochs else 0
     parts: dict[str, Any] = {
@@ -186,15 +188,12 @@ def save_checkpoint(
     kinds = {"model": type(model).__name__}
     for name, thing in (("optimizer", optimizer), ("scheduler", scheduler)):
         if thing is not None:
-            if not isinstance(thing, Stateful):
-                wanted = "an object with state_dict() and load_state_dict()"
-                raise ArgumentError(name, f"a {type(thing).__name__}", wanted)
+            check_stateful(name, thing)
             parts[name], kinds[name] = thing.state_dict(), type(thing).__name__
     if rng is not None:
         parts["rng"]["given"] = states_of(given_generators(rng))
     for name in ("recipe", "extra", "progress"):
-        if parts[name] is not None and not isinstance(parts[name], Mapping):
-            raise ArgumentError(name, f"a {type(parts[name]).__name__}", "a dict")
+        check_dict(name, parts[name])
     arrays: dict[str, Any] = {}
     told = {name: take_apart(parts.get(name), name, arrays) for name in PARTS}
     about = {
@@ -240,6 +239,19 @@ def load_checkpoint(path: str | PathLike[str]) -> Checkpoint:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise document.damaged(path, FORMAT, error) from error
+
+
+def check_stateful(name: str, thing: object) -> None:
+    """Raises: ArgumentError, for what has no state to save."""
+    if not isinstance(thing, Stateful):
+        wanted = "an object with state_dict() and load_state_dict()"
+        raise ArgumentError(name, f"a {type(thing).__name__}", wanted)
+
+
+def check_dict(name: str, thing: object) -> None:
+    """Raises: ArgumentError, for what is neither None nor a dict."""
+    if thing is not None and not isinstance(thing, Mapping):
+        raise ArgumentError(name, f"a {type(thing).__name__}", "a dict")
 
 
 def load_all(parts: list[tuple[str, Stateful, Mapping[str, Any]]]) -> Undo:

@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 
 from minirnn.errors import ArgumentError, CheckpointError
+from minirnn.files.whole import as_path
 from minirnn.training.callbacks import Callback, Run
 from minirnn.training.checkpoint import (
     Checkpoint,
     Stateful,
+    check_dict,
     check_kind,
+    check_stateful,
     load_all,
     load_checkpoint,
     save_checkpoint,
 )
 from minirnn.training.history import Stop
-from minirnn.training.random_state import checked_states
+from minirnn.training.random_state import checked_states, given_generators
 from minirnn.training.windows import check_count
 
 NUMBER = re.compile(r"\{epoch(?::0?\d*d?)?\}")
@@ -59,9 +62,17 @@ class Checkpointing(Callback):
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         """Check the arguments, which are told at the class."""
-        self.path = Path(path)
+        self.path = as_path(path)
         self.every = check_count("every", every)
         self.keep_last = None if keep_last is None else check_count("keep_last", keep_last)
+        # Rather refused now than after the first epoch.
+        if scheduler is not None:
+            check_stateful("scheduler", scheduler)
+        if rng is not None:
+            given_generators(rng)
+        if not hasattr(recipe, "describe"):
+            check_dict("recipe", recipe)
+        check_dict("extra", extra)
         self.scheduler, self.rng, self.recipe, self.extra = scheduler, rng, recipe, extra
         self._numbered = NUMBER.search(self.path.name)
         if self._numbered is None and keep_last is not None:

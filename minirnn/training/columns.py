@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirnn.errors import DataError
+from minirnn.files.whole import as_path
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Cells that stand for a missing value, in any case of letters."""
@@ -47,7 +48,9 @@ def read_column(path: str | PathLike[str], name: str | None = None) -> Column:
     is unknown, not named where it must be, or its name occurs twice; when a row has too many or too
     few cells, a cell is not a number, or no cell is. The message names the line.
     """
-    path = Path(path)
+    path = as_path(path, error=DataError)
+    if name is not None and not isinstance(name, str):
+        raise DataError("name", repr(name), "the name of a column, or None")
     rows = _rows(path)
     _, header = next(rows, (0, []))
     names = [cell.strip() for cell in header]

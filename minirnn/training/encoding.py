@@ -59,7 +59,7 @@ def fit_encoding(
     Raises: ArgumentError for an unknown transform or scale; DataError when what is to be scaled has
     no spread (values all equal; with "change", a straight line).
     """
-    if transform not in TRANSFORMS:
+    if not isinstance(transform, str) or transform not in TRANSFORMS:
         raise ArgumentError("transform", repr(transform), f"one of {', '.join(TRANSFORMS)}")
     if transform == "none":
         scaler = fit_scaler(scale, past)

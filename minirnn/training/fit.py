@@ -31,6 +31,7 @@ from minirnn.training.losses import (
     check_fit,
     check_labels,
     check_model,
+    check_number,
     check_steps,
     on_device_of,
     resolve_loss,
@@ -40,7 +41,11 @@ from minirnn.training.metrics import Metric, resolve_metrics
 from minirnn.training.penalties import Penalty, PenaltyFunction
 from minirnn.training.predict import Tally, measure, mode
 from minirnn.training.progress import open_display
-from minirnn.training.scheduled_sampling import ScheduledSampling, check_scheduled_sampling
+from minirnn.training.scheduled_sampling import (
+    ScheduledSampling,
+    check_probability,
+    check_scheduled_sampling,
+)
 from minirnn.training.sequences import Sequences, as_sequences
 from minirnn.training.truncation import check_truncation, in_chunks
 from minirnn.training.windows import check_count
@@ -128,7 +133,7 @@ def fit(
         penalty=_function("penalty", penalty, "a Penalty"),
         augment=_function("augment", augment, "GaussianNoise"),
         truncate=check_count("truncate", truncate, 0),
-        scheduled_sampling=scheduled_sampling,
+        scheduled_sampling=check_probability(scheduled_sampling),
         seed=check_count("seed", seed, 0),
         rng=np.random.default_rng(seed) if boolean("shuffle", shuffle) else None,
     )
@@ -228,12 +233,12 @@ class _Fitting:
                 if len(target) == 0:  # no step of these two counts
                     continue
                 value = self.loss(prediction, target)
-            _check_number("loss", value)
+            check_number("loss", value)
         check_truncation(self.model, self.truncate)
         check_scheduled_sampling(self.model, self.data, self.loss, self.scheduled_sampling.most)
         if self.penalty is not None:
             with no_grad(), np.errstate(all="ignore"):
-                _check_number("penalty", self.penalty(self.model))
+                check_number("penalty", self.penalty(self.model))
 
     def train(
         self, callbacks: tuple[Callback, ...], checkpoint: Checkpoint | None = None
@@ -387,12 +392,6 @@ def _name(function: Any) -> str | None:
     if function is None or isinstance(function, Penalty | GaussianNoise):
         return None if function is None else repr(function)
     return str(getattr(function, "__name__", type(function).__name__))
-
-
-def _check_number(argument: str, value: Any) -> None:
-    if not isinstance(value, Tensor) or value.size != 1:
-        shape = f"a Tensor of shape {value.shape}" if isinstance(value, Tensor) else value
-        raise ArgumentError(argument, f"one that returns {shape}", "a Tensor of one element")
 
 
 def _limit(argument: str, value: Any) -> float:

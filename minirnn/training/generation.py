@@ -21,6 +21,7 @@ from minirnn.errors import ArgumentError, DTypeError, ShapeError
 from minirnn.gpu import cupy_array
 from minirnn.nn import Module
 from minirnn.nn.module import device_of_module
+from minirnn.real import is_real
 from minirnn.tensor import no_grad
 from minirnn.training.losses import check_model, is_batch_first
 from minirnn.training.predict import mode
@@ -127,14 +128,14 @@ def _check_context(context: Array, window: int | None) -> Array:
 
 
 def _sampler(sample: Any, temperature: float, seed: int) -> Sample:
+    if not is_real(temperature) or not 0 < temperature < np.inf:
+        raise ArgumentError("temperature", repr(temperature), "a finite number above 0")
+    rng = np.random.default_rng(check_count("seed", seed, 0))
     if sample is None:
         return lambda output: output
-    if sample == "greedy":
+    if isinstance(sample, str) and sample == "greedy":
         return lambda output: one_hot(output.argmax(axis=1), output)
-    if sample == "temperature":
-        if not 0 < temperature < np.inf:
-            raise ArgumentError("temperature", temperature, "a finite number above 0")
-        rng = np.random.default_rng(check_count("seed", seed, 0))
+    if isinstance(sample, str) and sample == "temperature":
         return lambda output: one_hot(draw(output, temperature, rng), output)
     if not callable(sample):
         wanted = "None, 'greedy', 'temperature', or a callable"

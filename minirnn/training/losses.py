@@ -134,6 +134,14 @@ def check_fit(output: Tensor, batch: Sequences, loss: Loss) -> None:
         raise ShapeError("y", f"shape ({came})", f"{wanted}, {why}")
 
 
+def check_number(argument: str, value: Any) -> Tensor:
+    """What a loss or a penalty returned, if it is one number; raises ArgumentError."""
+    if not isinstance(value, Tensor) or value.size != 1:
+        shape = f"a Tensor of shape {value.shape}" if isinstance(value, Tensor) else value
+        raise ArgumentError(argument, f"one that returns {shape}", "a Tensor of one element")
+    return value
+
+
 def check_steps(data: Sequences, argument: str) -> None:
     """See that there is something to learn from; raises ArgumentError that names `lengths`."""
     if data.lengths is not None and not data.lengths.any():

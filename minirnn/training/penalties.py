@@ -48,6 +48,8 @@ class Penalty:
 
         Raises: ArgumentError for a model without a weight that is penalised.
         """
+        if not isinstance(model, Module):
+            raise ArgumentError("model", f"a {type(model).__name__}", "a minirnn Module")
         weights = penalised(model)
         terms = [term for kind, weight in weights for term in self._terms(kind, weight)]
         if not terms and weights and self.off:

@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirnn.device import Array, array_namespace, device_of, to_device
-from minirnn.errors import ShapeError
+from minirnn.errors import ArgumentError, ShapeError
+from minirnn.gpu import cupy_array
 from minirnn.nn import Module
 from minirnn.tensor import no_grad
 from minirnn.training.losses import (
     Loss,
     align,
     check_fit,
+    check_model,
+    check_number,
     device_for,
     on_device_of,
     resolve_loss,
@@ -53,6 +56,9 @@ def predict(
 
     Raises: ShapeError, DTypeError, DeviceError or ArgumentError.
     """
+    check_model(model)
+    if not isinstance(x, np.ndarray) and not cupy_array(x):
+        raise ArgumentError("x", f"a {type(x).__name__}", "a NumPy or CuPy array (N, T, I)")
     if x.ndim != 3:
         raise ShapeError("x", f"shape {x.shape}", "(N, T, I)")
     source = device_of(x)
@@ -81,6 +87,7 @@ def evaluate(
 
     Raises: ShapeError, DTypeError, DeviceError or ArgumentError that names the argument.
     """
+    check_model(model)
     sequences = on_device_of(model, as_sequences(data, "data"), "data")
     function = resolve_loss(loss)
     with mode(model, training=False), no_grad():
@@ -103,7 +110,8 @@ def measure(
         for batch in data.batches(batch_size):
             prediction, target = align(run_model(model, batch), batch)
             if len(target):
-                tally.add(loss(prediction, target).data, prediction.data, target)
+                mean = check_number("loss", loss(prediction, target))
+                tally.add(mean.data, prediction.data, target)
     return tally.loss, tally.metrics()
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from minirnn.device import Array
 from minirnn.errors import ArgumentError, DataError
+from minirnn.training.windows import check_numbers
 
 ScaleKind = Literal["none", "standard", "minmax", "robust"]
 SCALES: tuple[ScaleKind, ...] = get_args(ScaleKind)
@@ -40,10 +41,11 @@ def fit_scaler(kind: ScaleKind, values: NDArray[np.float64]) -> Scaler:
 
     Raises: ArgumentError for an unknown kind; DataError when the values have no spread.
     """
-    if kind not in SCALES:
+    if not isinstance(kind, str) or kind not in SCALES:
         raise ArgumentError("scale", repr(kind), f"one of {', '.join(SCALES)}")
     if kind == "none":
         return Scaler()
+    values = check_numbers(values, "values")
     known = values[~np.isnan(values)]
     if known.size == 0:
         raise DataError("values", "no number", "values to fit the scale on")

@@ -100,16 +100,21 @@ def _start(model: Module, batch: Sequences) -> Any:
         return model.initial.ahead(len(batch), batch.x)
 
 
-def check_scheduled_sampling(model: Module, data: Sequences, loss: Loss, most: Any) -> float:
-    """The probability, of a model whose answer at a step can be its next input.
-
-    Raises: ArgumentError, for no probability, for another model, and for data whose targets are not
-    the next inputs, as far as they tell.
-    """
+def check_probability(most: Any) -> float:
+    """Raises: ArgumentError, for what is none."""
     if not is_real(most) or not 0.0 <= most <= 1.0:
         raise ArgumentError("scheduled_sampling", repr(most), "a probability, from 0 to 1")
+    return float(most)
+
+
+def check_scheduled_sampling(model: Module, data: Sequences, loss: Loss, most: float) -> None:
+    """See that the answer of a model at a step can be its next input, where that is asked for.
+
+    Raises: ArgumentError, for another model, and for data whose targets are not the next inputs, as
+    far as they tell.
+    """
     if not most:
-        return 0.0
+        return
     wanted = "0, for this model"
     if not isinstance(model, SequenceModel) or model.recurrent.bidirectional:
         came = f"{most:g} with a {type(model).__name__}"
@@ -135,7 +140,6 @@ def check_scheduled_sampling(model: Module, data: Sequences, loss: Loss, most: A
             "scheduled_sampling", f"{most:g} for targets that are not the next inputs", wanted,
             "What the model answers would be fed to it as something else",
         )  # fmt: skip
-    return float(most)
 
 
 def _steps(data: Sequences) -> Array:

@@ -159,7 +159,7 @@ def prepare_series(
     """
     series = check_series(values, "values")
     window, horizon = check_count("window", window), check_count("horizon", horizon)
-    if missing not in get_args(Missing):
+    if not isinstance(missing, str) or missing not in get_args(Missing):
         raise ArgumentError("missing", repr(missing), f"one of {', '.join(get_args(Missing))}")
     if dtype not in ("float32", "float64"):
         raise DTypeError("dtype", repr(dtype), "'float32' or 'float64'")

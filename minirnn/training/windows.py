@@ -11,18 +11,38 @@ from minirnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from minirnn.real import is_real
 
 
+def check_numbers(values: Any, argument: str) -> NDArray[np.float64]:
+    """Return numbers of any shape as float64; integers and float32 widen exactly.
+
+    Raises: DTypeError unless they are real; ShapeError for rows of different lengths.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(argument, f"a {type(values).__name__} ({error})", "an array") from None
+    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+        raise DTypeError(argument, array.dtype.name, "integers, float32 or float64")
+    return array.astype(np.float64)
+
+
+def check_row(values: Any, argument: str) -> NDArray[np.float64]:
+    """Return a row of numbers `(n,)` as float64; NaN and infinities may be among them.
+
+    Raises: ShapeError unless it has one dimension; DTypeError unless it is of real numbers.
+    """
+    array = check_numbers(values, argument)
+    if array.ndim != 1:
+        raise ShapeError(argument, f"shape {array.shape}", "one dimension (n,)")
+    return array
+
+
 def check_series(values: Any, argument: str = "series") -> NDArray[np.float64]:
     """Return a series `(n,)` as float64; integers and float32 widen exactly.
 
     Raises: ShapeError unless it has one dimension; DTypeError unless it is of real numbers;
     DataError where it is infinite (NaN is allowed: a value may be missing).
     """
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise ShapeError(argument, f"shape {array.shape}", "one dimension (n,)")
-    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
-        raise DTypeError(argument, array.dtype.name, "integers, float32 or float64")
-    array = array.astype(np.float64)
+    array = check_row(values, argument)
     infinite = np.flatnonzero(np.isinf(array))
     if infinite.size:
         raise DataError(argument, f"{array[infinite[0]]} at index {infinite[0]}", "finite values")
@@ -46,7 +66,7 @@ def split_index(n: int, validation: float) -> int:
     """
     if not is_real(validation) or not 0 <= validation < 1:
         raise ArgumentError("validation", repr(validation), "a share, 0 <= validation < 1")
-    return n - round(n * float(validation))
+    return check_count("n", n, 0) - round(n * float(validation))
 
 
 def windows(

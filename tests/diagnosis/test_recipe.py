@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minirnn import datasets
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.recipe.schema import KEYS
+from minirnn.diagnosis.recipe.schema import KEYS, TASKS
 from minirnn.errors import ArgumentError, MinirnnError, RecipeError
+from minirnn.training import Sequences
 from minirnn.training.metrics import METRICS
 
 CO2 = {"data": {"builtin": "co2"}}
@@ -265,3 +267,48 @@ def test_a_missing_file_or_a_folder_is_a_recipe_error(tmp_path: Path) -> None:
 
 def test_the_metrics_of_a_recipe_are_those_that_training_has() -> None:
     assert recipe(training__metrics=list(METRICS)).training.metrics == tuple(METRICS)
+
+
+def test_one_error_names_all_that_is_wrong() -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_dict(
+            {"dta": {}, "data": {"builtin": "co2", "windw": 3}, "model": {"init": {"bias": 2}}}
+        )
+    assert caught.value.argument == "dta"
+    for told in ("Did you mean data?", "data.windw: got", "model.init.bias: got 2; wanted"):
+        assert told in str(caught.value)
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_dict({"data": {"builtin": "text", "scale": "standard"}})
+    assert caught.value.argument == "training.loss"
+    assert "data.scale: got 'standard'; wanted 'none' for text" in str(caught.value)
+
+
+@pytest.mark.parametrize("builtin", TASKS)
+def test_a_built_in_task_says_which_loss_and_readout_it_needs(builtin: str) -> None:
+    task = getattr(datasets, builtin)(8)
+    loss, readout = TASKS[builtin]
+    assert loss == task.loss
+    assert readout == ("all" if Sequences(task.x, task.y, task.lengths).per_step else "last")
+    data = {"builtin": builtin}
+    Recipe.from_dict({"data": data, "model": {"readout": readout}, "training": {"loss": loss}})
+    wrong = {"loss": "bce" if loss == "cross_entropy" else "cross_entropy"}
+    other = "last" if readout == "all" else "all"
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_dict({"data": data, "model": {"readout": other}, "training": wrong})
+    assert f"training.loss: got {wrong['loss']!r}; wanted {loss!r}" in str(caught.value)
+    assert f"model.readout: got {other!r}; wanted {readout!r}" in str(caught.value)
+
+
+def test_any_loss_of_numbers_goes_with_a_task_of_numbers() -> None:
+    Recipe.from_dict({"data": {"builtin": "adding"}, "training": {"loss": "huber"}})
+
+
+@pytest.mark.parametrize("bad", [None, 3, "data.scale", ["data.scale"]])
+def test_what_is_no_edit_key_or_path_is_a_recipe_error(bad: object) -> None:
+    with pytest.raises(RecipeError, match="changes"):
+        recipe().edit(bad)  # type: ignore[arg-type]
+    if not isinstance(bad, str):
+        with pytest.raises(RecipeError):
+            recipe().get(bad)  # type: ignore[arg-type]
+        with pytest.raises(RecipeError, match="path"):
+            Recipe.from_toml(bad)  # type: ignore[arg-type]

@@ -99,7 +99,7 @@ class Clock:
         monkeypatch.setattr(watching.time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(Watching, "_look", self.look)
 
-    def look(self, run: Run) -> None:
+    def look(self, run: Run, **how: bool) -> None:
         self.now += next(self.costs)
 
 
@@ -131,9 +131,32 @@ def test_looking_keeps_within_its_share_of_the_time(
         assert looking.looks > min(2000, 0.2 * share * trained / 0.06)
 
 
-def test_a_run_that_is_too_short_for_a_look_has_none() -> None:
+def test_a_run_that_is_too_short_for_a_look_is_looked_at_when_it_ends() -> None:
+    looking, blind = Watching(), Watching(at_end=False)
+    train(network(), sums(), callbacks=[looking, blind], epochs=2)
+    assert (looking.looks, blind.looks) == (1, 0)
+    assert str(looking) == "looked once, and found nothing wrong"
+    assert str(blind).startswith("never looked")
+
+
+def test_the_only_look_of_a_short_run_says_what_it_sees() -> None:
     looking = Watching()
-    train(network(), sums(), callbacks=[looking], epochs=2)
+    rng = np.random.default_rng(0)
+    raw = (300.0 + 30.0 * rng.normal(size=(64, 10, 2))).astype(np.float32)  # never scaled
+    train(network(), (raw, raw[:, -1, :1] / 300.0), callbacks=[looking], epochs=2)
+    assert looking.looks == 1
+    assert [each.finding.symptom for each in looking.findings] == ["unscaled-input"]
+    assert str(looking) == f"looked once, and found:\n{looking.findings[0]}"
+
+
+def test_a_run_that_ended_before_an_epoch_was_over_was_not_looked_at() -> None:
+    class Interrupt(Callback):
+        def epoch_began(self, run: Run) -> None:
+            raise KeyboardInterrupt
+
+    looking = Watching()
+    history = train(network(), sums(), callbacks=[looking, Interrupt()])
+    assert history.stopped is not None
     assert looking.looks == 0
 
 
@@ -143,7 +166,7 @@ def test_what_is_kept_of_each_step_is_paid_from_the_same_share(
     clock = Clock(monkeypatch, [])
     monkeypatch.setattr(watching.Course, "batch_ended", lambda self, run: clock.look(run))
     clock.costs = iter([0.5] * 12)
-    looking = Watching()
+    looking = Watching(at_end=False)
     train(network(), sums(), callbacks=[looking])
     assert (looking.seconds, looking.looks) == (6.0, 0)  # 6 epochs of 2 batches
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from minirnn.diagnosis.recipe import toml
+from minirnn.diagnosis.recipe.contradictions import contradictions
 from minirnn.diagnosis.recipe.rules import nearest, shown
-from minirnn.diagnosis.recipe.rules_of_generation import check_generation
 from minirnn.diagnosis.recipe.schema import (
     KEYS,
     TABLES,
@@ -21,7 +21,6 @@ from minirnn.diagnosis.recipe.schema import (
     TEXT,
     DataOptions,
     GenerationOptions,
-    InitOptions,
     ModelOptions,
     TrainingOptions,
     as_table,
@@ -29,10 +28,8 @@ from minirnn.diagnosis.recipe.schema import (
     table_of,
 )
 from minirnn.errors import RecipeError
+from minirnn.files.whole import as_path
 
-SERIES_ONLY = ("window", "horizon", "transform")
-TASK_ONLY = ("length", "samples")
-SEQUENCES_ONLY = ("time_first", "drop", "deduplicate", "clip", "split")
 PATHS = ("csv", "text", "x", "y", "lengths")
 
 
@@ -55,20 +52,21 @@ class Recipe:
         """Read a recipe from nested dicts; relative paths are taken from `folder`.
 
         Raises: RecipeError, for an unknown key (with the nearest known one), a value of the wrong
-        type or out of range, a value this version does not build, or tables that contradict.
+        type or out of range, a value this version does not build, or tables that contradict. One
+        error names all that is wrong; what contradicts is told once every key can be read.
         """
         if not isinstance(tables, Mapping):
             raise RecipeError("recipe", type(tables).__name__, "a dict of tables")
-        for name in tables:
-            if name not in TABLES:
-                raise _unknown(str(name), TABLES)
+        wrong = [_unknown(str(name), TABLES) for name in tables if name not in TABLES]
         read = {
-            name: _read(table, tables[name], name)
+            name: _read(table, tables[name], name, wrong)
             for name, table in TABLES.items()
             if name in tables
         }
-        recipe = cls(**read)._resolved(Path(folder) if folder is not None else None)
-        _check(recipe)
+        refuse(wrong)
+        where = None if folder is None else as_path(folder, "folder", RecipeError)
+        recipe = cls(**read)._resolved(where)
+        refuse(contradictions(recipe))
         return recipe
 
     @classmethod
@@ -77,7 +75,7 @@ class Recipe:
 
         Raises: RecipeError, also for a file that cannot be read or is not TOML.
         """
-        file = Path(path)
+        file = as_path(path, error=RecipeError)
         try:
             tables = tomllib.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -123,10 +121,13 @@ class Recipe:
 
         Raises: RecipeError, as `from_dict`.
         """
+        if not isinstance(changes, Mapping):
+            wanted = 'a dict of dotted keys and values, such as {"data.scale": "standard"}'
+            raise RecipeError("changes", f"a {type(changes).__name__}", wanted)
         tables = self.to_dict()
         for key, value in changes.items():
             if key not in KEYS:
-                raise _unknown(key, TABLES)
+                raise _unknown(str(key), TABLES)
             *above, last = key.split(".")
             table = tables
             for name in above:
@@ -139,8 +140,8 @@ class Recipe:
 
         Raises: RecipeError for an unknown key.
         """
-        if key not in KEYS:
-            raise _unknown(key, TABLES)
+        if not isinstance(key, str) or key not in KEYS:
+            raise _unknown(str(key), TABLES)
         value: Any = self
         for name in key.split("."):
             value = getattr(value, name) if value is not None else None
@@ -169,22 +170,40 @@ class Recipe:
         return replace(self, data=replace(self.data, **paths))
 
 
-def _read(table: type[Any], values: object, prefix: str) -> Any:
-    """Read one table into its dataclass."""
+def _read(table: type[Any], values: object, prefix: str, wrong: list[RecipeError]) -> Any:
+    """Read one table into its dataclass; what is wrong in it is added to the list."""
     if not isinstance(values, Mapping):
-        raise RecipeError(prefix, shown(values), "a table of keys and values")
+        wrong.append(RecipeError(prefix, shown(values), "a table of keys and values"))
+        return table()
     known = {item.name: item for item in fields(table)}
     read: dict[str, Any] = {}
     for name, value in values.items():
         key = f"{prefix}.{name}"
         if name not in known:
-            raise _unknown(key, known)
+            wrong.append(_unknown(key, known))
+            continue
         rule = rule_of(known[name])
-        if rule is None:
-            read[name] = _read(table_of(known[name]), value, key)
-        else:
-            read[name] = rule.read(key, value)
+        try:
+            if rule is None:
+                read[name] = _read(table_of(known[name]), value, key, wrong)
+            else:
+                read[name] = rule.read(key, value)
+        except RecipeError as error:
+            wrong.append(error)
     return table(**read)
+
+
+def refuse(found: Iterable[RecipeError]) -> None:
+    """Raise what was found in one error, named after the first; nothing where nothing was found."""
+    errors = list(found)
+    if not errors:
+        return
+    first, *others = errors
+    if not others:
+        raise first
+    hint = f"{first.hint}. Also wrong:" if first.hint else "Also wrong:"
+    hint = "\n  ".join([hint, *map(str, others)])
+    raise RecipeError(first.argument, first.came, first.wanted, hint)
 
 
 def _unknown(key: str, known: Mapping[str, object]) -> RecipeError:
@@ -198,81 +217,3 @@ def _unknown(key: str, known: Mapping[str, object]) -> RecipeError:
         close = leaves.get(nearest(last, leaves), "")
     hint = f"Did you mean {close}?" if close else ""
     return RecipeError(key, "an unknown key", f"one of {', '.join(known)}", hint)
-
-
-def _check(recipe: Recipe) -> None:
-    """Check what no single key can tell: keys that need or exclude each other."""
-    data, model, training = recipe.data, recipe.model, recipe.training
-    sources = [name for name in ("builtin", "csv", "text", "x") if getattr(data, name) is not None]
-    if len(sources) != 1:
-        came = " and ".join(sources) if sources else "no source of data"
-        raise RecipeError("data", came, "exactly one of builtin, csv, text, or x with y")
-    if data.column is not None and data.csv is None:
-        raise RecipeError("data.column", repr(data.column), "no column without a csv")
-    if (data.x is None) != (data.y is None):
-        missing = "y" if data.y is None else "x"
-        raise RecipeError(f"data.{missing}", "nothing", "x and y together")
-    if data.lengths is not None and data.x is None:
-        raise RecipeError("data.lengths", shown(data.lengths), "lengths only beside x and y")
-    if data.builtin not in TASKS:
-        for name in TASK_ONLY:
-            _refuse(recipe, name, f"a built-in task ({', '.join(TASKS)})")
-    if not recipe.is_series:
-        for name in SERIES_ONLY[1:] if recipe.is_text else SERIES_ONLY:
-            _refuse(recipe, name, "series")
-        if recipe.generation is not None and not recipe.is_text:
-            raise RecipeError(
-                "generation", "a table", "none", "A free run is for series and text only"
-            )
-    if not recipe.is_text:
-        _refuse(recipe, "characters", "text")
-    if recipe.is_series or recipe.is_text:
-        for name in SEQUENCES_ONLY:
-            _refuse(recipe, name, "independent sequences")
-        if data.missing == "drop":
-            raise RecipeError(
-                "data.missing", "'drop'", "'keep' or 'interpolate' for a series",
-                "Without a step the others would no longer be equally far apart",
-            )  # fmt: skip
-    if data.builtin is not None or data.text is not None:
-        for name in ("time_first", "missing_value"):
-            _refuse(recipe, name, "data of one's own")
-    if recipe.is_series and training.loss in ("bce", "cross_entropy"):
-        raise RecipeError(
-            "training.loss", repr(training.loss), "'mse', 'l1' or 'huber' for a series"
-        )
-    if recipe.is_series and model.readout == "all":
-        raise RecipeError("model.readout", "'all'", "'last' for a series, one target a window")
-    if model.init.bias == "chrono" and model.cell == "rnn":
-        raise RecipeError(
-            "model.init.bias", "'chrono'", "'zeros' for cell = \"rnn\"", "It has no gates to bias"
-        )
-    if model.init.forget_bias != InitOptions.forget_bias and model.cell != "lstm":
-        raise RecipeError(
-            "model.init.forget_bias", f"{model.init.forget_bias:g}", "none for this cell",
-            f"cell = {model.cell!r} has no forget gate",
-        )  # fmt: skip
-    if model.init.head_bias == "target_mean" and training.loss not in ("mse", "l1", "huber"):
-        raise RecipeError(
-            "model.init.head_bias",
-            "'target_mean'",
-            f"'zeros' with training.loss = {training.loss!r}",
-        )
-    check_generation(recipe)
-    if recipe.generation is not None and data.horizon != 1:
-        raise RecipeError(
-            "data.horizon", repr(data.horizon), "1 for a free run, which goes step by step"
-        )
-    if model.dropout > 0 and model.num_layers == 1:
-        raise RecipeError(
-            "model.dropout", repr(model.dropout), "0.0 in a network of one layer",
-            "It acts between layers, so it would do nothing here; see model.head_dropout",
-        )  # fmt: skip
-
-
-def _refuse(recipe: Recipe, name: str, purpose: str) -> None:
-    """Refuse a key of [data] that would do nothing."""
-    value, default = getattr(recipe.data, name), getattr(DataOptions, name)
-    if value != default:
-        wanted = f"nothing, or {default!r}"
-        raise RecipeError(f"data.{name}", repr(value), wanted, f"It is for {purpose} only")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from minirnn.diagnosis.recipe.schema import TASKS
@@ -11,84 +12,84 @@ if TYPE_CHECKING:
     from minirnn.diagnosis.recipe.recipe import Recipe
 
 
-def check_generation(recipe: Recipe) -> None:
-    """Raises: RecipeError that names the key."""
+def contradictions_of_generation(recipe: Recipe) -> Iterator[RecipeError]:
+    """All that contradict, each as the error that tells it."""
     if recipe.is_text:
-        _check_text(recipe)
+        yield from _text(recipe)
     if recipe.generation is not None:
-        _check_sampling(recipe)
+        yield from _sampling(recipe)
     if recipe.training.truncate:
-        _check_truncation(recipe)
+        yield from _truncation(recipe)
     if recipe.training.scheduled_sampling:
-        _check_scheduled_sampling(recipe)
+        yield from _scheduled_sampling(recipe)
 
 
-def _check_text(recipe: Recipe) -> None:
+def _text(recipe: Recipe) -> Iterator[RecipeError]:
     data = recipe.data
     if recipe.training.loss != "cross_entropy":
-        raise RecipeError(
+        yield RecipeError(
             "training.loss", repr(recipe.training.loss), "'cross_entropy' for text",
             "Each character is a class",
         )  # fmt: skip
     if data.scale != "none":
-        raise RecipeError(
+        yield RecipeError(
             "data.scale", repr(data.scale), "'none' for text", "Characters have no size"
         )
     if data.missing is not None:
-        raise RecipeError("data.missing", repr(data.missing), "nothing for text")
+        yield RecipeError("data.missing", repr(data.missing), "nothing for text")
 
 
-def _check_sampling(recipe: Recipe) -> None:
+def _sampling(recipe: Recipe) -> Iterator[RecipeError]:
     options = recipe.generation
     assert options is not None
     if options.sample == "temperature" and not recipe.is_text:
-        raise RecipeError(
+        yield RecipeError(
             "generation.sample", "'temperature'", "'greedy' for a series of numbers",
             "An answer in numbers has no probabilities to draw from",
         )  # fmt: skip
     if options.temperature != 1.0 and options.sample != "temperature":
-        raise RecipeError(
+        yield RecipeError(
             "generation.temperature", f"{options.temperature:g}",
             "1.0, unless generation.sample = 'temperature'", "Nothing is drawn",
         )  # fmt: skip
 
 
-def _check_truncation(recipe: Recipe) -> None:
+def _truncation(recipe: Recipe) -> Iterator[RecipeError]:
     if recipe.model.bidirectional:
-        raise RecipeError(
+        yield RecipeError(
             "training.truncate", repr(recipe.training.truncate), "0 with model.bidirectional",
             "The reverse direction begins at the last step: no chunk can be read before it",
         )  # fmt: skip
     if recipe.model.norm == "batch":
-        raise RecipeError(
+        yield RecipeError(
             "training.truncate", repr(recipe.training.truncate), "0 with model.norm = 'batch'",
             "Its statistics are of whole batches, which a chunk does not see",
         )  # fmt: skip
 
 
-def _check_scheduled_sampling(recipe: Recipe) -> None:
+def _scheduled_sampling(recipe: Recipe) -> Iterator[RecipeError]:
     data, model = recipe.data, recipe.model
     came = f"{recipe.training.scheduled_sampling:g}"
 
-    def refuse(wanted: str, hint: str) -> RecipeError:
+    def refused(wanted: str, hint: str) -> RecipeError:
         return RecipeError("training.scheduled_sampling", came, wanted, hint)
 
     if data.builtin in TASKS:
-        raise refuse(f"0 for {data.builtin!r}", "Its targets are not its next inputs")
+        yield refused(f"0 for {data.builtin!r}", "Its targets are not its next inputs")
     if data.x is not None and model.readout == "last":
-        raise refuse(
+        yield refused(
             "0 for sequences with one answer each", "An answer is no input of the same sequence"
         )
     if recipe.is_series and data.transform == "change":
-        raise refuse(
+        yield refused(
             "0 with data.transform = 'change'",
             "The network answers with a change, and is fed what lies before it: one cannot take "
             "the place of the other",
         )
     if data.horizon != 1:
-        raise refuse("0 unless data.horizon = 1", "An answer is not the next input")
+        yield refused("0 unless data.horizon = 1", "An answer is not the next input")
     if model.bidirectional:
-        raise refuse(
+        yield refused(
             "0 with model.bidirectional",
             "Its answer at a step must not depend on the inputs after it",
         )

@@ -30,8 +30,14 @@ from minirnn.diagnosis.recipe.schedule import SchedulerRule
 
 Value = TypeVar("Value")
 
-# Built-in sets of independent sequences; the others are series.
-TASKS = ("adding", "copying", "temporal_order", "reber")
+# Built-in sets of independent sequences, each with its loss and readout; the others are series.
+TASKS = {
+    "adding": ("mse", "last"),
+    "copying": ("cross_entropy", "all"),
+    "temporal_order": ("cross_entropy", "last"),
+    "reber": ("bce", "all"),
+}
+REGRESSION = ("mse", "l1", "huber")  # losses of numbers, any of which a target of numbers takes
 TEXT = "text"  # the built-in text: a series of characters
 CHARACTERS = 10_000  # taken of a text that does not say how many
 
