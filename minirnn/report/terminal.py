@@ -129,9 +129,10 @@ class Telling:
 
     def _in_a_line(self, attempt: Attempt) -> None:
         if not self.in_a_list:
-            self.console.print()
+            heading(self.console, "Taken back")
         name = story.label(self._number(attempt), self.wording)
-        _prose(self.console, f"{name}: {attempt.verdict}.", hanging=2)
+        why = attempt.verdict.removesuffix(": taken back")
+        _prose(self.console, f"{name}: {why}.", hanging=2)
 
 
 def heading(console: Console, text: str) -> None:
@@ -158,11 +159,16 @@ def _table(console: Console, block: Table) -> None:
 
     if block.heading:
         console.print(block.heading, style="bold")
-    # Lines only where they can be drawn; elsewhere columns are told apart by space alone.
+    # A line only where it can be drawn; elsewhere columns are told apart by space alone. Between
+    # two columns rich's box has a blank of its own.
+    lined = console.is_terminal
     table = RichTable(
-        box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, padding=(0, GAP, 0, 0)
+        box=box.SIMPLE_HEAD if lined else None,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, GAP - lined, 0, 0),
     )
-    widths = column_widths([block.columns, *block.rows], console.width, GAP)
+    widths = column_widths(block.columns, block.rows, console.width)
     for index, (column, width) in enumerate(zip(block.columns, widths, strict=True)):
         table.add_column(column, style="bold" if index == 0 else None, overflow="fold", width=width)
     for row in block.rows:
@@ -178,23 +184,33 @@ def _table(console: Console, block: Table) -> None:
         console.print(block.note, style="dim")
 
 
-def column_widths(rows: Sequence[Sequence[str]], room: int, gap: int) -> list[int]:
+def column_widths(headings: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int]:
     """How wide each column is in `room` characters, so that words stay whole where they can.
 
-    No column is narrower than its longest word, none wider than its longest line; what is left
-    is dealt out so that only those that need the most are wrapped, and names of rows last.
+    Headings are wrapped first, then cells, names of rows last; no column is narrower than its
+    longest word, none wider than its longest line. What is left is dealt out evenly.
     """
-    columns = list(zip(*rows, strict=True))
-    least = [max(len(word) for cell in c for word in (cell.split() or [""])) for c in columns]
-    most = [max(len(line) for cell in c for line in (cell.splitlines() or [""])) for c in columns]
-    free = room - gap * len(columns)
-    if most[0] <= room // 3 and sum(least[1:]) + most[0] <= free:
-        least[0] = most[0]
+    columns = list(zip(headings, *rows, strict=True))
+    words = [max(map(_longest_word, column)) for column in columns]
+    lines = [max(map(_longest_line, column)) for column in columns]
+    cells = [max(map(_longest_line, column[1:]), default=0) for column in columns]
+    free = room - GAP * len(columns)
+    whole_cells = [max(pair) for pair in zip(words, cells, strict=True)]
+    whole_names = [*whole_cells[:1], *words[1:]]
+    least = next((each for each in (whole_cells, whole_names) if sum(each) <= free), words)
 
-    def widths(most_of_any: int) -> list[int]:
-        return [max(low, min(high, most_of_any)) for low, high in zip(least, most, strict=True)]
+    def widths(most: int) -> list[int]:
+        return [max(low, min(high, most)) for low, high in zip(least, lines, strict=True)]
 
-    return next((w for n in range(room, 0, -1) if sum(w := widths(n)) <= free), widths(0))
+    return next((w for most in range(room, 0, -1) if sum(w := widths(most)) <= free), least)
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
+
+
+def _longest_line(text: str) -> int:
+    return max(map(len, text.splitlines()), default=0)
 
 
 def _cards(console: Console, block: Cards) -> None:
