@@ -148,4 +148,6 @@ class EarlyStopping(Callback):
         if loss < self.best - self.min_change:
             self.best, self.best_epoch = loss, last.number
         elif last.number - self.best_epoch >= self.patience:
-            run.stop(f"no improvement in {self.patience} epochs; the best was {self.best_epoch}")
+            run.stop(
+                f"no improvement on epoch {self.best_epoch} in {self.patience} epochs; stopped"
+            )

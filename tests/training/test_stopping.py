@@ -169,6 +169,7 @@ def test_early_stopping_waits_for_its_patience(make_model, sums) -> None:
     history = train(model, sums, optimizer=still, epochs=50, shuffle=False, callbacks=[stopping])
     assert len(history) == 4  # the first is the best; three more are no better
     assert history.stopped.kind == "requested"
+    assert history.stopped.message.startswith("no improvement on epoch 1 in 3 epochs; stopped in")
     again = train(model, sums, optimizer=still, epochs=50, shuffle=False, callbacks=[stopping])
     assert len(again) == 4
 
