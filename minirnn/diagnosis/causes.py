@@ -64,8 +64,8 @@ BRINGS: dict[str, tuple[str, ...]] = {
 
 
 # Where the inputs are all alike (`state_collapse`), these are no reason: however far the gradient
-# reaches and however long the steps, there is next to nothing to tell apart.
-NO_EXCUSE = ("vanishing-gradient", "slow-learning")
+# reaches, however long the steps and open the gates, there is next to nothing to tell apart.
+NO_EXCUSE = ("saturated-gates", "vanishing-gradient", "slow-learning")
 
 
 def follows_from(symptom: str) -> set[str]:
@@ -93,7 +93,8 @@ def in_order_of_cause(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     Every harmful finding gets as `consequences` the harmful findings that follow from it. A note
     is neither root nor consequence: it does no harm. A loss that stalls for no reason of its own is
     a note where any other harm is there: it says that nothing was learned, and the others say why.
-    So are a gradient that dies and small steps where the inputs themselves are alike.
+    So are a gradient that dies, gates at their ends and small steps where the inputs themselves are
+    alike.
     """
     found = list(findings)
     if any(finding.harmful and not says_no_more(finding) for finding in found):

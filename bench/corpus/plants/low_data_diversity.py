@@ -18,8 +18,10 @@ def faulty(rng: np.random.Generator) -> Sample:
     if kind == "idle series":
         values = learnable.wave(rng, int(rng.integers(420, 560)))
         n = len(values)
-        # At idle for most of the record; what comes at the end swings ten times as far.
-        idle = np.arange(n) < rng.uniform(0.79, 0.8) * n
+        # At idle for as long as is trained on (0.8 of the windows, which end a little later than
+        # 0.8 of the values); what comes then swings ten times as far. A handful of such values
+        # among those trained on was enough: R2 0.94 of what was held out, and of the rest.
+        idle = np.arange(n) < rng.uniform(0.812, 0.82) * n
         level = float(rng.uniform(-0.5, 0.5))
         values = np.where(idle, level + rng.uniform(0.04, 0.08) * values, 1.5 * values)
         scale = "standard"
@@ -38,20 +40,26 @@ def faulty(rng: np.random.Generator) -> Sample:
         problem = learnable.Problem(x[order], labels[order], what, "cross_entropy")
         table = learnable.recipe(rng, problem, {"split": "last"})
         return Sample(SYMPTOM, learnable.told(kind, table, problem.what), table, also=BROUGHT)
-    n, T = int(rng.integers(400, 600)), int(rng.integers(8, 16))
+    # Enough, in short sequences, for a network that is shown all of it to learn the bend.
+    n, T = int(rng.integers(700, 900)), int(rng.integers(6, 12))
     features = int(rng.integers(2, 4)) if kind == "one feature" else int(rng.integers(1, 3))
     wide = rng.normal(size=(n, T, features))
     early = np.arange(n) < 0.8 * n
     small = np.where(early, rng.uniform(0.02, 0.05), 1.0)[:, None]
     # Bent within what is asked, straight within what is shown.
-    bend = float(rng.uniform(1.6, 2.1))
+    bend = float(rng.uniform(1.3, 1.7))
     if kind == "small first":
         wide = wide * small[:, :, None]
-        y = np.sin(bend * wide[:, -2:, 0].sum(axis=1, keepdims=True) / np.sqrt(2))
+        # Mostly of the last value: of as much of two, 400 sequences taught a network that was
+        # shown all of them R2 0.1 to 0.8 only, so that it failed without the fault as well. Of the
+        # last value alone, small signals would hold the target itself, a leak.
+        y = np.sin(bend * (wide[:, -1:, 0] + 0.4 * wide[:, -2:-1, 0]))
         what = f"a bent sum of the last 2 of {T} steps, small signals first"
     else:
         wide[:, :, 1] *= small
-        y = wide[:, -1:, 0] * 0.5 + np.sin(bend * wide[:, -1:, 1]) + wide[:, -1:, 1]
+        # No straight line beside the bend: with one, a map that goes straight on was right by
+        # chance (R2 0.96 of what was held out, where 0.99 could be had).
+        y = wide[:, -1:, 0] * 0.5 + np.sin(bend * wide[:, -1:, 1])
         what = f"two of {features} features at the last of {T} steps, one hardly varied"
     problem = learnable.Problem(wide, y, what)
     table = learnable.recipe(rng, problem, {"split": "last"}, {"learning_rate": 1e-2, "epochs": 35})
@@ -71,9 +79,11 @@ def healthy(rng: np.random.Generator) -> Sample:
     if kind == "wider first":
         values = learnable.wave(rng)
         late = np.arange(len(values)) > 0.8 * len(values)
-        values = np.where(late, 0.5, 1.0) * values
+        # At half the swing R2 of what was held out was 0.5 to 0.95: what is asked for is another
+        # regime, and not well known. At 0.7 it is 0.92 to 0.98.
+        values = np.where(late, 0.7, 1.0) * values
         table = learnable.of_series(rng, values)
-        words = learnable.told("half the swing at the end", table, f"waves, {len(values)} values")
+        words = learnable.told("a smaller swing at the end", table, f"waves, {len(values)} values")
         return Sample(None, words, table)
     if kind == "by class, at random":
         problem = learnable.which_class(rng)

@@ -74,7 +74,8 @@ def healthy(rng: np.random.Generator) -> Sample:
         what = "sgd at 0.1, clipped"
     else:
         data["y"] = data["y"] * np.float32(3.0)
-        training |= {"loss": "huber", "optimizer": "sgd", "learning_rate": 0.2, "epochs": 40}
+        # At 0.2 one plain RNN in seven was thrown off what it had learned: R2 0.1, gates pinned.
+        training |= {"loss": "huber", "optimizer": "sgd", "learning_rate": 0.05, "epochs": 40}
         training["batch_size"] = 8
-        what = "targets of three units, huber, sgd at 0.2"
+        what = "targets of three units, huber, sgd at 0.05"
     return Sample(None, told(what, recipe, problem.what), recipe)

@@ -12,10 +12,11 @@ from minirnn.diagnosis.cases.training_loop import LAST, training_loop
 
 SYMPTOM = "reads-padding"
 # What was read is forgotten over tens of steps of padding: the gradient dies on them, the states
-# merge, one answer is left, and nothing is learned from it.
+# merge, one answer is left, and nothing is learned from it. Where it does not die it is the product
+# of a hundred equal steps: it leaps, and throws the weights to where gates are pinned.
 BROUGHT = frozenset(
     {"vanishing-gradient", "state-collapse", "constant-output", "stalled-loss", "overfitting"}
-) | {"slow-learning", "underfitting"}
+) | {"slow-learning", "underfitting", "exploding-gradient", "saturated-gates"}
 
 DATA = """\
 x = torch.randn(640, {T}, {features})

@@ -22,7 +22,10 @@ def faulty(rng: np.random.Generator) -> Sample:
     cell = pick(rng, ("lstm", "gru", "rnn"))
     task, words = _task(rng, float(rng.uniform(6.5, 9.0)), int(rng.integers(2, 5)))
     kernel = pick(rng, ("he_normal", "he_uniform"))
-    layers = int(rng.integers(1, 3))
+    # One value is recalled through the few units that are not at an end, where a second layer picks
+    # it up: R2 0.75 to 0.88 of what was held out, and 0.63 to 0.74 of the same network on inputs
+    # around 0. Such a network is none the worse for its gates.
+    layers = 1 if words.startswith("recall") else int(rng.integers(1, 3))
     both = bool(rng.random() < 0.3)
     model = {
         "cell": cell,
@@ -88,7 +91,8 @@ def _open_update_gates(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     task = pick(rng, (recall, cue))(rng, 500, T, T - int(rng.integers(0, 4)))
     cell = pick(rng, ("gru", "lstm"))
     model = {"cell": cell, "hidden_size": int(rng.integers(16, 33)), "init": {"bias": "chrono"}}
-    training = {"learning_rate": 1e-2, "epochs": 30, "seed": seed(rng)}
+    # After 30 epochs some were still on their way: R2 0.7 to 0.8, after 60 of them 0.82 to 0.99.
+    training = {"learning_rate": 1e-2, "epochs": 60, "seed": seed(rng)}
     return f"{cell}, chrono; {task.words}, T = {T}", recipe(task, model, training)
 
 

@@ -6,11 +6,15 @@ Formula    share of values that are NaN, as fed, in inputs and targets, both par
            least 9 in size. Equal steps at a sequence's end are padding, and not counted
 Threshold  one NaN is enough for an illness: it passes every product, so each window that holds it
            answers NaN, and so does the loss of its batch. A mark is an illness where the network
-           explains less than 0.9 of what it is trained on or of what is held out, and a note where
-           it copes. What a recipe filled before feeding is a note, a
+           explains less than 0.9 of what it is trained on or of what is held out. Where it copes
+           it is a note, but for a number of nines alone, which is no measurement whatever comes of
+           it: a warning. What a recipe filled before feeding is a note, a
            warning from 20% of the values up: then the filling is most of what is learned
 Source     IEEE 754: every sum and product with a NaN is one. -999 and its kin are what file formats
-           without an empty cell use. 20%, and 3 ranges: judgements of ours
+           without an empty cell use. 20%, and 3 ranges: judgements of ours. Measured over 23 marks
+           of nines in 6% or 10% of the inputs: each network left more unexplained of what was held
+           out than one fed zeros in their place, 1.1 to 15 times as much (median 2.5), and so did
+           each of the six that cope
 Cost       one pass over the data
 """
 
@@ -26,7 +30,7 @@ from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData, given_sequences
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.layout import padding_ends
-from minirnn.diagnosis.finding import Finding
+from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.wording import counted, number, share
 
@@ -140,9 +144,12 @@ def _marked(evidence: Evidence) -> Finding | None:
         part = count / column.size
         rest = column[column != mark]
         least, most = number(float(rest.min())), number(float(rest.max()))
+        severity: Severity = "illness"
+        if evidence.skill >= COPES and asked >= COPES:
+            severity = "warning" if of_nines(mark) else "note"
         return Finding(
             symptom=SYMPTOM,
-            severity="note" if evidence.skill >= COPES and asked >= COPES else "illness",
+            severity=severity,
             where=where,
             evidence={"mark": mark, "values_marked": count, "share": part},
             cause=(
@@ -176,6 +183,12 @@ def _columns(recipe: Recipe, data: PreparedData) -> Iterator[tuple[str, NDArray[
     if not given.is_labels:
         for target in range(given.y.shape[-1]):
             yield f"target {target}", given.y[..., target].ravel()
+
+
+def of_nines(mark: float) -> bool:
+    """Whether a number is written with nines alone, at least two, as marks are."""
+    digits = f"{abs(mark):.0f}"
+    return len(digits) >= 2 and set(digits) == {"9"}
 
 
 def mark_among(values: NDArray[Any]) -> float | None:

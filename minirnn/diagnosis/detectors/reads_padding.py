@@ -7,9 +7,9 @@ Formula    a sequence's padding is the run of equal steps at its end, all sequen
            last-step probe) that falls on steps of padding
 Threshold  read > 0.5, where at least a fifth of the sequences are padded by 2 steps or more, to at
            least 3 different lengths, and the layer was told no lengths. An illness where the
-           network fails (of a recipe: where it explains less than 0.8 of what it is trained on or
-           of what is held out); a note where it answers well all the same, for a quiet end can be
-           part of a signal, and a short one does little harm
+           network explains less than 0.8 of what it is trained on or of what is held out; a note
+           where it answers well all the same, for a quiet end can be part of a signal, and a short
+           one does little harm
 Source     the article "loss does not decrease", whose `out[:, -1]` reads padding; thresholds are a
            judgement of ours
 Cost       one pass over the inputs and the gradient of the batch looked at
@@ -29,7 +29,7 @@ SYMPTOM = "reads-padding"
 READ = 0.5
 PADDED_SHARE, PADDED_BY = 0.2, 2
 LEAST_LENGTHS = 3
-COPES = 0.8  # R2 of a recipe's network
+COPES = 0.8  # R2
 
 
 def detect(evidence: Evidence) -> Finding | None:
@@ -57,7 +57,7 @@ def detect(evidence: Evidence) -> Finding | None:
     behind = T - padding.ends[padded]
     return Finding(
         symptom=SYMPTOM,
-        severity="illness" if evidence.fails else "note",
+        severity="note" if _copes(evidence) else "illness",
         where=f"{layer.name}, {loop.at(f'layer {layer.name}', 'in the training loop')}",
         evidence={
             "read_from_padding": read,

@@ -5,7 +5,8 @@ Formula    size = largest root mean square of a feature, as fed, over all valid 
            beyond +-2.2 at every step (sigmoid(2.2) = 0.9: saturated there, whatever else comes)
 Threshold  size > 10, or < 0.01. An illness where pinned >= 0.25, or where small inputs go with a
            network that fails; a warning where large inputs go with a failing network that is not
-           pinned; a note where the network copes
+           pinned, or with one that falls short of what a regression explains; a note where the
+           network copes
 Source     UMLAUT (Schoop et al. 2021, CHI) and DeepDiagnosis (Wardat et al. 2022, ICSE) report
            inputs outside [-1, 1], which standardised data leave too; what large inputs do to a gate
            is measured here instead. With initial weights of at most 0.4, as usual, an input of 10
@@ -61,8 +62,8 @@ def detect(evidence: Evidence) -> Finding | None:
     if size < SMALL:
         return _small(evidence, where, figures)
     severity: Severity = "note"
-    if evidence.fails:
-        severity = "illness" if pinned >= PINNED_SHARE else "warning"
+    if evidence.falls_short:
+        severity = "illness" if evidence.fails and pinned >= PINNED_SHARE else "warning"
     range_text = f"{number(least)} to {number(most)}"
     return Finding(
         symptom=SYMPTOM,
@@ -81,7 +82,13 @@ def detect(evidence: Evidence) -> Finding | None:
             if severity == "illness"
             else f"The network is fed values from {range_text} as they are. That is far from the "
             "size its gates are made for"
-            + (", and it has not learned." if evidence.fails else ", but it copes.")
+            + (
+                ", and it has not learned."
+                if evidence.fails
+                else ", and it has learned less than there is to know."
+                if evidence.falls_short
+                else ", but it copes."
+            )
         ),
     )
 
