@@ -56,16 +56,20 @@ def _listed(value: object) -> list[str]:
 
 
 def _generalise(recipe: Recipe, finding: Finding) -> list[Remedy]:
-    """Against overfitting, by what each did for R2 on held-out data in twelve runs of the corpus.
+    """Against overfitting, in the order of what each does for R2 on held-out data.
 
-    The penalty +0.29 (11 of 12 cured), with noise +0.25 (11), noise alone +0.20 (10), stopping
-    alone +0.18 (10), fewer units +0.16 (8), dropout before the head +0.15 (6).
+    In twelve runs of the corpus: the penalty +0.29 (11 cured), with noise +0.25 (11), noise alone
+    +0.20 (10), stopping alone +0.18 (10), fewer units +0.16 (8), dropout before the head +0.15 (6).
+    In ten more, mostly of LSTM, where the penalty held half of the networks back: it cured 4, a
+    third of it with noise 7, noise alone 9, both with a longer patience; a GRU with the penalty 8.
     """
     seen = "The validation loss no longer rises, and the held-out error falls."
     stop: dict[str, object] = {"training.early_stopping": 5}
+    # Under noise the validation loss is longer on its way, and rests now and then.
+    later: dict[str, object] = {"training.early_stopping": 10}
     penalty: dict[str, object] = {"training.l2": 1e-2}
     noise: dict[str, object] = {"data.augment.noise": 0.6}
-    return [
+    offers = [
         Remedy(
             {**penalty, **stop},
             "Let weights cost something, so that none grows that the data do not hold in place, "
@@ -73,13 +77,13 @@ def _generalise(recipe: Recipe, finding: Finding) -> list[Remedy]:
             seen,
         ),
         Remedy(
-            {**penalty, **noise, **stop},
-            "Besides, noise on the inputs, new in each epoch: with it, learning by heart pays less "
-            "(Bishop 1995).",
+            {"training.l2": 3e-3, **noise, **later},
+            "A weaker penalty, and noise on the inputs, new in each epoch: with it, learning by "
+            "heart pays less (Bishop 1995).",
             seen,
         ),
         Remedy(
-            {**noise, **stop},
+            {**noise, **later},
             "Noise on the inputs, new in each epoch: with it, learning by heart pays less.",
             seen,
         ),
@@ -101,6 +105,15 @@ def _generalise(recipe: Recipe, finding: Finding) -> list[Remedy]:
             seen,
         ),
     ]
+    if recipe.model.cell == "lstm":
+        fewer = Remedy(
+            {"model.cell": "gru", **penalty, **stop},
+            "A GRU has three quarters of the weights, and finds in fewer steps what few sequences "
+            "have in common.",
+            seen,
+        )
+        offers.insert(3, fewer)
+    return offers
 
 
 def _grow(recipe: Recipe, finding: Finding) -> list[Remedy]:
