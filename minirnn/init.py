@@ -215,6 +215,8 @@ def apply(
         raise ArgumentError("module", f"a {type(module).__name__}", "a minirnn Module")
     if bias is not None and not (isinstance(bias, str) and bias == "zeros"):
         raise ArgumentError("bias", repr(bias), "None or 'zeros'")
+    if forget_bias is not None:
+        finite("forget_bias", forget_bias)
     random = generator(rng)
     for part in module.modules():
         if isinstance(part, Linear):

@@ -90,12 +90,12 @@ class Tensor(Operators):
         if isinstance(data, Tensor):
             raise ArgumentError("data", "a Tensor", "an array or numbers", "Use .detach()")
         self.data = to_array(data, None, "data")
-        if requires_grad:
+        if requires_grad is not False:
             if requires_grad is not True:
                 raise ArgumentError("requires_grad", repr(requires_grad), "True or False")
             _check_differentiable(self.data)
         self.grad = None
-        self._requires_grad = bool(requires_grad)
+        self._requires_grad = requires_grad
         self._origin = None
         self._truncated = False
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minirnn as mr
+from minirnn import training
 from minirnn.kernels import cells, kernel_set
 from minirnn.kernels.contract import Needs, Weights
 
@@ -75,6 +76,50 @@ TABLE = [
      lambda: mr.RNN(3, 5, nonlinearity="softplus")),
     ("an unknown cell", mr.ArgumentError, "cell", lambda: mr.Recurrent("qrnn", 3, 5)),
     ("recomputation as a number", mr.ArgumentError, "recompute", lambda: lstm(recompute=1)),
+    # words, truth values and numbers of the wrong type
+    ("an array as activation", mr.ArgumentError, "nonlinearity",
+     lambda: mr.RNN(3, 5, nonlinearity=array(2))),
+    ("an array as cell", mr.ArgumentError, "cell",
+     lambda: mr.SequenceModel(array(2), input_size=3, hidden_size=5, output_size=1)),
+    ("an array as readout", mr.ArgumentError, "readout", lambda: model(readout=array(2))),
+    ("layers as an array", mr.ArgumentError, "num_layers", lambda: model(num_layers=array(2))),
+    ("an array as reduction", mr.ArgumentError, "reduction",
+     lambda: mr.mse_loss(array(2), array(2), reduction=array(2))),
+    ("a mode in words", mr.ArgumentError, "mode", lambda: model().train("off")),
+    ("states wanted in words", mr.ArgumentError, "return_state",
+     lambda: model()(X, return_state="no")),
+    ("a gradient wanted of None", mr.ArgumentError, "requires_grad", lambda: mr.Tensor(X, None)),
+    ("a rate in words", mr.ArgumentError, "learning_rate",
+     lambda: mr.optim.SGD(model().parameters(), "0.1")),
+    ("a loss in words", mr.ArgumentError, "loss",
+     lambda: mr.optim.schedulers.Plateau(adam()).step("low")),
+    ("what is no model, to initialise", mr.ArgumentError, "module", lambda: mr.init.apply(None)),
+    ("what is no model, to predict with", mr.ArgumentError, "model",
+     lambda: training.predict(None, array(2, 4, 3))),
+    ("lists to predict from", mr.ArgumentError, "x",
+     lambda: training.predict(model(), [[[1.0, 2.0, 3.0]]])),
+    ("what is no model, to penalise", mr.ArgumentError, "model",
+     lambda: training.Penalty(l1=1.0)(None)),
+    ("a history in words", mr.ArgumentError, "history",
+     lambda: mr.save_checkpoint("unwritten", model=model(), history="long")),
+    ("a number as path", mr.CheckpointError, "path", lambda: mr.load_checkpoint(3)),
+    ("a number as path of a table", mr.DataError, "path", lambda: training.read_column(3)),
+    ("no path to save to", mr.ArgumentError, "path", lambda: training.Checkpointing(None)),
+    ("a scheduler that saves nothing", mr.ArgumentError, "scheduler",
+     lambda: training.Checkpointing("unwritten", scheduler=3)),
+    ("words to scale", mr.DTypeError, "values",
+     lambda: training.fit_scaler("standard", ["a"])),
+    ("a scale as an array", mr.ArgumentError, "scale",
+     lambda: training.prepare_series(np.arange(9.0), window=2, scale=array(2))),
+    ("nothing known to fill from", mr.DataError, "values",
+     lambda: training.interpolate_missing([np.nan, np.nan])),
+    ("a temperature that nobody reads", mr.ArgumentError, "temperature",
+     lambda: mr.generate(model(output_size=3), X, 2, temperature="hot")),
+    ("a doctor watched by a callback", mr.ArgumentError, "watch",
+     lambda: mr.doctor(recipe(), watch=5)),
+    ("a repair in words", mr.ArgumentError, "repair", lambda: mr.doctor(recipe(), repair="no")),
+    ("a recipe in words, watched", mr.ArgumentError, "recipe", lambda: mr.Watching(recipe="co2")),
+    ("noise in words", mr.ArgumentError, "noise", lambda: mr.datasets.sine(noise="some")),
     # states and lengths
     ("a state of the wrong shape", mr.ShapeError, "state", lambda: mr.GRU(3, 5)(X, array(1, 3, 5))),
     ("a state without its layer axis", mr.ShapeError, "state",

@@ -19,6 +19,6 @@ def activation_of(
     argument: str, name: str, allowed: tuple[str, ...]
 ) -> Callable[[Expression], Expression]:
     """The activation of that name. Raises: ArgumentError if it is not among `allowed`."""
-    if name not in allowed:
+    if not isinstance(name, str) or name not in allowed:
         raise ArgumentError(argument, repr(name), f"one of {', '.join(allowed)}")
     return _BY_NAME[name]

@@ -59,8 +59,8 @@ def doctor(
                way then is ended, and the network looked at as it is
     keep       a file (JSON) in which every finished training is kept. Called again with the same
                file, the doctor does not make these again, and goes on; what is read back has
-               everything but its `run`. Another recipe, other data, another device or version of
-               minirnn is another training
+               everything but its `run`. Another recipe (in any key), other data, another device or
+               version of minirnn is another training: it is made anew and kept beside the others
     progress   as `fit`'s
     watch      called with each `Attempt` as soon as it is made
 

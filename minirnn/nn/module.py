@@ -11,6 +11,7 @@ from minirnn.device import beside, check_device, to_array, to_device
 from minirnn.errors import ArgumentError, DeviceError, DTypeError, MinirnnError, ShapeError
 from minirnn.gpu import memory_error
 from minirnn.kernels.contract import Array
+from minirnn.nn.arguments import boolean
 from minirnn.tensor import Tensor
 
 
@@ -178,9 +179,13 @@ class Module:
             array[...] = beside(arrays[name], array)
 
     def train(self, mode: bool = True) -> Self:
-        """Put this module and all below it into training mode (dropout acts); returns self."""
+        """Put this module and all below it into training mode (dropout acts); returns self.
+
+        Raises: ArgumentError, if `mode` is neither True nor False.
+        """
+        training = boolean("mode", mode)
         for module in self.modules():
-            module.training = bool(mode)
+            module.training = training
         return self
 
     def eval(self) -> Self:

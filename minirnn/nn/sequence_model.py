@@ -10,7 +10,7 @@ from minirnn.errors import ArgumentError
 from minirnn.functional.shaping import concatenate
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array
-from minirnn.nn.arguments import drop_probability, generator, positive_int
+from minirnn.nn.arguments import boolean, drop_probability, generator, positive_int
 from minirnn.nn.between import (
     Norm,
     Normalizer,
@@ -166,7 +166,7 @@ class SequenceModel(Module):
         if self.norm != "none":
             output = normalised(self.head_norm, output, valid)
         y: Tensor = self.head(self.head_dropout(output))
-        return (y, last) if return_state else y
+        return (y, last) if boolean("return_state", return_state) else y
 
     def _begin(self, x: Any) -> Any:
         """Initial states for the sequences of x; None where the layer will refuse x."""

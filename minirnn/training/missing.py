@@ -29,7 +29,9 @@ def interpolate_missing(values: NDArray[np.float64], cut: int | None = None) -> 
     for end in ends:
         part = filled[:end]
         known = np.flatnonzero(~np.isnan(part))
-        if len(part) and not len(known):
+        if not len(part):
+            continue
+        if not len(known):
             raise DataError("values", "no number in the part to fill", "at least one")
         part[:] = np.interp(np.arange(end), known, part[known])
     return filled

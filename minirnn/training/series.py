@@ -19,7 +19,7 @@ from minirnn.nn import Module
 from minirnn.training.encoding import Encoding, Transform, fit_encoding
 from minirnn.training.missing import count_missing, interpolate_missing
 from minirnn.training.predict import predict
-from minirnn.training.scaling import ScaleKind
+from minirnn.training.scaling import SCALES, ScaleKind
 from minirnn.training.sequences import Sequences
 from minirnn.training.windows import check_count, check_series, split_index
 
@@ -161,6 +161,8 @@ def prepare_series(
     window, horizon = check_count("window", window), check_count("horizon", horizon)
     if not isinstance(missing, str) or missing not in get_args(Missing):
         raise ArgumentError("missing", repr(missing), f"one of {', '.join(get_args(Missing))}")
+    if not isinstance(scale, str) or scale not in SCALES:
+        raise ArgumentError("scale", repr(scale), f"one of {', '.join(SCALES)}")
     if dtype not in ("float32", "float64"):
         raise DTypeError("dtype", repr(dtype), "'float32' or 'float64'")
 

@@ -154,6 +154,23 @@ def test_other_data_are_another_training(tmp_path: Path) -> None:
     assert digest_of(recipe(series)) != before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"model.initial_state": "carried"}, {"training.epochs": 3}, {"training.seed": 1}],
+)
+def test_another_recipe_is_another_training_beside_the_first(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    first = recipe(recall(60, 4, -1)).edit({"training.epochs": 2, "model.hidden_size": 2})
+    keep = tmp_path / "kept.json"
+    doctor(first, keep=keep, progress=False)
+    held = json.loads(keep.read_bytes())["attempts"]
+    again = doctor(first.edit(change), keep=keep, progress=False)
+    assert again.run is not None  # trained now, not read back
+    assert again.run.recipe == first.edit(change)
+    assert json.loads(keep.read_bytes())["attempts"].items() > held.items()
+
+
 def test_what_is_kept_comes_back_to_the_last_bit() -> None:
     value = {
         "numbers": [1, -0.1, math.inf, -math.inf, math.nan, 5e-324],
