@@ -3,7 +3,8 @@
 A look runs a few training sequences through a copy of the network, forward and back, and asks the
 detectors that can say something before training is over. What it costs is measured by its own
 clock, and it waits until it has a hundred times as long been trained: so however short the epochs
-are, watching takes 1% of the time.
+are, watching takes 1% of the time. Only a training that is over before the first look, in some
+seconds, is looked at once beyond that, when it ends: silence would be taken for health.
 
 Nothing of the training changes: the network that is looked at is a copy, its random generators and
 running averages too, and a recording that is open does not see it.
