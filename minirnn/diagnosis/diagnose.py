@@ -10,6 +10,7 @@ import numpy as np
 from minirnn import functional
 from minirnn.device import check_beside, device_of, to_device
 from minirnn.diagnosis.evidence import Evidence, answers_to
+from minirnn.diagnosis.evidence.as_begun import as_begun
 from minirnn.diagnosis.evidence.look import arrays_of
 from minirnn.diagnosis.examine import findings_in
 from minirnn.diagnosis.finding import Diagnosis
@@ -37,6 +38,8 @@ def diagnose(
 
     Nothing is trained and nothing in the model is changed. What only training or held-out data can
     show (`outside-training-range`, a gradient that leaps from batch to batch) is for `doctor`.
+    Whether the network was trained is not known, but its weights show where no step has moved them
+    (see `evidence.as_begun`): of such a network, one answer for all inputs is worth a note.
 
     model    a `SequenceModel`, or any `Module` that has recurrent layers and returns one Tensor
     inputs   (T, B, I) as the model takes them; (B, T, I) for a model with `batch_first`
@@ -83,13 +86,17 @@ def diagnose(
         x = x.swapaxes(0, 1)
         if outputs.ndim == 3:
             outputs, y = outputs.swapaxes(0, 1), y.swapaxes(0, 1)
+    answers = answers_to(outputs, y, lengths, function)
+    with np.errstate(all="ignore"):
+        begun = as_begun(model, answers)
     evidence = Evidence(
         inputs=x,
         targets=y,
         lengths=lengths,
         probe=probe,
-        answers=answers_to(outputs, y, lengths, function),
+        answers=answers,
         parameters=arrays_of(model),
+        as_begun=begun,
     )
     return Diagnosis(findings_in(evidence))
 

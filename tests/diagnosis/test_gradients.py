@@ -77,7 +77,13 @@ def test_a_vanishing_gradient_is_seen_in_one_look_without_training() -> None:
     found = diagnose(model, x, data["y"], loss="mse")
     assert found.root is not None
     assert found.root.symptom == "vanishing-gradient"
-    assert found.root.severity == "illness"
+    # Nobody has trained it: it is warned of what training would begin with, and of that alone.
+    assert found.root.severity == "warning"
+    assert "no step has moved its weights yet" in found.root.explanation
+    assert all(key.startswith("model.") for each in found.root.remedies for key in each.edit)
+    assert len(found.root.remedies) > 0
+    model.head.weight.data[0] += 1.0  # a head that steps have moved
+    assert diagnose(model, x, data["y"], loss="mse").root.severity == "illness"  # type: ignore[union-attr]
     assert diagnose(model, x, x[-1].copy(), loss="mse").finding("vanishing-gradient") is None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from minirnn.diagnosis.finding import Advice, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import CLIPPING, DROPOUT, LONGER, RELU
@@ -93,7 +95,19 @@ def _saturated(recipe: Recipe, finding: Finding) -> list[Remedy]:
     return [*scales[:1], *both, *start, *scales[1:], *calm] if large else [*start, *scales, *calm]
 
 
+def _before_training(remedies: list[Remedy]) -> list[Remedy]:
+    """What of them is about the network that training begins with, each once."""
+    kept: list[Remedy] = []
+    for each in remedies:
+        of_the_start = {key: value for key, value in each.edit.items() if key.startswith("model.")}
+        if of_the_start and of_the_start not in [other.edit for other in kept]:
+            kept.append(replace(each, edit=of_the_start))
+    return kept
+
+
 def _vanishing(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    if finding.evidence.get("before_training"):
+        return _before_training(_remember(recipe, finding))
     if finding.evidence.get("kind") == "through time":
         return _remember(recipe, finding)
     return _saturated(recipe, finding)
