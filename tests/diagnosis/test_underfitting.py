@@ -17,6 +17,7 @@ from minirnn.diagnosis.evidence.attainable import ceiling, last_rows, lookup, su
 from minirnn.diagnosis.evidence.loop import LoopSeen
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.remedies import with_remedies
 
 
 def several(units: int, edits: dict[str, object] | None = None) -> Recipe:
@@ -201,6 +202,11 @@ def test_a_series_that_repeats_exactly_hides_no_network_that_has_not_learned_it(
     assert found is not None
     assert found.harmful
     assert "again and again" in found.explanation
+    unscaled = repeated(tmp_path, {"model.hidden_size": 1})
+    last = dict(with_remedies(found, unscaled)[0][-1].edit)
+    assert last["data.scale"] == "standard"
+    offers, _ = with_remedies(found, unscaled.edit({"data.scale": "minmax"}))
+    assert not any("data.scale" in each.edit for each in offers)
     well = perform(repeated(tmp_path, {"model.hidden_size": 24}), progress=False)
     assert well.evidence.skill > 0.9
     assert underfitting.detect(well.evidence) is None

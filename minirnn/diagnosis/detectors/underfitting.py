@@ -46,11 +46,7 @@ from minirnn.diagnosis.wording import counted, number, quantity, share
 
 SYMPTOM = "underfitting"
 SHORT, LEARNED, ENOUGH, FALL = 0.2, 0.1, 0.8, 0.1
-SHORT_AMID, ENOUGH_AMID, FALL_AMID = (
-    0.15,
-    0.85,
-    0.25,
-)  # of a network whose loss falls fast at the end
+SHORT_AMID, ENOUGH_AMID, FALL_AMID = 0.15, 0.85, 0.25  # where the loss falls fast at the end
 LEAST_STEPS = 40  # of a user's loop
 FEW_STEPS = 300  # a usual rate has learned an ordinary task by then
 BEHIND, AS_BAD, SURE, LEAST_ROWS = 3.0, 2.0, 4.0, 20

@@ -223,6 +223,15 @@ def _larger_or_longer(recipe: Recipe, finding: Finding) -> list[Remedy]:
             seen,
         )
     )
+    if recipe.is_series and recipe.data.scale == "none":
+        offers.append(
+            Remedy(
+                {"data.scale": "standard", "model.hidden_size": more, "training.epochs": time},
+                "Values around 0 and of size 1 are what the first weights are made for: with them, "
+                "none has to be spent on the level.",
+                seen,
+            )
+        )
     return offers
 
 
