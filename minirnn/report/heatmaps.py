@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.report.extras import require
-from minirnn.report.scales import Array, log_magnitude, power_of_ten, symmetric_range
+from minirnn.report.scales import Array, log_magnitude, power_of_ten, rounded, symmetric_range
 from minirnn.report.style import DIVERGING, GRADIENT, SEQUENTIAL, ZERO_GROUND, new_figure
 
 MAX_UNITS = 128  # more rows than that are thinner than a pixel
@@ -40,7 +40,7 @@ def gate_map(values: Array, *, x_title: str = "step t") -> Any:
         colorscale=SEQUENTIAL,
         limits=(0.0, 1.0),
         bar={"tickvals": [0, 0.5, 1], "ticktext": ["0 closed", "0.5", "1 open"]},
-        hover="activation %{z:.4f}",
+        hover="activation %{z:.3f}",
     )
 
 
@@ -57,7 +57,7 @@ def signed_map(values: Array, *, x_title: str = "step t", bound: float | None = 
         colorscale=DIVERGING,
         limits=(-limit, limit),
         bar={"tickvals": ticks, "ticktext": [f"{t:g}".replace("-", "−") for t in ticks]},
-        hover="value %{z:.4g}",
+        hover="value %{z:.3g}",
     )
 
 
@@ -97,7 +97,8 @@ def _heat_map(
     figure.add_trace(
         go.Heatmap(
             x=np.arange(values.shape[0])[steps],
-            z=np.ascontiguousarray(values[steps, units].T, dtype=np.float32),
+            # A thousandth of the scale is finer than eyes and colours, and half the page's weight.
+            z=rounded(values[steps, units].T, (limits[1] - limits[0]) / 1000),
             zmin=limits[0],
             zmax=limits[1],
             colorscale=colorscale,

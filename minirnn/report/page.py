@@ -149,23 +149,27 @@ def render(page: Page) -> str:
     return str(
         environment.get_template("page.html").render(
             page=page,
-            # These three are ours or plotly's own, not text that came from a user.
+            # These are ours, plotly's own, or in base64: no text that came from a user.
             css=markup((templates / "page.css").read_text("utf-8")),
             script=markup((templates / "page.js").read_text("utf-8")),
-            plotly=markup(packed(offline.get_plotlyjs())),
-            as_json=lambda figure: markup(figure_json(figure)),
+            plotly=markup(_packed_once(offline.get_plotlyjs())),
+            packed=lambda figure: markup(packed(str(figure.to_json()))),
         )
     )
 
 
-@cache
-def packed(script: str) -> str:
-    """A script as gzip in base64: plotly's 4.8 MB, nearly all of a page, become 2.
+def packed(text: str) -> str:
+    """Text as gzip in base64: plotly's 4.8 MB become 2, and figures half of what they were.
 
     Browsers since 2023 unpack it by themselves (DecompressionStream). Nothing in base64 can close
-    the element that holds it.
+    the element that holds it, or open another.
     """
-    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
+
+
+@cache
+def _packed_once(library: str) -> str:
+    return packed(library)
 
 
 def write(page: Page, path: str | os.PathLike[str]) -> Path:
@@ -174,14 +178,3 @@ def write(page: Page, path: str | os.PathLike[str]) -> Path:
     Raises: MissingExtraError as `render`; ArgumentError naming `path` when it cannot be written.
     """
     return write_atomically(path, render(page))
-
-
-def figure_json(figure: Any) -> str:
-    """A plotly figure as JSON that may stand inside a <script> element.
-
-    No text in it can close that element or open another: <, > and & are written as escapes.
-    """
-    text = str(figure.to_json())
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text

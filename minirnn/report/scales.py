@@ -136,3 +136,15 @@ def symmetric_range(values: Array) -> float:
         if largest <= factor * exponent:
             return float(factor * exponent)
     return largest
+
+
+def rounded(values: Array, step: float) -> Array:
+    """Values as decimals of a step, or of the power of ten below it: short when written out.
+
+    An array of objects, so that plotly writes them as text; what is not finite becomes None.
+    """
+    digits = -math.floor(math.log10(step)) if step > 0 else 0
+    known = np.where(np.isfinite(values), values, 0.0).astype(np.float64)
+    told = np.round(known, digits).astype(object)
+    told[~np.isfinite(values)] = None
+    return told

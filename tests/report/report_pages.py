@@ -27,7 +27,7 @@ class Attributes(HTMLParser):
 def figures_of(html: str) -> list[dict]:
     """The figures' JSON, in order."""
     found = re.findall(r'data-figure="figure-\d+">(.*?)</script>', html, re.DOTALL)
-    return [json.loads(text) for text in found]
+    return [json.loads(gzip.decompress(base64.b64decode(each, validate=True))) for each in found]
 
 
 def assert_self_contained(html: str) -> None:

@@ -11,6 +11,7 @@ from minirnn.report.scales import (
     log_range,
     on_axis,
     power_of_ten,
+    rounded,
     symmetric_range,
 )
 
@@ -101,3 +102,10 @@ def test_labels_are_powers_of_ten_with_a_true_minus():
 def test_a_diverging_scale_is_symmetric_and_round(largest, bound):
     assert symmetric_range(np.array([0.1, -largest])) == bound
     assert symmetric_range(np.array([np.nan, largest])) == bound
+
+
+def test_values_are_written_as_decimals_as_fine_as_the_step():
+    values = np.array([[0.12345, -1e-9, np.nan], [12.3456, np.inf, 0.0]], dtype=np.float32)
+    assert rounded(values, 1e-3).tolist() == [[0.123, 0.0, None], [12.346, None, 0.0]]
+    assert rounded(values[:, :1], 0.05).tolist() == [[0.12], [12.35]]
+    assert rounded(np.array([1234.0]), 100.0).tolist() == [1200.0]
