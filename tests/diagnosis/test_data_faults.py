@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from problems import examine, harm, recall, recipe, wave, write_csv
 
+import minirnn as mr
 from minirnn.diagnosis import Recipe
 from minirnn.diagnosis.detectors.missing_values import mark_among
 from minirnn.diagnosis.detectors.outliers import recurring
@@ -293,3 +294,43 @@ def test_sequences_without_an_answer_are_left_out() -> None:
 def test_recall_of_one_value_is_no_leak() -> None:
     # The only feature is the question; that the answer can be read off it is what is asked.
     assert examine(of(recall(250, 5, -1))).symptoms == set()
+
+
+@pytest.mark.parametrize("target", ["class 0 of one", "class 1 of two", "numbers"])
+def test_targets_that_are_all_the_same_are_told_once_and_nothing_else_is(target: str) -> None:
+    data = sums(120)
+    loss: dict[str, object] = {"training.epochs": 4, "training.loss": "cross_entropy"}
+    if target == "numbers":
+        data["y"], loss = np.full((120, 1), 5.0, np.float32), {"training.epochs": 4}
+    else:
+        data["y"] = np.full(120, int(target == "class 1 of two"))
+    diagnosis = examine(of(data, loss), repair=True)
+    assert harm(diagnosis) == {"low-data-diversity"}
+    assert len(diagnosis.attempts) == 1  # nothing that could be tried would help
+    root = diagnosis.root
+    assert root is not None
+    assert root.where == "the targets"
+    assert "nothing to learn" in root.explanation
+    data["y"] = data["y"].copy()
+    data["y"][::40] += -1 if target == "class 1 of two" else 1
+    assert "low-data-diversity" not in harm(examine(of(data, loss)))
+
+
+def test_one_class_in_the_training_part_alone_is_dealt_out_anew() -> None:
+    data = sums(100)
+    data["y"] = (np.arange(100) >= 84).astype(np.int64)
+    data["x"][84:] += 2.0
+    edits: dict[str, object] = {"data.split": "last", "training.loss": "cross_entropy"}
+    diagnosis = examine(of(data, edits), repair=True)
+    assert diagnosis.before.root is not None
+    assert diagnosis.before.root.symptom == "low-data-diversity"
+    assert edits_made(diagnosis) == [{"data.split": "random"}]
+    assert diagnosis.cured
+
+
+def test_a_batch_of_one_class_is_worth_a_note() -> None:
+    model = mr.SequenceModel("gru", input_size=1, hidden_size=4, output_size=2, rng=0)
+    x = np.random.default_rng(0).normal(size=(6, 30, 1)).astype(np.float32)
+    told = mr.diagnose(model, x, np.ones(30, np.int64), loss="cross_entropy")
+    assert [(each.symptom, each.severity) for each in told] == [("low-data-diversity", "note")]
+    assert not mr.diagnose(model, x[:, :5], np.ones(5, np.int64), loss="cross_entropy").symptoms
