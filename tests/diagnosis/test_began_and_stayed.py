@@ -89,3 +89,22 @@ def test_events_too_rare_for_a_regression_are_seen_by_the_other_judges(
     found = constant_output.detect(evidence)
     assert found is not None
     assert found.severity == severity
+
+
+@pytest.mark.parametrize(
+    ("spread", "right", "named"),
+    [(0.07, 0.0, True), (0.07, 0.9, False), (0.12, 0.0, False), (0.04, 0.9, True)],
+)
+def test_answers_that_hardly_vary_are_one_answer_unless_they_vary_as_the_targets_do(
+    spread: float, right: float, named: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    asked = recipe(recall(300, 6, -1))
+    x = asked.data.x.swapaxes(0, 1)
+    wanted = x[-1].astype(np.float64)
+    other = wanted.std() * rng.normal(size=wanted.shape)
+    given = spread * (right * wanted + (1.0 - right**2) ** 0.5 * other)
+    found = constant_output.detect(
+        Evidence(x, wanted, recipe=asked, answers=Answers(given, wanted))
+    )
+    assert (found is not None) == named

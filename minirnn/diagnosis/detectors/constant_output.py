@@ -1,25 +1,29 @@
 """constant-output: one answer for every input.
 
 Formula    spread = std of the answers / std of the targets, over the probe's sequences, pooled
-           over the outputs (of classes: probabilities against indicators)
-Threshold  spread < 0.05. Spread alone: R2 can be -617 where the level is missed. An illness; a
+           over the outputs (of classes: probabilities against indicators); alike = correlation of
+           answers and targets, pooled likewise
+Threshold  spread < 0.05. Spread alone: R2 can be -617 where the level is missed. Of a recipe's
+           network, which is trained, spread < 0.1 too where alike < 0.5: enlarged to the targets'
+           size, such answers would explain less than a quarter of them. An illness; a
            note where nothing else tells the targets either, neither a ridge regression (see
            `dependence`) nor any of the judges that `no-signal` asks, who see twice as many
            sequences (see `predictability`): then one answer may be the best there is; and of a
            watched loop before its 40th step, when an untrained network answers like that
-Source     the project's measurements: sick networks 0 to 0.05, healthy ones above 0.3
+Source     the project's measurements: sick networks 0 to 0.08, healthy ones above 0.3
 Cost       none beyond the probe's answers; 0.2 s where the regression finds nothing
 """
 
 from __future__ import annotations
 
-from minirnn.diagnosis.evidence import Evidence
+from minirnn.diagnosis.evidence import Answers, Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import number, share
 from minirnn.inspect.host import fetch
 
 SYMPTOM = "constant-output"
 THRESHOLD = 0.05
+HARDLY, ALIKE = 0.1, 0.5
 LEAST_STEPS = 40
 
 
@@ -30,7 +34,8 @@ def detect(evidence: Evidence) -> Finding | None:
     if answers is None or len(answers.given) < 2:
         return None
     spread = answers.typical_spread
-    if not spread < THRESHOLD:
+    hardly = evidence.recipe is not None and spread < HARDLY and not alike(answers) >= ALIKE
+    if not (spread < THRESHOLD or hardly):
         return None
     dependence = evidence.dependence
     predictable = dependence.best if dependence is not None and dependence.telling else None
@@ -44,7 +49,7 @@ def detect(evidence: Evidence) -> Finding | None:
         where="the network's answers",
         evidence={
             "spread": spread,
-            "threshold": THRESHOLD,
+            "threshold": HARDLY if hardly else THRESHOLD,
             "answer": fetch(answers.given.mean(axis=0)),
             "skill": answers.skill,
             "predictable_by_regression": None if dependence is None else dependence.best,
@@ -72,6 +77,14 @@ def detect(evidence: Evidence) -> Finding | None:
             )
         ).rstrip(),
     )
+
+
+def alike(answers: Answers) -> float:
+    """The correlation of answers and targets, pooled over outputs; NaN where one is constant."""
+    given = answers.given - answers.given.mean(axis=0)
+    wanted = answers.wanted - answers.wanted.mean(axis=0)
+    both, own, asked = fetch((given * wanted).sum(), (given**2).sum(), (wanted**2).sum())
+    return float(both / (own * asked) ** 0.5) if own and asked else float("nan")
 
 
 def _any_signal(evidence: Evidence) -> bool:
