@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from report_pages import figures_of
 
 import minirnn
 from minirnn import cli, demo
@@ -281,7 +282,8 @@ def test_the_demo_tells_its_acts_and_where_the_page_is(short_demo, files, capsys
     assert (files / "minirnn-demo.html").resolve().as_uri() in out
     assert status == (0 if "Cured: " in out else 1)
     page = (files / "minirnn-demo.html").read_text("utf-8")
-    assert "CO2 at Mauna Loa (ppm)" in page
+    titles = {figure["layout"]["yaxis"]["title"]["text"] for figure in figures_of(page)}
+    assert "CO2 at Mauna Loa (ppm)" in titles
     assert '"text":"year"' in page
 
 

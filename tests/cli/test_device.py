@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from crossing import ARRAYS, HANDFUL, NUMBERS, crossed, sizes
+from report_pages import figures_of
 
 from minirnn import cli, demo, device
 from minirnn.errors import DeviceError
@@ -61,7 +62,9 @@ def test_the_demo_brings_over_what_it_prints_and_draws(small_demo, series, emula
     with emulated.transfers() as log:
         cli.main(["demo", "--quiet", "--device", "cuda", "--output", "page.html"])
     assert "Act 1: " in capsys.readouterr().out
-    assert "CO2 at Mauna Loa (ppm)" in (series / "page.html").read_text("utf-8")
+    figures = figures_of((series / "page.html").read_text("utf-8"))
+    titles = {figure["layout"]["yaxis"]["title"]["text"] for figure in figures}
+    assert "CO2 at Mauna Loa (ppm)" in titles
     assert crossed(log, (*NUMBERS, *ARRAYS)) == []
     assert max(sizes(log, NUMBERS)) <= HANDFUL
     assert max(sizes(log, ARRAYS)) <= 2284  # the longest thing drawn is the record, in weeks
