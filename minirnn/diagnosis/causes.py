@@ -87,6 +87,15 @@ def says_no_more(finding: Finding) -> bool:
     return finding.symptom == "stalled-loss" and finding.evidence.get("kind") == "level"
 
 
+def _inputs_are_to_blame(harmful: list[Finding]) -> bool:
+    """Whether states are alike for the inputs are, and no other cause of it was found."""
+    return any(finding.evidence.get("inputs_alike") for finding in harmful) and not any(
+        "state-collapse" in follows_from(finding.symptom)
+        for finding in harmful
+        if finding.symptom not in NO_EXCUSE
+    )
+
+
 def in_order_of_cause(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings, roots first, each root followed by its consequences; notes at the end.
 
@@ -102,7 +111,7 @@ def in_order_of_cause(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     elif any(finding.harmful and finding.symptom == "stalled-loss" for finding in found):
         # Both say that nothing was learned: once is enough.
         found = [replace(f, severity="note") if f.symptom == "underfitting" else f for f in found]
-    if any(finding.harmful and finding.evidence.get("inputs_alike") for finding in found):
+    if _inputs_are_to_blame([finding for finding in found if finding.harmful]):
         found = [replace(f, severity="note") if f.symptom in NO_EXCUSE else f for f in found]
     rank = {symptom: index for index, symptom in enumerate(BRINGS)}
     harmful = sorted(

@@ -23,6 +23,7 @@ from minirnn.diagnosis.detectors.state_collapse import inputs_alike
 from minirnn.diagnosis.evidence import Answers, Evidence
 from minirnn.diagnosis.evidence.free_run import FreeRun
 from minirnn.diagnosis.evidence.loop import LayerFed, LoopSeen, Padding
+from minirnn.diagnosis.remedies import with_remedies
 from minirnn.inspect.probe import gradient_probe
 from minirnn.nn import SequenceModel
 
@@ -169,6 +170,20 @@ def test_from_inputs_that_are_alike_no_gradient_teaches_a_network_to_tell_them_a
     usual = in_order_of_cause([fading, alone("state-collapse", inputs_alike=False)])
     assert [each.symptom for each in usual] == ["vanishing-gradient", "state-collapse"]
     assert usual[0].harmful
+    # Inputs of size 1000 are the reason for the gates that they pin as well.
+    raw = [alone("unscaled-input"), alone("saturated-gates"), ordered[0]]
+    assert [each.harmful for each in in_order_of_cause(raw)] == [True, True, True]
+
+
+def test_inputs_that_are_alike_are_scaled_and_then_given_time() -> None:
+    declared = recipe({"x": X.swapaxes(0, 1), "y": X[-1]})
+    remedies, _ = with_remedies(alone("state-collapse", inputs_alike=True), declared)
+    assert [dict(each.edit) for each in remedies[:2]] == [
+        {"data.scale": "standard"},
+        {"data.scale": "standard", "training.learning_rate": 0.01, "training.epochs": 80},
+    ]
+    others, _ = with_remedies(alone("state-collapse", inputs_alike=False), declared)
+    assert dict(others[1].edit) == {"data.scale": "robust"}
 
 
 # unscaled-input, reads-padding

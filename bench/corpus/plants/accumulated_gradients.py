@@ -57,7 +57,9 @@ def faulty(rng: np.random.Generator) -> Sample:
     which = int(rng.integers(len(FORGOTTEN)))
     optimiser = str(rng.choice(["SGD", "SGD", "Adam", "RMSprop"]))
     rate = float(rng.choice([0.1, 0.3] if optimiser == "SGD" else [3e-3, 1e-2]))
-    script, what = _loop(rng, FORGOTTEN[which], optimiser, rate)
+    # At 0.1 SGD has learned nothing in 10 epochs whose gradients are cleared, of a smooth error.
+    epochs = 30 if optimiser == "SGD" else 10
+    script, what = _loop(rng, FORGOTTEN[which], optimiser, rate, epochs)
     how = ("never cleared", "clipped and never cleared", "cleared once an epoch")[which]
     return Sample(SYMPTOM, f"{what}, {how}", script=script, also=BRINGS)
 

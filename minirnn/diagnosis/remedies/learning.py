@@ -29,11 +29,25 @@ def _other_loss(recipe: Recipe, finding: Finding) -> list[Remedy]:
     ]
 
 
+def _apart(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """A common size; of inputs that are alike also one with time to learn what comes to light."""
+    offers = scale(recipe, finding)
+    if offers and finding.evidence.get("inputs_alike") and recipe.training.optimizer != "sgd":
+        patient: dict[str, object] = {
+            **offers[0].edit,
+            "training.learning_rate": max(BRISK, recipe.training.learning_rate),
+            "training.epochs": 4 * recipe.training.epochs,
+        }
+        why = "The same, with larger steps and more of them: there is something to learn now."
+        offers.insert(1, Remedy(patient, why, offers[0].expected))
+    return offers
+
+
 BRISK = 1e-2  # a rate at which Adam gets away from a constant answer soon
 
 OFFERS: dict[str, Offer] = {
     "state-collapse": lambda r, f: (
-        unlearn_decay(r, f) + scale(r, f) + initialise(r, f) + faster(r, f)
+        unlearn_decay(r, f) + _apart(r, f) + initialise(r, f) + faster(r, f)
     ),
     "constant-output": lambda r, f: (
         unlearn_decay(r, f) + _other_loss(r, f) + faster(r, f) + initialise(r, f) + scale(r, f)
