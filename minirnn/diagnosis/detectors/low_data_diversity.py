@@ -136,10 +136,12 @@ def _one_target(evidence: Evidence, target: Any) -> Finding | None:
     later = None if data is None else data.host.validation
     alike = later is None or bool((target_rows(later) == target).all())
     seen = data is not None or evidence.loop is not None
+    recipe = evidence.recipe
+    a_line = alike and recipe is not None and recipe.data.transform == "change"
     told = listed([number(float(each)) for each in np.atleast_1d(target)])
     return Finding(
         symptom=SYMPTOM,
-        severity="illness" if seen and rows >= least else "note",
+        severity="illness" if seen and rows >= least and not a_line else "note",
         where="the targets",
         evidence={
             "kind": "one target",
