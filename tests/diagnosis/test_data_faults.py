@@ -13,6 +13,7 @@ import minirnn as mr
 from minirnn.diagnosis import Recipe
 from minirnn.diagnosis.detectors.missing_values import mark_among
 from minirnn.diagnosis.detectors.outliers import recurring
+from minirnn.diagnosis.evidence.one_target import the_only_target
 from minirnn.diagnosis.evidence.sharing import scaled_together
 
 QUICK: dict[str, object] = {"training.epochs": 14, "model.hidden_size": 12, "model.cell": "rnn"}
@@ -314,6 +315,12 @@ def test_targets_that_are_all_the_same_are_told_once_and_nothing_else_is(target:
     data["y"] = data["y"].copy()
     data["y"][::40] += -1 if target == "class 1 of two" else 1
     assert "low-data-diversity" not in harm(examine(of(data, loss)))
+
+
+def test_targets_that_were_not_seen_are_not_all_the_same() -> None:
+    steps = np.full(256, 4)
+    assert the_only_target(np.empty((256, 0)), steps, None) is None
+    assert the_only_target(np.full((256, 1), 2.0), steps, None) == 2.0
 
 
 def test_one_class_in_the_training_part_alone_is_dealt_out_anew() -> None:

@@ -76,6 +76,13 @@ HEALTHY: dict[str, str] = {
         ("out[:, -1]", "out[-1]"),
         ("criterion(out, yb)", "((out - yb) ** 2).mean()"),
     ),
+    "a loss with a penalty, which shows no targets": changed(
+        PLAIN,
+        (
+            "criterion(out, yb)",
+            "((yb - out) ** 2).mean() + 1e-5 * sum((p**2).sum() for p in model.parameters())",
+        ),
+    ),
     "rnn, clipped": changed(
         PLAIN,
         ("nn.LSTM(", "nn.RNN("),

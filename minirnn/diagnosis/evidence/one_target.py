@@ -26,7 +26,8 @@ def the_only_target(
     target that is not known says nothing. None of fewer than two.
     """
     rows = _rows(targets, ends) if data is None else target_rows(data.host.training)
-    if len(rows) < 2 or not bool((rows == rows[:1]).all()):
+    # Of no column all() is true: a watched loop whose targets were not seen has none.
+    if len(rows) < 2 or not rows[0].size or not bool((rows == rows[:1]).all()):
         return None
     labels = rows.dtype.kind in "iu"
     first = fetch(*(rows[0].reshape(-1)))
