@@ -162,7 +162,7 @@ def _of_sequences(
             "held_out_r2": answers.skill,
         }
     if part is not None and (part.is_labels or recipe.training.loss == "bce"):
-        figures |= _right(model, data, part)
+        figures |= _right(model, data)
     return figures
 
 
@@ -175,18 +175,26 @@ def _errors(answers: Answers, trained: Answers) -> dict[str, float]:
     return {"held_out_rmse": answers.error, "mean_rmse": baseline.error}
 
 
-def _right(model: SequenceModel, data: PreparedData, part: Sequences) -> dict[str, float]:
-    """The share of right answers, and that of the commonest one in training."""
-    outputs = predict(model, part.x, part.lengths)
-    y = part.y
-    if part.per_step:
-        outputs = valid_rows(outputs, part)
-        y = valid_rows(y[..., None], part)[:, 0] if part.is_labels else valid_rows(y, part)
-    host = data.host
+def _right(model: SequenceModel, data: PreparedData) -> dict[str, float]:
+    """The share of right answers, held out and trained on, and that of always the commonest one."""
+    host, part = data.host, data.validation
     assert host.validation is not None
+    assert part is not None
     usual, asked = target_rows(host.training), target_rows(host.validation)
     if part.is_labels:
         majority = float((asked == np.bincount(usual).argmax()).mean())
     else:
         majority = float(((asked > 0.5) == (usual.mean(axis=0) > 0.5)).mean())
-    return {"held_out_accuracy": accuracy(outputs, y), "majority_accuracy": majority}
+    return {
+        "training_accuracy": _accuracy(model, data.training),
+        "held_out_accuracy": _accuracy(model, part),
+        "majority_accuracy": majority,
+    }
+
+
+def _accuracy(model: SequenceModel, part: Sequences) -> float:
+    outputs, y = predict(model, part.x, part.lengths), part.y
+    if part.per_step:
+        outputs = valid_rows(outputs, part)
+        y = valid_rows(y[..., None], part)[:, 0] if part.is_labels else valid_rows(y, part)
+    return accuracy(outputs, y)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from minirnn.diagnosis.code import CodeEdit
+from minirnn.diagnosis.wording import measured
 from minirnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -79,11 +80,12 @@ class Finding:
     severity      "note" (worth knowing), "warning" (may do harm), "illness" (does harm now)
     where         where it was seen, in words: layer and direction, gates, steps, part of the data
     evidence      named figures behind it: numbers, words, and lists or dicts of them
-    cause         why it is so, in one or two sentences
+    cause         why it is so, in one or two sentences; told before the explanation
     consequences  ids of the other symptoms found that follow from this one
     remedies      edits of the recipe, or of the user's own lines, best first
     would_not_help  popular advice that does not cure this, with the reason
-    explanation   the whole in plain words, for someone who has never looked inside a network
+    explanation   what that does, in plain words, for someone who has never looked inside a network;
+                  it may refer to the cause, but does not repeat it
     """
 
     symptom: str
@@ -106,6 +108,11 @@ class Finding:
         """Whether the finding is above "note"."""
         return self.severity != "note"
 
+    @property
+    def words(self) -> str:
+        """Cause and explanation, as they are told: the one is read before the other."""
+        return f"{self.cause} {self.explanation}".strip()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON; a figure that is not finite becomes its name ("nan")."""
         return {
@@ -125,7 +132,7 @@ class Finding:
 
     def told(self, without: Collection[str] = ()) -> str:
         """The finding in words, with its best remedy, unless that is among those told already."""
-        lines = [f"[{self.severity}] {self.symptom}: {self.where}", f"  {self.explanation}"]
+        lines = [f"[{self.severity}] {self.symptom}: {self.where}", f"  {self.words}"]
         if self.consequences:
             lines.append(f"  it brings: {', '.join(self.consequences)}")
         if self.remedies and (remedy := str(self.remedies[0])) not in without:
@@ -262,7 +269,7 @@ class Diagnosis:
             head = f"cured of {self.before.root.symptom if self.before.root else 'its illness'}"
         steps = [f"{number}. {attempt.verdict}" for number, attempt in enumerate(self.attempts)]
         told: set[str] = set()  # a remedy for the root is often that for what follows, too
-        lines = [head, *steps]
+        lines = [head, *measured(self.figures), *steps]
         if self.ended:
             lines.append(f"the repair ended: {self.ended}")
         for finding in self.findings:

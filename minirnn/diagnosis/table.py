@@ -30,7 +30,7 @@ def findings_table(diagnosis: Diagnosis) -> str:
 
 def _row(finding: Finding) -> str:
     colour = COLOURS[finding.severity]
-    words = escape(finding.explanation)
+    words = escape(finding.words)
     if finding.consequences:
         words += f"<br><i>it brings: {escape(', '.join(finding.consequences))}</i>"
     first = finding.remedies[0] if finding.remedies else None

@@ -34,8 +34,7 @@ def _card(finding: Finding, *, root: bool) -> Card:
         symptom=finding.symptom,
         severity=finding.severity,
         where=finding.where,
-        explanation=finding.explanation,
-        cause=finding.cause,
+        words=finding.words,
         evidence=[(_spaced(name), shown(value)) for name, value in finding.evidence.items()],
         consequences=listed(list(finding.consequences)),
         remedies=[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minirnn.report import glossary, series_page, story
+from minirnn.report import glossary, measured, series_page, story
 from minirnn.report.cards import NOTHING_FOUND, cards
 from minirnn.report.curves import epoch_curves
 from minirnn.report.page import Block, Cards, Code, Figure, Figures, Page, Section, Terms, Text
@@ -213,7 +213,7 @@ def _together(diagnosis: Diagnosis, wording: Wording, axes: Axes | None) -> Sect
             series_page.held_out_figure(attempts, axes),
             series_page.errors_figure(attempts, axes, season if isinstance(season, int) else None),
             series_page.free_run_figure(
-                attempts, axes, story.continued(diagnosis.figures, wording)
+                attempts, axes, measured.continued(diagnosis.figures, wording)
             ),
         ]
         shown = [figure for figure in figures if figure is not None]

@@ -69,8 +69,7 @@ class Card:
     symptom: str
     severity: str
     where: str
-    explanation: str
-    cause: str
+    words: str
     evidence: Sequence[tuple[str, str]] = ()
     consequences: str = ""
     remedies: Sequence[tuple[str, str]] = ()

@@ -8,12 +8,24 @@ terminal prints these sentences and the page shows them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from minirnn.diagnosis.wording import counted, listed, share
 from minirnn.inspect.host import fetch
+from minirnn.report.measured import (
+    ACCURACY,
+    CHANGE,
+    FREE_RUN,
+    HELD_OUT,
+    accuracy_sentence,
+    continued,
+    course_sentence,
+    error_sentence,
+    free_run_sentence,
+    value_of,
+)
 from minirnn.report.page import Table
 from minirnn.report.words import number, quantity
 
@@ -34,30 +46,6 @@ HEADLINES = {
 }
 # Exploding gradients head an attempt only where nothing shows in the answers.
 SHOWN_FIRST = ("missing-values", "non-finite", "constant-output", "outside-training-range")
-CHANGE = 0.02  # errors closer than this share of each other count as equal
-
-
-class Course(NamedTuple):
-    """An error whose course through the attempts is told: `key` of the figures, and how to say it.
-
-    baselines   keys of the figures of what needs no network, with its name; the first there is told
-    """
-
-    key: str
-    what: str
-    baselines: tuple[tuple[str, str], ...]
-
-
-HELD_OUT = Course(
-    "held_out_rmse",
-    "Held out, the typical error (RMSE)",
-    (("persistence_rmse", "the last value repeated"), ("mean_rmse", "always the mean")),
-)
-FREE_RUN = Course(
-    "free_run_rmse",
-    "Left to its own answers, its error",
-    (("seasonal_rmse", "{continued}"),),
-)
 
 
 @dataclass(frozen=True)
@@ -108,13 +96,25 @@ def what_was_done(attempt: Attempt, wording: Wording) -> str:
     units = counted(model.hidden_size, "unit")
     layers = f" in each of {model.num_layers} layers" if model.num_layers > 1 else ""
     network = f"{kind[0].upper()}{kind[1:]} of {units}{layers}"
+    kept = share(1 - data.validation)
+    if attempt.recipe.is_text:
+        asked = "after each step" if model.readout == "all" else "that follows"
+        return (
+            f"{network} reads {counted(data.window, 'character')} of the text at a time, and is "
+            f"asked for the one {asked}. It is trained on the first {kept} of the text; the rest "
+            "is held out."
+        )
     if not attempt.recipe.is_series:
-        return f"{network} is trained on the sequences as the recipe declares."
+        answers = "after each step" if model.readout == "all" else "at the end of each"
+        which = "the last of them are" if data.split == "last" else "others, drawn at random, are"
+        told = f"{network} reads sequences, and is asked for an answer {answers}. It is trained on "
+        if data.validation == 0.0:
+            return f"{told}all of them; nothing is held out."
+        return f"{told}{kept} of them; {which} held out."
     fed = {"none": "as they are", "standard": "standardised", "minmax": "scaled to 0..1"}
     how = fed.get(data.scale, f"scaled ({data.scale})")
     if data.transform == "change":
         how += ", relative to the window's last value"
-    kept = share(1 - data.validation)
     return (
         f"{network} sees {counted(data.window, wording.step)} of the series at a time, the values "
         f"{how}, and is asked for the value {counted(data.horizon, wording.step)} later. It is "
@@ -127,7 +127,7 @@ def what_happened(attempt: Attempt, wording: Wording) -> list[str]:
     sentences = [training_sentence(attempt)]
     if attempt.run is not None:
         sentences.append(answers_sentence(attempt.run))
-    sentences += [error_sentence(attempt.figures)]
+    sentences += [error_sentence(attempt.figures), accuracy_sentence(attempt.figures)]
     told = [" ".join(s for s in sentences if s)]
     free = free_run_sentence(attempt.figures, wording)
     return [*told, free] if free else told
@@ -141,14 +141,21 @@ def training_sentence(attempt: Attempt) -> str:
     first, last = history.loss[0], history.loss[-1]
     ended = f" Training stopped early: {history.stopped.message}." if history.stopped else ""
     epochs = counted(len(history), "epoch")
+    held = history.epochs[-1].validation_loss
+    if held is not None and math.isfinite(held):
+        ended = f"; held out it ended at {number(held)}.{ended}"
+    else:
+        ended = f".{ended}"
     if not (math.isfinite(first) and math.isfinite(last)):
-        return f"In {epochs} of training the loss became {number(last)}.{ended}"
+        return f"In {epochs} of training the loss became {number(last)}{ended}"
     if last < (1 - CHANGE) * first:
         return (
-            f"In {epochs} of training the loss fell from {number(first)} to {number(last)}.{ended}"
+            f"In {epochs} of training the loss fell from {number(first)} to {number(last)}{ended}"
         )
+    if number(first) == number(last):
+        return f"In {epochs} of training the loss stayed at {number(last)}{ended}"
     verb = "rose" if last > (1 + CHANGE) * first else "hardly moved:"
-    return f"In {epochs} of training the loss {verb} from {number(first)} to {number(last)}.{ended}"
+    return f"In {epochs} of training the loss {verb} from {number(first)} to {number(last)}{ended}"
 
 
 def answers_sentence(run: Run) -> str:
@@ -178,75 +185,6 @@ def answers_sentence(run: Run) -> str:
     return ""
 
 
-def error_sentence(figures: Mapping[str, Any]) -> str:
-    """The held-out error beside what needs no network."""
-    unit = str(figures.get("unit", ""))
-    error = value_of(figures, "held_out_rmse")
-    if error is None:
-        return ""
-    said = f"On the held-out part its typical error (RMSE) is {quantity(error, unit)}"
-    naive = value_of(figures, "persistence_rmse")
-    if naive is not None:
-        return f"{said}; repeating the window's last value, without any network, is off by " + (
-            f"{quantity(naive, unit)}: {compared(error, naive)}."
-        )
-    mean = value_of(figures, "mean_rmse")
-    if mean is not None:
-        return f"{said}; always answering the mean is off by {quantity(mean, unit)}: " + (
-            f"{compared(error, mean)}."
-        )
-    return f"{said}."
-
-
-def free_run_sentence(figures: Mapping[str, Any], wording: Wording) -> str:
-    """The free run beside the seasonal baseline, and whether it still swings."""
-    error = value_of(figures, "free_run_rmse")
-    if error is None:
-        return ""
-    unit = str(figures.get("unit", ""))
-    steps = counted(int(figures["free_run_steps"]), wording.step)
-    parts = [f"Left to its own answers for {steps} it is off by {quantity(error, unit)}"]
-    swing, true = value_of(figures, "free_run_swing"), value_of(figures, "true_swing")
-    if swing is not None and true is not None and figures.get("season"):
-        moves = "no longer moves" if swing < 0.01 * true else f"swings by {quantity(swing, unit)}"
-        parts.append(
-            f"; in the last {wording.season} it {moves}, where the record swings by "
-            f"{quantity(true, unit)}"
-        )
-    naive = value_of(figures, "seasonal_rmse")
-    if naive is not None:
-        before = (
-            f"The {wording.season} before, repeated with its trend,"
-            if figures.get("season")
-            else "The last value, continued with the trend,"
-        )
-        parts.append(f". {before} is off by {quantity(naive, unit)}: {compared(error, naive)}")
-    return "".join(parts) + "."
-
-
-def continued(figures: Mapping[str, Any], wording: Wording) -> str:
-    """What a free run is held against; a series without a season has no last one."""
-    if figures.get("season"):
-        return f"the last {wording.season} with its trend"
-    return "the last value with the trend"
-
-
-def compared(error: float, naive: float) -> str:
-    """An error against a baseline's, from the network's side."""
-    if not math.isfinite(error):
-        return "the network has no answer at all"
-    if naive == 0:
-        return "the baseline is perfect" if error > 0 else "both are perfect"
-    ratio = error / naive
-    if abs(ratio - 1) <= CHANGE:
-        return "the network is as good, no better"
-    if ratio < 1:
-        return f"the network is closer, by {share(1 - ratio)}"
-    if ratio < 2:
-        return f"the network is further off, by {share(ratio - 1)}"
-    return f"the network is {number(ratio, 2)} times as far off"
-
-
 def ending(diagnosis: Diagnosis, wording: Wording) -> str:
     """What the whole story shows, from its last standing attempt."""
     trainings = len(diagnosis.attempts)
@@ -264,32 +202,9 @@ def ending(diagnosis: Diagnosis, wording: Wording) -> str:
     if diagnosis.ended:
         first += f" The repair ended there: {diagnosis.ended}."
     held = course_sentence(diagnosis, HELD_OUT, wording)
+    right = course_sentence(diagnosis, ACCURACY, wording)
     free = course_sentence(diagnosis, FREE_RUN, wording)
-    return " ".join(text for text in (first, held, free) if text)
-
-
-def course_sentence(diagnosis: Diagnosis, course: Course, wording: Wording) -> str:
-    """How an error went from the first attempt to the one that stands, and what needs no network.
-
-    Empty where it was not measured in the end.
-    """
-    unit = str(diagnosis.figures.get("unit", ""))
-    last = value_of(diagnosis.figures, course.key)
-    if last is None:
-        return ""
-    went = f"is {quantity(last, unit)}"
-    first = value_of(diagnosis.attempts[0].figures, course.key) if diagnosis.attempts else None
-    if first is not None and len(diagnosis.attempts) > 1 and math.isfinite(first):
-        went = f"went from {quantity(first, unit)} to {quantity(last, unit)}"
-    for baseline, name in course.baselines:
-        naive = value_of(diagnosis.figures, baseline)
-        if naive is not None:
-            name = name.format(continued=continued(diagnosis.figures, wording))
-            return (
-                f"{course.what} {went}; without a network, {name} is off by "
-                f"{quantity(naive, unit)}: {compared(last, naive)}."
-            )
-    return f"{course.what} {went}."
+    return " ".join(text for text in (first, held, right, free) if text)
 
 
 def before_and_after(
@@ -342,9 +257,3 @@ def before_and_after(
 
 def _harmful(attempt: Attempt) -> str:
     return str(sum(finding.harmful for finding in attempt.diagnosis.findings) or "none")
-
-
-def value_of(figures: Mapping[str, Any], key: str) -> float | None:
-    """A figure as a number; None where there is none."""
-    value = figures.get(key)
-    return float(value) if isinstance(value, int | float) else None

@@ -5,6 +5,7 @@ On a terminal there are colours and rules; elsewhere (a pipe, a file) plain text
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -25,10 +26,15 @@ SEVERITY_STYLES = {"illness": "bold red", "warning": "yellow", "note": "blue"}
 MAX_EVIDENCE = 6  # figures of a finding; the page and --json have them all
 GAP = 2  # blanks between two columns of a table
 MAX_WIDTH = 100  # longer lines of prose are hard to read
+MIN_WIDTH = 20  # of what COLUMNS asks for outside a terminal; below it, it is not heeded
 
 
 def make_console(stream: TextIO | None = None) -> Console:
-    """A console on `stream` (default: stdout) that never reads its text as markup."""
+    """A console on `stream` (default: stdout) that never reads its text as markup.
+
+    As wide as the terminal, or elsewhere as COLUMNS in the environment says; 100 columns at most,
+    and where nothing says how many.
+    """
     from rich.console import Console
 
     class PlainConsole(Console):
@@ -37,7 +43,9 @@ def make_console(stream: TextIO | None = None) -> Console:
 
     stream = sys.stdout if stream is None else stream
     console = PlainConsole(file=stream, markup=False, highlight=False, emoji=False)
-    if console.width > MAX_WIDTH or not console.is_terminal:
+    asked = os.environ.get("COLUMNS", "")
+    told = asked.isdecimal() and int(asked) >= MIN_WIDTH  # elsewhere rich would guess 80
+    if console.width > MAX_WIDTH or not (console.is_terminal or told):
         console.width = MAX_WIDTH
     return console
 
@@ -138,7 +146,8 @@ class Telling:
 def heading(console: Console, text: str) -> None:
     """A heading with an empty line above it."""
     console.print()
-    console.print(text, style="bold cyan")
+    for line in _wrapped(text, console.width, hanging=2):
+        console.print(line, style="bold cyan", soft_wrap=True)
 
 
 def blocks(console: Console, parts: Sequence[Block]) -> None:
@@ -229,9 +238,16 @@ def _card(console: Console, item: Card) -> None:
     title.append(f"  [{item.severity}] ", style=SEVERITY_STYLES.get(item.severity, ""))
     title.append(item.symptom, style="bold")
     if item.where:
-        title.append(f"  {item.where}", style="dim")
-    console.print(title)
-    lines = [item.explanation]
+        title.append("  ")
+        column, word = len(title), item.where.split()[0]
+        if column + len(word) > console.width:
+            title.rstrip()
+            title.append("\n" + " " * 6)
+            column = 6
+        lines = _wrapped(item.where, console.width, begun=" " * column, hanging=6)
+        title.append("\n".join(lines)[column:], style="dim")
+    console.print(title, soft_wrap=True)
+    lines = [item.words]
     if item.root:
         # What follows from the root goes with it, so its own evidence and remedies would be noise.
         if item.consequences:
@@ -249,13 +265,17 @@ def _prose(console: Console, text: str, *, indent: int = 0, hanging: int = 0) ->
 
     Every line begins after `indent` blanks, all but the first after `hanging` more.
     """
-    margin = " " * indent
-    lines = textwrap.wrap(
+    lines = _wrapped(text, console.width, begun=" " * indent, hanging=indent + hanging)
+    console.print("\n".join(lines), soft_wrap=True)
+
+
+def _wrapped(text: str, width: int, *, begun: str = "", hanging: int = 0) -> list[str]:
+    """Lines of at most `width`, words whole: the first goes on after what is `begun`."""
+    return textwrap.wrap(
         text,
-        console.width,
-        initial_indent=margin,
-        subsequent_indent=margin + " " * hanging,
+        width,
+        initial_indent=begun,
+        subsequent_indent=" " * hanging,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    console.print("\n".join(lines), soft_wrap=True)

@@ -183,3 +183,11 @@ def test_a_remedy_that_would_change_nothing_is_not_offered() -> None:
 def test_without_a_recipe_the_remedies_still_say_what_to_do() -> None:
     remedies, _ = with_remedies(found("outside-training-range"), None)
     assert dict(remedies[0].edit) == {"data.transform": "change", "data.scale": "standard"}
+
+
+def test_the_cause_is_told_before_the_explanation_that_refers_to_it() -> None:
+    told = found("low-data-diversity", cause="All are of class 0.", explanation="Look at them.")
+    diagnosis = Diagnosis((told,), figures={"held_out_accuracy": 1.0})
+    for text in (str(told), str(diagnosis), diagnosis._repr_html_()):
+        assert "All are of class 0. Look at them." in text
+    assert "held out: right answers 100%" in str(diagnosis)

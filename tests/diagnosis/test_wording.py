@@ -31,3 +31,16 @@ def test_lists_counts_and_quantities() -> None:
     assert wording.counted(3, "step") == "3 steps"
     assert wording.quantity(1.62, "ppm") == "1.62 ppm"
     assert wording.quantity(1.62) == "1.62"
+
+
+def test_what_was_measured_stands_beside_what_needs_no_network() -> None:
+    series = {"unit": "ppm", "held_out_rmse": 0.45, "training_rmse": 0.4, "mean_rmse": 2.0}
+    assert wording.measured(series) == [
+        "held out: RMSE 0.45 ppm, in training 0.4 ppm; always the mean: 2 ppm"
+    ]
+    labels = {"held_out_accuracy": 1.0, "training_accuracy": 0.99, "majority_accuracy": 0.963}
+    assert wording.measured(labels) == [
+        "held out: right answers 100%, in training 99%; always the commonest answer: 96%"
+    ]
+    assert wording.measured({"held_out_r2": 0.5, "unit": "ppm"}) == ["held out: R2 0.5"]
+    assert wording.measured({"unit": "", "training_r2": 0.5}) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 import sys
@@ -95,7 +96,7 @@ def test_the_findings_stand_on_the_page_with_cause_evidence_and_remedy(story, pa
     first = story.before.root
     assert first.symptom == "unscaled-input"
     assert "data.scale = &#34;standard&#34;" in page
-    assert "<b>Cause.</b>" in page
+    assert f"<p>{first.cause} {first.explanation}</p>" in html.unescape(page)
     assert "would not help" in page.lower()
 
 

@@ -8,20 +8,20 @@ from dataclasses import replace
 import pytest
 from report_stories import attempt, diagnosis, finding
 
+from minirnn.diagnosis import Recipe
+from minirnn.report.measured import accuracy_sentence, compared, error_sentence, free_run_sentence
 from minirnn.report.story import (
     Wording,
     answers_sentence,
     before_and_after,
-    compared,
     ending,
-    error_sentence,
-    free_run_sentence,
     headline,
     training_sentence,
     what_was_done,
 )
 
 WORDS = Wording()
+LABELS = {"loss": "cross_entropy"}
 WEEKS = Wording(step="week", attempt="Act", season="year")
 
 
@@ -233,3 +233,51 @@ def test_what_was_not_measured_has_no_column():
     table = before_and_after(diagnosis(attempt()), WORDS)
     assert table.columns == ["", "illnesses and warnings"]
     assert table.rows == [["Attempt 1", "none"]]
+
+
+@pytest.mark.parametrize(
+    ("readout", "asked"), [("last", "that follows"), ("all", "after each step")]
+)
+def test_a_text_is_told_as_characters(readout, asked):
+    tables = {"data": {"builtin": "text", "window": 20}, "model": {"readout": readout}}
+    text = replace(attempt(), recipe=Recipe.from_dict(tables | {"training": LABELS}))
+    assert f"reads 20 characters of the text at a time, and is asked for the one {asked}" in (
+        what_was_done(text, WORDS)
+    )
+
+
+def test_sequences_are_told_with_what_is_held_out():
+    data = {"builtin": "temporal_order", "split": "last", "validation": 0.25}
+    told = {}
+    for share in (0.25, 0.0):
+        recipe = Recipe.from_dict({"data": data | {"validation": share}, "training": LABELS})
+        told[share] = what_was_done(replace(attempt(), recipe=recipe), WORDS)
+    assert told[0.25].endswith("trained on 75% of them; the last of them are held out.")
+    assert told[0.0].endswith("trained on all of them; nothing is held out.")
+
+
+def test_right_answers_are_told_beside_the_commonest_one():
+    figures = {"held_out_accuracy": 1.0, "training_accuracy": 0.99, "majority_accuracy": 0.963}
+    told = accuracy_sentence(figures)
+    assert "held-out answers 100% are right, of those it was trained on 99%" in told
+    assert "commonest answer is right in 96%" in told
+    assert accuracy_sentence({}) == ""
+    end = ending(diagnosis(attempt(figures=figures)), WORDS)
+    assert "share of right answers is 100%" in end
+    assert "commonest answer reaches 96%" in end
+
+
+def test_what_does_not_move_is_not_said_to_go():
+    still = diagnosis(
+        attempt(findings=[finding("no-signal")], figures={"held_out_rmse": 0.98312}),
+        attempt(edit={"data.window": 96}, figures={"held_out_rmse": 0.98308}),
+    )
+    assert "the typical error (RMSE) stayed at 0.983." in ending(still, WORDS)
+    assert "the loss stayed at exactly 0" in training_sentence(attempt(losses=[0.0, 0.0]))
+    assert "the loss stayed at 1.00" in training_sentence(attempt(losses=[1.001, 1.002]))
+
+
+def test_the_held_out_loss_is_told_with_that_of_training():
+    told = attempt(losses=[4.0, 1.0])
+    told.history.epochs[-1] = replace(told.history.epochs[-1], validation_loss=1.5)
+    assert "fell from 4.00 to 1.00; held out it ended at 1.50." in training_sentence(told)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import textwrap
 from dataclasses import replace
 
 import pytest
@@ -144,6 +146,30 @@ def test_a_table_of_many_attempts_breaks_no_word(width, stream, monkeypatch):
     assert table.count("taken back") == 7
     assert "\x1b" not in table
     assert max(map(len, table.splitlines())) <= width
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_long_place_and_a_long_heading_are_wrapped_under_their_beginning(stream, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    place = "training, epoch 1, batch 1; the states of LSTM.l0 from step 0 on; the answers"
+    first = attempt(findings=[replace(finding("outside-training-range"), where=place)])
+    text = told(first, stream=stream(), width=36)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    at = lines.index("  [illness] outside-training-range")
+    wrapped = textwrap.wrap(place, 36, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    assert lines[at + 1 : at + 1 + len(wrapped)] == wrapped
+    assert lines[1] == "Attempt 1: Good where it was"
+    assert lines[2] == "  trained, wrong beyond"
+    assert max(map(len, lines)) <= 36
+    assert not any(line.endswith(" ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [("80", 80), ("300", 100), ("", 100), ("wide", 100), ("0", 100)]
+)
+def test_a_pipe_is_as_wide_as_columns_says(columns, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert make_console(io.StringIO()).width == width
 
 
 def test_headings_are_wrapped_before_cells_and_words_stay_whole():

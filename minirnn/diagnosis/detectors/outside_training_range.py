@@ -74,9 +74,9 @@ def detect(evidence: Evidence) -> Finding | None:
     asked_for = f"{number(asked[0])} to {quantity(asked[1], held.unit)}"
     cause = f"The network was trained on {trained_on} and is asked for {asked_for}."
     if wrong and learned:
-        cause += (
-            " What it learned is a map within that range; past it, its bounded gates run into "
-            "their ends."
+        cause = (
+            "What a network learns is a map within the range it was trained on; past it, its "
+            "bounded gates run into their ends."
         )
         explanation = (
             f"The network learned from values of {trained_on}. The held-out part goes from "
@@ -92,13 +92,10 @@ def detect(evidence: Evidence) -> Finding | None:
             explanation += f". Of every step further out its answers go {way} of the way"
         explanation += "."
     else:
-        explanation = (
-            f"{share(part)} of the held-out rows lie beyond what the network was trained on. "
-            + (
-                "It goes on there as well as before."
-                if learned
-                else "It is no worse there than elsewhere: it has not learned the rest either."
-            )
+        explanation = f"{share(part)} of the held-out rows lie beyond that. " + (
+            "It goes on there as well as before."
+            if learned
+            else "It is no worse there than elsewhere: it has not learned the rest either."
         )
     return Finding(
         symptom=SYMPTOM,

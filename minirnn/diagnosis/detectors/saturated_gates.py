@@ -71,7 +71,8 @@ def detect(evidence: Evidence) -> Finding | None:
             "slope_at_best": total,
             "input_size": root_mean_square(evidence.rows),
         },
-        cause="The sums that go into these gates are far too large for them.",
+        cause="The sums that go into these gates are far "
+        + ("too large for them." if evidence.severity != "note" else "from 0, where gates move."),
         explanation=(
             f"{share(worst)} of the gates in {trace.name} stand at the end of their range all the "
             f"time: {HELD if ends else FLUNG} Such a gate passes no gradient, so training cannot "

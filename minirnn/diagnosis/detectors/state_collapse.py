@@ -73,7 +73,9 @@ def detect(evidence: Evidence) -> Finding | None:
             "layer": trace.layer,
             "direction": trace.direction,
         },
-        cause="What differs between the inputs is lost on the way into the state.",
+        cause="What differs between the inputs "
+        + ("is lost" if evidence.falls_short else "grows small")
+        + " on the way into the state.",
         explanation=(
             f"After the last step, the hidden states of {len(ends)} different inputs in "
             f"{trace.name} differ by {share(found.spread)} of their size "

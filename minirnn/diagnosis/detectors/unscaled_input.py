@@ -71,8 +71,7 @@ def detect(evidence: Evidence) -> Finding | None:
         where=where,
         evidence=figures,
         cause=(
-            f"The inputs run from {range_text}; a gate is made for sums of a few units, "
-            "and decides between 0 and 1 within -2.2 to 2.2."
+            "A gate decides between 0 and 1 on sums from -2.2 to 2.2, and these inputs are larger."
         ),
         explanation=(
             f"The network is fed values from {range_text} as they are. Multiplied with its weights "
@@ -100,7 +99,7 @@ def _small(evidence: Evidence, where: str, figures: dict[str, object]) -> Findin
         severity="illness" if evidence.fails else "note",
         where=where,
         evidence=figures,
-        cause=f"The inputs are of size {size}; a gate is made for sums of about 1.",
+        cause="A gate is made for sums of about 1.",
         explanation=(
             f"The inputs are so small (about {size}) that the gates hardly move with them: what "
             "they do is set by their biases, and the weights would have to grow very large first."

@@ -152,8 +152,7 @@ def _through_time(evidence: Evidence, traces: list[Trace]) -> Finding | None:
             "direction": trace.direction,
         },
         cause=(
-            f"The answer depends on inputs up to {counted(needed.lag, 'step')} back, and the "
-            f"gradient halves every {number(half_life)} steps on the way there"
+            f"The gradient halves every {number(half_life)} steps on its way back"
             + (" in the network that training began with." if at_first else ".")
         ),
         explanation=(
