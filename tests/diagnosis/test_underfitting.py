@@ -10,7 +10,12 @@ import pytest
 from problems import examine, harm, recall, recipe, write_csv
 
 from minirnn.diagnosis.causes import in_order_of_cause
-from minirnn.diagnosis.detectors import overfitting, saturated_gates, underfitting
+from minirnn.diagnosis.detectors import (
+    over_regularised,
+    overfitting,
+    saturated_gates,
+    underfitting,
+)
 from minirnn.diagnosis.doctor import perform
 from minirnn.diagnosis.evidence import Answers, Evidence, HeldOut
 from minirnn.diagnosis.evidence.attainable import ceiling, last_rows, lookup, surely_larger
@@ -223,25 +228,36 @@ def test_copies_tell_what_they_agree_on() -> None:
     assert lookup(rng.normal(size=(5, 120, 1)), known) is None
 
 
-def behind(error: float, trained: float, rows: int = 100) -> Any:
-    """What is said of errors so many times those of the last value, R2 being 0.9 and more."""
+def beside(
+    error: float, trained: float, rows: int = 400, *, naive_held: float = 1.0, transform: str = ""
+) -> Evidence:
+    """Errors so many times those of the last value, R2 being 0.9 and more."""
     rng = np.random.default_rng(0)
 
-    def pair(size: float) -> tuple[Answers, Answers]:
-        wanted = 100.0 * rng.normal(size=(rows, 1))
-        naive = wanted + rng.normal(size=(rows, 1))
+    def pair(size: float, of_last: float = 1.0) -> tuple[Answers, Answers]:
+        wanted = 100.0 * np.sin(0.7 * np.arange(rows))[:, None]
+        naive = wanted + of_last * rng.normal(size=(rows, 1))
+        size *= of_last
         return Answers(wanted + size * rng.normal(size=(rows, 1)), wanted), Answers(naive, wanted)
 
-    (answers, naive), (own, own_naive) = pair(error), pair(trained)
-    x = rng.normal(size=(4, rows, 1))
+    (answers, naive), (own, own_naive) = pair(error, naive_held), pair(trained)
+    x = np.zeros((rows, 4, 1))
     parts = {"x": x, "y": answers.wanted, "trained_x": x, "trained_y": own.wanted}
     held = HeldOut(
         **parts, answers=answers, trained_answers=own, naive=naive, trained_naive=own_naive
     )
     loop = LoopSeen(iterations=400, losses=np.full(400, 1.0), naive=1.0)
     declared = recipe(recall(40, 4, -1))
-    seen = Evidence(x, own.wanted, answers=own, recipe=declared, loop=loop, held_out=held)
-    return underfitting.detect(replace(seen, unseen=answers))
+    if transform:
+        declared = Recipe.from_dict({"data": {"csv": "no.csv", "transform": transform}})
+    fed = x.swapaxes(0, 1)
+    seen = Evidence(fed, own.wanted, answers=own, recipe=declared, loop=loop, held_out=held)
+    return replace(seen, unseen=answers)
+
+
+def behind(error: float, trained: float, rows: int = 400, **more: Any) -> Finding | None:
+    """What underfitting says of them."""
+    return underfitting.detect(beside(error, trained, rows, **more))
 
 
 def test_a_network_far_behind_the_last_value_is_not_well() -> None:
@@ -250,9 +266,33 @@ def test_a_network_far_behind_the_last_value_is_not_well() -> None:
     assert found.severity == "warning"
     assert found.evidence["kind"] == "behind"
     assert found.evidence["behind"] > 5
-    assert behind(2.0, 2.0) is None
-    assert behind(8.0, 1.0) is None  # no fault of what it learned
+    assert behind(1.1, 1.1) is None
     assert behind(8.0, 8.0, rows=12) is None
+
+
+def test_the_last_value_is_better_by_a_clear_margin_and_surely() -> None:
+    for trained in (2.0, 1.0):
+        found = behind(2.0, trained)
+        assert found is not None
+        assert (found.severity, found.evidence["kind"]) == ("warning", "behind")
+        offered = with_remedies(found, Recipe.from_dict({"data": {"csv": "no.csv"}}))[0]
+        assert dict(offered[0].edit)["data.transform"] == "change"
+    assert behind(1.15, 1.15, rows=2000) is None  # surely, but by no clear margin
+    # Of changes, the last value's are 0: what is behind that is noise, learned.
+    assert behind(2.0, 2.0, transform="change") is None
+    # Held out, the series has come to rest: the last value errs by next to nothing.
+    assert behind(5.0, 1.0, naive_held=0.1) is None
+
+
+def test_better_than_the_last_value_in_training_and_worse_held_out_is_overfitting() -> None:
+    assert behind(2.0, 0.5) is None
+    found = overfitting.detect(beside(2.0, 0.5))
+    assert found is not None
+    assert found.severity == "warning"
+    assert "repeating the last value" in found.explanation
+    assert found.evidence["behind_the_last_value"] == pytest.approx(2.0, abs=0.4)
+    for well in (beside(0.6, 0.5), beside(1.1, 0.5), beside(2.0, 2.0)):
+        assert overfitting.detect(well) is None
 
 
 def test_a_series_that_hardly_moves_is_better_learned_as_changes(tmp_path: Any) -> None:
@@ -293,3 +333,57 @@ def test_one_huge_error_hides_no_overfitting() -> None:
     found = overfitting.detect(evidence)
     assert found is not None
     assert found.harmful
+
+
+# many times what a regression leaves
+
+
+def two_waves(tmp_path: Any, edits: dict[str, object]) -> Recipe:
+    """Two sines and a little noise, of which a regression explains 0.98."""
+    t = np.arange(500)
+    noise = 0.1 * np.random.default_rng(7).normal(size=500)
+    values = np.sin(2 * np.pi * t / 24) + 0.5 * np.sin(2 * np.pi * t / 7.3) + noise
+    data = {**write_csv(tmp_path / "waves.csv", values), "window": 24, "scale": "standard"}
+    usual: dict[str, object] = {"training.learning_rate": 5e-3, "training.epochs": 25}
+    return recipe(data, {"model.hidden_size": 24, **usual, **edits})
+
+
+def test_a_series_network_that_leaves_many_times_as_much_as_a_regression(tmp_path: Any) -> None:
+    run = perform(two_waves(tmp_path, {"training.epochs": 4}), progress=False)
+    assert 0.8 < run.evidence.last_skill < 0.9
+    found = underfitting.detect(run.evidence)
+    assert found is not None
+    assert (found.severity, found.evidence["kind"]) == ("warning", "unfinished")
+    assert "times as much unexplained" in found.explanation
+    # Of what is no series, and where no regression is closer on what was held out, a note.
+    rows = replace(run.evidence, unseen=None)
+    told = underfitting.detect(rows)
+    assert told is not None
+    assert told.severity == "note"
+    well = perform(two_waves(tmp_path, {}), progress=False)
+    assert underfitting.detect(well.evidence) is None
+    assert well.evidence.last_skill > 0.95
+
+
+def test_noise_that_leaves_many_times_as_much_is_the_root(tmp_path: Any) -> None:
+    evidence = perform(two_waves(tmp_path, {"model.head_dropout": 0.9}), progress=False).evidence
+    found = over_regularised.detect(evidence)
+    assert found is not None
+    assert found.severity == "warning"
+    assert dict(with_remedies(found, evidence.recipe)[0][0].edit) == {"model.head_dropout": 0.0}
+    told = underfitting.detect(evidence)
+    assert told is not None
+    assert in_order_of_cause([told, found])[0].consequences == ("underfitting",)
+
+
+def test_that_more_units_would_help_is_said_where_the_ceiling_shows_it() -> None:
+    rested = told_of(0.0)
+    assert rested is not None
+    assert "cannot hold" not in rested.words
+    assert "too few units" not in rested.cause
+    capped = underfitting.detect(
+        perform(several(1, {"training.seed": 10}), progress=False).evidence
+    )
+    assert capped is not None
+    assert "a linear head can make answers" in capped.explanation
+    assert "1 unit cannot hold" in with_remedies(capped, several(1))[0][0].reason

@@ -4,9 +4,11 @@ Formula    of every regulariser its price, and of the network what came of it: h
            have shrunk, and how much noise its answers are trained with (see `regularisation`);
            shortfall = R2 of a regression - R2 of the network
 Threshold  a penalty or a decay: price > 1 (AdamW's: > 0.5), and shrunk < 0.6. Dropout and noise on
-           the inputs: price > 0.5, and noise > 0.5. An illness where the network explains less
-           than half of its targets and 0.1 less than a regression, a warning where it explains
-           0.2 less than that; a note where a regression finds nothing to explain either.
+           the inputs: price > 0.5, and noise > 0.5; of a series' network that leaves many times as
+           much unexplained as a regression, noise that leaves as much by itself. An illness where
+           the network explains less than half of its targets and 0.1 less than a regression, a
+           warning where it explains 0.2 less than that, or leaves many times as much
+           (`underfitting.shortfall`); a note where a regression finds nothing to explain either.
            A strong regulariser under which the network learns is none
 Source     the project's measurements, lstm, gru and rnn of 14 to 28 units: networks that fail for
            an l2 or l1 have prices from 2.5 and are shrunk to 0.39 or less, under 1e-3 of either
@@ -23,6 +25,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from minirnn.diagnosis.detectors.underfitting import (
+    ENOUGH,
+    MANY_TIMES,
+    known_without,
+    shortfall,
+)
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.regularisation import Regularisation
 from minirnn.diagnosis.finding import Finding, Severity
@@ -41,7 +49,7 @@ def detect(evidence: Evidence) -> Finding | None:
     if seen is None or recipe is None or not math.isfinite(seen.shrunk):
         return None
     severity = _severity(evidence)
-    strong = _too_strong(seen, recipe)
+    strong = _too_strong(seen, recipe, _harmful_noise(evidence))
     if severity is None or not strong:
         return None
     dependence = evidence.dependence
@@ -97,10 +105,22 @@ def _severity(evidence: Evidence) -> Severity | None:
     # Written so that a NaN, from a network that broke, falls short.
     if evidence.fails and not skill >= best - SHORT_OF_HALF:
         return "illness"
-    return "warning" if dependence is not None and skill < best - SHORT else None
+    if dependence is not None and skill < best - SHORT:
+        return "warning"
+    return "warning" if shortfall(evidence) == "warning" else None
 
 
-def _too_strong(seen: Regularisation, recipe: Recipe) -> dict[str, float]:
+def _harmful_noise(evidence: Evidence) -> float:
+    """From which noise on it does harm: what n leaves unexplained is (n / (1 + n))^2."""
+    known = known_without(evidence) if ENOUGH <= evidence.last_skill < 1.0 else None
+    if known is None or shortfall(evidence) != "warning":
+        return NOISE
+    # 0.8 is explained, and short > 0.1: the root is below 1.
+    left = math.sqrt(max(0.0, MANY_TIMES * (1.0 - known.r2)))
+    return min(NOISE, left / (1.0 - left))
+
+
+def _too_strong(seen: Regularisation, recipe: Recipe, harmful: float) -> dict[str, float]:
     """The regularisers that are, with their prices in units of what is too much, dearest first."""
     decays = recipe.training.optimizer == "adamw"
     found: dict[str, float] = {}
@@ -108,7 +128,7 @@ def _too_strong(seen: Regularisation, recipe: Recipe) -> dict[str, float]:
         for key, price in seen.on_weights.items():
             most = PRICE_OF_DECAY if decays and key == "training.weight_decay" else PRICE
             found |= _above(key, price / most)
-    if seen.noise > NOISE:
+    if seen.noise > harmful:
         for key, price in seen.noises.items():
             found |= _above(key, price / PRICE_OF_NOISE)
     return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -11,9 +11,13 @@ Threshold  gap > 0.25, and the held-out squared errors larger than the training'
            better); beaten > 0.25, by a regression whose R2 is below the network's on the training
            data by 0.1 (it learned more than there is). Risen and beaten have to be sure: larger
            than twice the standard errors of the held-out loss, and of the difference between the
-           squared errors of both on the same rows. A note else. Not where R2 on the training data
-           is below 0.2: what was not learned was not learned by heart. Nor where the network goes
-           wrong outside of the range it was trained on, which is another illness
+           squared errors of both on the same rows. A note else. Of a series' network also, whatever
+           the gap, where it is better than the last value in training (0.9 of its error) and
+           clearly worse on what was held out (`BesideLastValue`): a warning. Not where R2 on the
+           training data is below 0.2: what was not learned was not learned by heart. Nor where the
+           network goes wrong outside of the range it was trained on, which is another illness. On
+           fewer than 20 rows nothing can be proved: a note that says so, where the gap is above
+           0.4 and the answers are worse than their mean
 Source     Goodfellow, Bengio and Courville, Deep Learning (2016), sections 5.2 (the gap) and 7.8
            (the least validation loss). It is no cause of a training loss that does not fall, as an
            article has it: here that falls. The project's measurements, 110 networks without a
@@ -37,9 +41,10 @@ from minirnn.device import array_namespace
 from minirnn.diagnosis.detectors import outside_training_range
 from minirnn.diagnosis.evidence import Answers, Evidence
 from minirnn.diagnosis.evidence.attainable import surely_larger
+from minirnn.diagnosis.evidence.last_value import beside_last_value
 from minirnn.diagnosis.evidence.rival import rival_answers
-from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.wording import share
+from minirnn.diagnosis.finding import Finding, Severity
+from minirnn.diagnosis.wording import counted, number, share
 from minirnn.inspect.host import fetch
 
 Floats = Any  # float64, of the network's device
@@ -49,6 +54,7 @@ GAP, ILL, RISEN, BEATEN, BY_HEART = 0.25, 0.4, 0.1, 0.25, 0.97
 MORE, LEARNED = 0.1, 0.2
 SURE = 2.0  # standard errors
 SURE_BY_SIGNS = 4.0
+AHEAD = 0.9  # of the last value's error, in training
 LEAST_ROWS = 20
 SMALLEST = 1e-12  # a probability below which the float32 that it came from says nothing
 
@@ -59,7 +65,13 @@ def detect(evidence: Evidence) -> Finding | None:
     if trained is None or unseen is None or not (trained.finite and unseen.finite):
         return None
     gap = trained.skill - unseen.skill
-    if not gap > GAP or not trained.skill >= LEARNED or not _surely_worse(trained, unseen):
+    if len(unseen.given) < LEAST_ROWS and gap > ILL and trained.skill >= LEARNED:
+        return _too_few_to_tell(trained, unseen)
+    beside = beside_last_value(evidence)
+    behind = beside is not None and beside.clearly_worse and beside.trained < AHEAD
+    if not (gap > GAP or behind) or not trained.skill >= LEARNED:
+        return None
+    if not _surely_worse(trained, unseen):
         return None
     outside = outside_training_range.detect(evidence)
     if outside is not None and outside.harmful:
@@ -81,9 +93,16 @@ def detect(evidence: Evidence) -> Finding | None:
     if surely_beaten:
         assert rival is not None
         explanation += f" A plain regression explains {share(rival.skill)} of the same."
+    if behind:
+        assert beside is not None
+        explanation += (
+            f" In training its errors are {number(beside.trained)} times those of repeating the "
+            f"last value, and on what was held out {number(beside.held_out)} times."
+        )
+    harmless: Severity = "warning" if behind else "note"
     return Finding(
         symptom=SYMPTOM,
-        severity="illness" if gap > ILL and harm else "note",
+        severity="illness" if gap > ILL and (harm or behind) else harmless,
         where="the held-out part",
         evidence={
             "gap": gap,
@@ -93,12 +112,36 @@ def detect(evidence: Evidence) -> Finding | None:
             "risen": risen,
             "least_at_epoch": epoch,
             "held_out_skill_of_a_regression": None if rival is None else rival.skill,
+            "behind_the_last_value": None if beside is None else beside.held_out,
         },
         cause=(
             "The network can keep its training sequences apart one by one, noise and all, and went "
             "on until it did."
         ),
         explanation=explanation,
+    )
+
+
+def _too_few_to_tell(trained: Answers, unseen: Answers) -> Finding:
+    """A note where it does much worse on a handful of rows, from which nothing follows."""
+    rows = len(unseen.given)
+    return Finding(
+        symptom=SYMPTOM,
+        severity="note",
+        where="the held-out part",
+        evidence={
+            "gap": trained.skill - unseen.skill,
+            "training_skill": trained.skill,
+            "held_out_skill": unseen.skill,
+            "too_few_rows": rows,
+        },
+        cause=f"Only {counted(rows, 'answer')} could be held against data it has not seen.",
+        explanation=(
+            f"The network explains {share(trained.skill)} of what its targets vary on the data it "
+            f"was trained on, and {share(max(0.0, unseen.skill))} on these. So few can be far off "
+            "by chance: what it knows of new data cannot be told. Collect more, so that "
+            f"{LEAST_ROWS} answers can be held out at least."
+        ),
     )
 
 

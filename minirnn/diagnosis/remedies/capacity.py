@@ -195,7 +195,11 @@ def _larger_or_longer(recipe: Recipe, finding: Finding) -> list[Remedy]:
     )
     larger = Remedy(
         {"model.hidden_size": more},
-        f"{units} units cannot hold what the task asks for.",
+        (
+            f"{counted(units, 'unit')} cannot hold what the task asks for."
+            if _at_the_ceiling(finding)
+            else f"With {counted(units, 'unit')} the loss has come to rest: more can hold more."
+        ),
         seen,
     )
     both = Remedy(
@@ -233,6 +237,12 @@ def _larger_or_longer(recipe: Recipe, finding: Finding) -> list[Remedy]:
             )
         )
     return offers
+
+
+def _at_the_ceiling(finding: Finding) -> bool:
+    """Whether so few units cannot explain what a regression does, whatever they hold."""
+    ceiling, known = (finding.evidence.get(k) for k in ("ceiling", "predictable_by_regression"))
+    return isinstance(ceiling, float) and isinstance(known, float) and ceiling < known
 
 
 OFFERS: dict[str, Offer] = {
