@@ -47,7 +47,12 @@ def test_a_keras_file(data, capsys):
     keras = pytest.importorskip("keras")
     layers = [keras.Input((6, 2)), keras.layers.LSTM(4), keras.layers.Dense(1)]
     model = keras.Sequential(layers)
-    model.layers[-1].set_weights([np.zeros((4, 1)), np.zeros(1)])
+    # As training leaves it: a network with biases of exactly 0 and 1 has not been trained yet.
+    for weights in model.weights:
+        weights.assign(
+            np.asarray(weights) + 0.01 * np.random.default_rng(0).normal(size=weights.shape)
+        )
+    model.layers[-1].set_weights([np.zeros((4, 1)), np.full(1, 0.3)])
     model.save("m.keras")
     status, told = inspect(capsys, "m.keras", "--input", "turned.npy")
     assert status == 1
