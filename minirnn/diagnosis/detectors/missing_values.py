@@ -4,6 +4,8 @@ Formula    share of values that are NaN, as fed, in inputs and targets, both par
            A mark = one number, the least or the largest of a feature, that comes at least 3 times
            and lies further from all others than 3 times their range; 0, or a whole number of at
            least 9 in size. Equal steps at a sequence's end are padding, and not counted
+           Out of place = a number that is nearer than that, and comes where its neighbours say
+           another, and stands in a regression's way: see `evidence.out_of_place`
 Threshold  one NaN is enough for an illness: it passes every product, so each window that holds it
            answers NaN, and so does the loss of its batch. A mark is an illness where the network
            explains less than 0.9 of what it is trained on or of what is held out. Where it copes
@@ -20,7 +22,8 @@ Cost       one pass over the data
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +33,12 @@ from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData, given_sequences
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.layout import padding_ends
+from minirnn.diagnosis.evidence.out_of_place import (
+    Gain,
+    gain_of_a_series,
+    gain_of_sequences,
+    misplaced,
+)
 from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.wording import counted, number, share
@@ -51,7 +60,7 @@ def detect(evidence: Evidence) -> Finding | None:
         here += int(isnan(evidence.targets).sum())
     if fed or here:
         return _fed(evidence, here)
-    marked = _marked(evidence)
+    marked = _marked(evidence) or _out_of_place(evidence)
     if marked is not None:
         return marked
     if evidence.data is not None and evidence.data.missing:
@@ -85,12 +94,12 @@ def _fed(evidence: Evidence, here: int) -> Finding:
         severity="illness",
         where=where,
         evidence=figures,
-        cause="Values are missing, and the recipe feeds them as they are.",
+        cause="Missing values are fed to the network as they are.",
         explanation=(
-            f"{counted(count, 'value')} are missing. A missing value turns everything it is added "
-            f"to or multiplied with into a missing value: {share(touched)} of the sequences looked "
-            "at hold one, and the network can give no answer to these, nor learn from any batch "
-            "that holds one."
+            f"{counted(count, 'value')} {'is' if count == 1 else 'are'} missing. A missing value "
+            "turns everything it is added to or multiplied with into a missing value: "
+            f"{share(touched)} of the sequences looked at hold one, and the network can give no "
+            "answer to these, nor learn from any batch that holds one."
         ),
     )
 
@@ -107,11 +116,11 @@ def _filled(evidence: Evidence) -> Finding:
         severity="warning" if part >= MUCH else "note",
         where=f"the series {data.name!r}" if data.series is not None else "inputs",
         evidence={"values_missing": data.missing, "gaps": data.gaps, "share": part},
-        cause="Values are missing, and were filled by straight lines between their neighbours.",
+        cause="Missing values were filled by straight lines between their neighbours.",
         explanation=(
             f"{counted(data.missing, 'value')} ({share(part)}) in {counted(data.gaps, 'gap')} were "
-            "missing and are filled by straight lines. The network learns these lines like "
-            "measurements" + (", and here they are much of what it sees." if part >= MUCH else ".")
+            "missing. The network learns what fills them like measurements"
+            + (", and here they are much of what it sees." if part >= MUCH else ".")
         ),
     )
 
@@ -122,10 +131,10 @@ def _left_out(data: PreparedData) -> Finding:
         severity="note",
         where="inputs",
         evidence={"values_missing": data.missing, "gaps": data.gaps},
-        cause="Values are missing, and the sequences that hold them were left out.",
+        cause="Sequences that hold a missing value were left out.",
         explanation=(
-            f"{counted(data.missing, 'value')} were missing; the sequences with a missing value "
-            "are neither trained on nor held out. Should values be missing for a reason, those "
+            f"{counted(data.missing, 'value')} were missing; these sequences are neither trained "
+            "on nor held out. Should values be missing for a reason, those "
             "that are left may be of another kind."
         ),
     )
@@ -135,7 +144,6 @@ def _marked(evidence: Evidence) -> Finding | None:
     recipe, data = evidence.recipe, evidence.data
     if recipe is None or data is None or recipe.data.builtin is not None:
         return None
-    asked = evidence.skill if evidence.unseen is None else evidence.unseen.typical_skill
     for where, column in _columns(recipe, data):
         mark = mark_among(column)
         if mark is None:
@@ -145,7 +153,7 @@ def _marked(evidence: Evidence) -> Finding | None:
         rest = column[column != mark]
         least, most = number(float(rest.min())), number(float(rest.max()))
         severity: Severity = "illness"
-        if evidence.skill >= COPES and asked >= COPES:
+        if _copes(evidence):
             severity = "warning" if of_nines(mark) else "note"
         return Finding(
             symptom=SYMPTOM,
@@ -163,6 +171,82 @@ def _marked(evidence: Evidence) -> Finding | None:
             ),
         )
     return None
+
+
+def _out_of_place(evidence: Evidence) -> Finding | None:
+    """A mark that only what stands around it gives away, such as 0 among values of 20."""
+    recipe, data = evidence.recipe, evidence.data
+    if recipe is None or data is None or recipe.data.builtin is not None or recipe.is_text:
+        return None
+    for where, rows, gain_of in _in_time(recipe, data):
+        mark = misplaced(rows)
+        gain = None if mark is None else gain_of(mark)
+        if mark is None or gain is None or not gain.harm:
+            continue
+        known = rows[np.isfinite(rows)]
+        count = int((known == mark).sum())
+        rest = known[known != mark]
+        least, most = number(float(rest.min())), number(float(rest.max()))
+        return Finding(
+            symptom=SYMPTOM,
+            severity="note" if _copes(evidence) else "illness",
+            where=where,
+            evidence={
+                "mark": mark,
+                "values_marked": count,
+                "share": count / known.size,
+                "regression_as_given": gain.as_given,
+                "regression_filled": gain.filled,
+            },
+            cause=(
+                f"{counted(count, 'value')} ({share(count / known.size)}) are exactly "
+                f"{number(mark)}, where the values before and after say another; all others lie "
+                f"between {least} and {most}."
+            ),
+            explanation=(
+                f"{number(mark)} looks like a mark for a missing value: a plain regression "
+                f"explains {share(max(gain.as_given, 0.0))} with these values as they are, and "
+                f"{share(gain.filled)} with them filled in from what stands around them. The "
+                "network takes them for measurements, and is thrown off wherever one stands."
+            ),
+        )
+    return None
+
+
+def _in_time(
+    recipe: Recipe, data: PreparedData
+) -> Iterator[tuple[str, NDArray[np.float64], Callable[[float], Gain | None]]]:
+    """The series, or each feature's sequences (N, T), NaN behind their ends; and who asks it."""
+    series = data.host.series
+    if series is not None:
+        past = series.values[: series.cut]
+        ask = partial(gain_of_a_series, past, window=series.window, horizon=series.horizon)
+        yield f"the series {data.name!r}", past[None, :], ask
+        return
+    given, _ = given_sequences(recipe)
+    N, T = given.x.shape[:2]
+    ends = given.lengths if given.lengths is not None else padding_ends(given.x)
+    counts = np.arange(T) < (np.full(N, T) if ends is None else ends)[:, None]
+    y = given.y
+    if given.per_step:
+        last = np.full(N, T) if given.lengths is None else np.asarray(given.lengths)
+        y = y[np.arange(N), np.maximum(last - 1, 0)]
+    x = given.x.astype(np.float64)
+    for feature in range(x.shape[2]):
+        if feature not in recipe.data.drop:
+            ask = partial(_gain, x, feature, y, given.lengths)
+            yield f"input feature {feature}", np.where(counts, x[:, :, feature], np.nan), ask
+
+
+def _gain(
+    x: NDArray[np.float64], feature: int, y: NDArray[Any], lengths: Any, mark: float
+) -> Gain | None:
+    return gain_of_sequences(x, feature, mark, y, lengths)
+
+
+def _copes(evidence: Evidence) -> bool:
+    asked = evidence.skill if evidence.unseen is None else evidence.unseen.typical_skill
+    return evidence.skill >= COPES and asked >= COPES
 
 
 def _columns(recipe: Recipe, data: PreparedData) -> Iterator[tuple[str, NDArray[Any]]]:

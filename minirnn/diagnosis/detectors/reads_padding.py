@@ -1,7 +1,9 @@
 """reads-padding: the answer is read after the end of the sequence, from its padding.
 
 Formula    a sequence's padding is the run of equal steps at its end, all sequences with the same
-           value; read = share of the gradient of padded sequences that enters at a step of their
+           value, and longer than the runs of it that they begin with (see `padding_ends`: ends that
+           are 0 as often as beginnings are rain, or rare events);
+           read = share of the gradient of padded sequences that enters at a step of their
            padding. Of a recipe: all of it, where `model.readout` is "last" and there are no
            `data.lengths`; kept = share of the gradient through time (of the hidden states, of the
            last-step probe) that falls on steps of padding
@@ -96,11 +98,11 @@ def _of_recipe(evidence: Evidence) -> Finding | None:
         return None
     behind = T - ends[padded]
     value = part.x[padded][0, -1]
-    kept = _gradient_on_padding(evidence)
+    kept, copes = _gradient_on_padding(evidence), _copes(evidence)
     return Finding(
         symptom=SYMPTOM,
-        severity="note" if _copes(evidence) else "illness",
-        where="the data: x is padded, and data.lengths are not given",
+        severity="note" if copes else "illness",
+        where="the data: sequences that end in equal steps, without data.lengths",
         evidence={
             "read_from_padding": 1.0,
             "gradient_on_padding": kept,
@@ -112,18 +114,24 @@ def _of_recipe(evidence: Evidence) -> Finding | None:
         },
         cause=(
             f"{share(float(padded.mean()))} of the sequences end in equal steps, as padding does, "
-            "and the network is told no lengths: it walks on through them and answers at the end."
+            "and hardly any begins so; the network is told no lengths: it walks on through them "
+            "and answers at the end."
         ),
         explanation=(
-            f"The answer is taken at step {T - 1}, {number(float(behind.mean()))} steps of "
-            f"padding after the sequence ended (up to {int(behind.max())}). By then the state "
-            "tells more of the padding than of the sequence"
+            f"The answer is taken at step {T - 1}, {number(float(behind.mean()))} steps after the "
+            f"last that differs (up to {int(behind.max())})"
             + (
                 ""
                 if kept is None
-                else f": {share(kept)} of the gradient that travels back falls on padding"
+                else f"; {share(kept)} of the gradient that travels back falls on these equal steps"
             )
-            + "."
+            + ". "
+            + (
+                "The network answers well all the same: they may be padding, or a quiet end that "
+                "belongs to the signal."
+                if copes
+                else "If they are padding, the state tells more of it than of the sequence."
+            )
         ),
     )
 

@@ -20,6 +20,7 @@ BACK = 8  # steps back that an answer is looked for in
 MOST_ANSWERS = 480
 LEAST_ANSWERS = 80
 CORNER = 64  # slices along either axis whose neighbours are compared
+LONGER, SURE = 2.0, 4.0  # times; standard errors
 LEAST_PADDED = 2  # equal steps at its end, that padding has at least
 
 
@@ -75,7 +76,9 @@ def padding_ends(x: Array) -> Array | None:
     """(N,): steps of each sequence of x (N, T, I) before a constant end, all of the same value.
 
     A sequence that does not end so, or by less than two steps, has T. None where constant ends
-    differ in value, as where each holds its last value: that is no padding.
+    differ in value, as where each holds its last value: that is no padding. None, too, where the
+    sequences begin with that value for as long as they end with it: of rain, or of rare events,
+    some last steps are 0 as some first ones are.
     """
     T = x.shape[1]
     equal = (x == x[:, -1:]).all(axis=2)
@@ -87,4 +90,16 @@ def padding_ends(x: Array) -> Array | None:
     if not (values == values[0]).all():
         return None
     found: Array = np.where(padded, ends, T)
-    return found
+    begun = np.cumprod((x == values[0]).all(axis=2), axis=1).sum(axis=1)
+    return found if _surely_longer(T - found, begun) else None
+
+
+def _surely_longer(at_end: Array, at_start: Array) -> bool:
+    """Whether runs (N,) of a value at the end are those of padding, and not the data's own.
+
+    Twice as long on average as runs at the start, and longer by 4 standard errors of the sequences'
+    differences. Whatever else a stationary signal is like, read backwards its runs are as long.
+    """
+    longer = (at_end - at_start).astype(np.float64)
+    error = longer.std() / np.sqrt(len(longer))
+    return bool(at_end.mean() > LONGER * at_start.mean() and longer.mean() > SURE * error)

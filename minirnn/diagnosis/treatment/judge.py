@@ -21,7 +21,7 @@ import math
 from dataclasses import replace
 
 from minirnn.diagnosis.finding import Attempt, edit_text
-from minirnn.diagnosis.wording import listed, quantity
+from minirnn.diagnosis.wording import counted, listed, quantity
 
 ENOUGH = 0.5  # an R2 with which a network no longer fails
 BETTER = 0.95  # of the error before: what is above is no improvement
@@ -55,11 +55,23 @@ def judge(before: Attempt, after: Attempt) -> tuple[bool, str]:
     if aim not in OF_FREE_RUNS and no_better(before, after):
         return False, f"{edit} removed {aim}, but the network is no better for it: taken back"
     if not left:
-        return True, f"{edit} cured it: nothing above a note is left"
+        return True, f"{edit} cured it: nothing above a note is left{_not_known(after)}"
     new = brought(before, after)
     if new and not anew and not strictly_better(before, after):
         return False, f"{edit} removed {aim}, but brought {listed(new)} instead: taken back"
     return True, f"{edit} removed {aim}; left: {listed(left)}"
+
+
+def _not_known(after: Attempt) -> str:
+    """What a cure does not prove, where next to nothing was held out, and that is far off."""
+    found = after.diagnosis.finding("overfitting")
+    rows = None if found is None else found.evidence.get("too_few_rows")
+    if rows is None:
+        return ""
+    return (
+        f"; what it does with new data is not known: {counted(int(str(rows)), 'answer')} held out "
+        "cannot tell, and the network does much worse there than in training"
+    )
 
 
 def measured_anew(attempt: Attempt) -> bool:

@@ -13,6 +13,7 @@ import torch
 
 from minirnn.device import to_device
 from minirnn.diagnosis.evidence import Answers, Evidence, is_finite
+from minirnn.diagnosis.evidence.layout import padding_ends
 from minirnn.diagnosis.evidence.loop import LoopSeen, Padding
 from minirnn.inspect.host import on_host
 from minirnn.inspect.probe import Probe
@@ -274,15 +275,10 @@ def padding_of(traces: Sequence[Trace], top: Sequence[Trace]) -> Padding | None:
     x = on_host(traces[0].inputs)
     if squares.shape != x.shape[:2]:
         return None
-    equal = (x == x[-1:]).all(axis=2)  # (T, B): equal to the sequence's last step
-    ends = len(x) - np.cumprod(equal[::-1], axis=0).sum(axis=0)
-    padded = ends <= len(x) - 2
-    if not padded.any():
+    ends = padding_ends(x.swapaxes(0, 1))
+    if ends is None:
         return None
-    last = x[-1, padded]
-    value = last[0]
-    if not (last == value).all():
-        return None
+    value = x[-1, np.argmin(ends)]
     total = squares.sum(axis=0)
     shares = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
     return Padding(float(value[0]), ends.astype(np.int64), shares)
