@@ -356,3 +356,31 @@ def test_a_few_steps_tell_nothing_of_the_answers() -> None:
         found = constant_output.detect(Evidence(x, x[-1], answers=same, loop=LoopSeen(count)))
         assert found is not None
         assert found.severity == severity
+
+
+def test_what_the_optimiser_leaves_out_is_named_by_its_layers() -> None:
+    left = replace(steps(0), left_out=("rnn.weight_ih_l0", "rnn.bias_hh_l0", "scale"))
+    for learned, severity in ((False, "illness"), (True, "note")):
+        found = stalled_loss.detect(evidence(LoopSeen(optimisation=left), learned=learned))
+        assert found is not None
+        assert (found.severity, found.evidence["kind"]) == (severity, "left out")
+        assert found.evidence["layers"] == ["rnn", "scale"]
+        assert found.where == "rnn and scale, train.py:32"
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "width", "told"),
+    [("sigmoid", "bce", 1, "50% to 73%"), ("softmax", "cross_entropy", 10, "23%")],
+)
+def test_chances_given_for_logits_are_named(
+    function: str, kind: str, width: int, told: str
+) -> None:
+    loss = LossSeen(kind, (32, width), (32, width), squashed=function)
+    for learned, severity in ((False, "illness"), (True, "warning")):
+        found = stalled_loss.detect(evidence(LoopSeen(loss=loss), learned=learned))
+        assert found is not None
+        assert (found.severity, found.evidence["kind"]) == (severity, "squashed twice")
+        assert told in found.explanation
+        assert found.where.endswith("train.py:30")
+    well = replace(loss, squashed="")
+    assert stalled_loss.detect(evidence(LoopSeen(loss=well), learned=True)) is None

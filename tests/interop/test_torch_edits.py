@@ -220,3 +220,27 @@ def test_source_that_does_not_parse_is_left_to_words() -> None:
     )
     assert remedies[0].code is not None
     assert remedies[0].code.changes == ()
+
+
+def test_the_optimiser_is_given_all_of_the_model() -> None:
+    made = "opt = optim.Adam({}.parameters(), 1e-3)\nopt.step()  # step\n"
+    source, whole = made.format("net.head"), made.format("net")
+    assert edited(source, "stalled-loss", {"kind": "left out"}) == whole
+    # Of a name alone it is not known whose part it is.
+    assert "all of the model" in edited(made.format("head"), "stalled-loss", {"kind": "left out"})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("torch.sigmoid(head(h))", "head(h)"),
+        ("F.sigmoid(h + 1)", "(h + 1)"),
+        ("head(h).sigmoid()", "head(h)"),
+        ("nn.Sequential(head, nn.Sigmoid())", "nn.Sequential(head, nn.Identity())"),
+    ],
+)
+def test_a_sigmoid_before_a_loss_of_logits_is_taken_out(before: str, after: str) -> None:
+    seen = {"kind": "squashed twice", "function": "sigmoid"}
+    assert edited(f"out = {before}\n", "stalled-loss", seen) == f"out = {after}\n"
+    twice = f"out = {before}\nagain = torch.sigmoid(out)\n"
+    assert "without the sigmoid" in edited(twice, "stalled-loss", seen)

@@ -15,7 +15,11 @@ Threshold  start: any. Rate taken: share < 0.5, and fall > 0.02 or, by a plan th
            (`causes`), and where a regression (see `dependence`) tells nothing of the targets
            either. Where steps find no gradient (half of them at least), hold none of the model's
            parameters, or none is ever made, after 3 backward passes: an illness at once, unless the
-           loop moves the parameters itself
+           loop moves the parameters itself. Where they hold some of them, and others that have
+           gradients stay as they began, bit for bit: an illness or a warning where the network
+           fails or falls short, a note else (a part may be left alone on purpose). Where a loss
+           that takes logits is given what a sigmoid or softmax made: a warning, or an illness
+           where the network fails
 Source     the loss relative to a naive baseline, since accuracy thresholds (AUTOTRAINER, Zhang
            et al. 2021) do not serve regression; Goodfellow, Bengio and Courville 2016, section 8.4,
            for starts that symmetry holds. Measured: schedulers that learn keep the rate in half of
@@ -25,6 +29,7 @@ Cost       none
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -34,7 +39,7 @@ from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.loop import LoopSeen
 from minirnn.diagnosis.evidence.start import dead_start
 from minirnn.diagnosis.finding import Finding
-from minirnn.diagnosis.wording import counted, number, share
+from minirnn.diagnosis.wording import counted, listed, number, share
 
 SYMPTOM = "stalled-loss"
 LEAST_STEPS, LEAST_BACKWARDS = 40, 3
@@ -52,8 +57,11 @@ def detect(evidence: Evidence) -> Finding | None:
     return (
         _never_moved(loop)
         or (_from_the_start(loop) if dead_start(evidence) else None)
+        or _squashed_twice(evidence, loop)
         or (_without_rate(evidence, loop) if rate_taken(evidence) else None)
+        or (_left_out(evidence, loop) if evidence.falls_short else None)
         or _stalled(evidence, loop)
+        or _left_out(evidence, loop)
     )
 
 
@@ -87,6 +95,65 @@ def _never_moved(loop: LoopSeen) -> Finding | None:
         },
         cause=cause,
         explanation="The weights are never moved by what the loss says, so nothing can be learned.",
+    )
+
+
+def _squashed_twice(evidence: Evidence, loop: LoopSeen) -> Finding | None:
+    loss = loop.loss
+    if loss is None or not loss.squashed:
+        return None
+    if loss.squashed == "sigmoid":
+        seen = (
+            "Given chances, which lie between 0 and 1, it reads them as chances of 50% to 73%: the "
+            "network can never say no, and never be sure."
+        )
+    else:
+        classes = loss.prediction[1] if len(loss.prediction) > 1 else loss.prediction[0]
+        most = math.e / (math.e + classes - 1)
+        seen = (
+            f"Given chances, it reads the surest answer of {classes} classes (one 1, else 0) "
+            f"as a chance of {share(most)}: the loss stays high, and its gradient small."
+        )
+    return Finding(
+        symptom=SYMPTOM,
+        severity="illness" if evidence.fails else "warning",
+        where=f"the loss, {loop.at('loss', 'in the training loop')}",
+        evidence={
+            "kind": "squashed twice",
+            "function": loss.squashed,
+            "loss": loss.kind,
+            "steps": loop.iterations,
+        },
+        cause=f"The answers pass a {loss.squashed}, and inside the loss another.",
+        explanation=(
+            f"This loss takes logits, numbers of any sign and size, and makes chances of them by a "
+            f"{loss.squashed} of its own. {seen}"
+        ),
+    )
+
+
+def _left_out(evidence: Evidence, loop: LoopSeen) -> Finding | None:
+    names = loop.optimisation.left_out
+    if not names:
+        return None
+    layers = list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+    return Finding(
+        symptom=SYMPTOM,
+        severity=("illness" if evidence.fails else "warning" if evidence.falls_short else "note"),
+        where=f"{listed(layers)}, {loop.at('step', 'in the training loop')}",
+        evidence={
+            "kind": "left out",
+            "layers": layers,
+            "parameters": list(names),
+            "steps": loop.optimisation.steps,
+        },
+        cause=f"The optimiser does not hold the parameters of {listed(layers)}.",
+        explanation=(
+            f"Each backward pass gave them gradients, and in "
+            f"{counted(loop.optimisation.steps, 'step')} no step has moved one of them: "
+            f"{listed(layers)} {'is' if len(layers) == 1 else 'are'} as at the beginning, and only "
+            "the rest has learned."
+        ),
     )
 
 

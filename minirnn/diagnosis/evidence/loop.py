@@ -26,6 +26,8 @@ class LossSeen:
                 made absolute without a function of the framework
     prediction, target   their shapes
     calls       how many calls were seen, `grown` of them with more errors than either has numbers
+    squashed    "sigmoid" or "softmax", where the prediction came out of one and the loss takes
+                logits, of which it makes chances by the same function itself; "" else
     """
 
     kind: str
@@ -33,6 +35,7 @@ class LossSeen:
     target: tuple[int, ...]
     calls: int = 1
     grown: int = 0
+    squashed: str = ""
 
     @property
     def compared(self) -> tuple[int, ...]:
@@ -54,6 +57,8 @@ class Optimisation:
     empty               steps that found no gradient, or zeros only
     foreign             whether it holds none of the model's parameters
     by_hand             whether the parameters moved without it
+    left_out            names of the parameters that had gradients, and that no optimiser held nor
+                        anything else moved
     """
 
     name: str = ""
@@ -67,6 +72,7 @@ class Optimisation:
     empty: int = 0
     foreign: bool = False
     by_hand: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,6 +26,11 @@ KINDS = {
     "binary_cross_entropy_with_logits": "bce",
 }
 CLASSES = ("cross_entropy", "nll")
+SQUASHING = {"bce": "Sigmoid", "cross_entropy": "Softmax"}  # what the loss does itself
+RESHAPING = (
+    "View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "Select", "Slice", "Index",
+    "Transpose", "Permute", "TBackward", "Clone", "ToCopy",
+)  # fmt: skip
 MOST_NODES = 12  # of a loss's graph, walked from its value
 
 
@@ -37,6 +42,7 @@ class LossCall:
     prediction: torch.Tensor
     target: torch.Tensor
     ignored: int = -100  # the label of rows that do not count
+    squashed: str = ""  # as in `LossSeen`
 
     @property
     def grown(self) -> bool:
@@ -68,12 +74,12 @@ class LossCall:
             axis = next((k for k in range(min(2, tensor.ndim)) if tensor.shape[k] == B), None)
             return tensor.clone() if axis is None else tensor.index_select(axis, at)
 
-        return LossCall(self.kind, of(self.prediction), of(self.target), self.ignored)
+        return replace(self, prediction=of(self.prediction), target=of(self.target))
 
     def seen(self, calls: int, grown: int) -> LossSeen:
         """The detectors' view of it."""
         shapes = tuple(self.prediction.shape), tuple(self.target.shape)
-        return LossSeen(self.kind, *shapes, calls, grown)
+        return LossSeen(self.kind, *shapes, calls, grown, self.squashed)
 
 
 def standing_in(original: Callable[..., Any], name: str, see: Callable[..., None]) -> Any:
@@ -89,7 +95,9 @@ def standing_in(original: Callable[..., Any], name: str, see: Callable[..., None
             and isinstance(target, torch.Tensor)
             and prediction.requires_grad
         ):
-            see(LossCall(kind, prediction.detach(), target.detach(), _ignored(name, args, kwargs)))
+            ignored = _ignored(name, args, kwargs)
+            squashed = squashed_by(kind, prediction)
+            see(LossCall(kind, prediction.detach(), target.detach(), ignored, squashed))
         return original(*args, **kwargs)
 
     return loss
@@ -101,6 +109,25 @@ def _ignored(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
         return -100
     given = kwargs.get("ignore_index", args[4] if len(args) > 4 else -100)
     return given if isinstance(given, int) else -100
+
+
+def squashed_by(kind: str, prediction: torch.Tensor) -> str:
+    """Which function made chances of what a loss takes for logits; "" where none did.
+
+    It is the last thing done to the prediction, but for its shape.
+    """
+    function = SQUASHING.get(kind)
+    node = prediction.grad_fn
+    for _ in range(MOST_NODES if function else 0):
+        if node is None:
+            return ""
+        name = node.name()
+        if name.startswith(f"{function}Backward"):
+            return str(function).lower()
+        if not name.startswith(RESHAPING):
+            return ""
+        node = next((each for each, _ in node.next_functions if each is not None), None)
+    return ""
 
 
 def by_hand(loss: torch.Tensor, output: torch.Tensor | None) -> LossCall | None:

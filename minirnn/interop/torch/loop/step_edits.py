@@ -106,12 +106,7 @@ def rounded(rate: float) -> float:
 
 def set_option(program: Program, optimiser: str, name: str, value: str) -> CodeEdit | None:
     """An option of the optimiser where it is made, or the constant that it is taken from."""
-    step = program.call("step")
-    owner = (
-        last_name(step[1].func.value) if step and isinstance(step[1].func, ast.Attribute) else ""
-    )
-    made = program.assigned_call(lambda called, _: called == optimiser, owner)
-    made = made or program.assigned_call(lambda called, _: called == optimiser)
+    made = _made(program, optimiser)
     if made is None:
         return None
     source, call = made
@@ -182,6 +177,11 @@ def get_moving(finding: Finding, evidence: Evidence, program: Program) -> list[R
     if kind == "foreign optimiser":
         words = "Make the optimiser from this model's parameters, after the model"
         return [_told(words, None)]
+    if kind == "left out":
+        words = "Give the optimiser all of the model's parameters"
+        return [_told(words, _all_parameters(program, evidence, words))]
+    if kind == "squashed twice":
+        return [_unsquash(finding, program)]
     if kind == "no gradient":
         words = "Clear the gradients before backward, not between it and the step"
         return [_told(words, _clear_earlier(program, words))]
@@ -191,6 +191,66 @@ def get_moving(finding: Finding, evidence: Evidence, program: Program) -> list[R
 def _told(words: str, code: CodeEdit | None) -> Remedy:
     reason = "Only a step that finds the gradients of a backward pass can follow them."
     return Remedy({}, reason, "The loss begins to fall.", code or CodeEdit(words))
+
+
+def _made(program: Program, optimiser: str) -> tuple[Source, ast.Call] | None:
+    """Where the optimiser is made that the loop steps with, or the only one of its kind."""
+    step = program.call("step")
+    owner = (
+        last_name(step[1].func.value) if step and isinstance(step[1].func, ast.Attribute) else ""
+    )
+    made = program.assigned_call(lambda called, _: called == optimiser, owner)
+    return made or program.assigned_call(lambda called, _: called == optimiser)
+
+
+def _all_parameters(program: Program, evidence: Evidence, words: str) -> CodeEdit | None:
+    """`model.head.parameters()` -> `model.parameters()` where the optimiser is made."""
+    made = _made(program, evidence.loop.optimisation.name if evidence.loop else "")
+    given = argument(made[1], 0, "params") if made else None
+    if made is None or not isinstance(given, ast.Call):
+        return None
+    of = given.func
+    if last_name(of) != "parameters" or not isinstance(of, ast.Attribute):
+        return None
+    if not isinstance(of.value, ast.Attribute):
+        return None
+    model = made[0].of(of.value.value)
+    return Draft(made[0]).replace(given, f"{model}.parameters()").edit(words)
+
+
+def _unsquash(finding: Finding, program: Program) -> Remedy:
+    """Without the sigmoid or softmax, where a single one stands in the program."""
+    function = str(finding.evidence.get("function"))
+    words = f"Give the loss the answers as they are, without the {function}"
+    found = [
+        (source, call)
+        for source in program.sources.values()
+        for call in source.all(ast.Call)
+        if last_name(call.func).lower() == function
+    ]
+    code = CodeEdit(words)
+    if len(found) == 1:
+        source, call = found[0]
+        text = _without(source, call)
+        code = Draft(source).replace(call, text).edit(words) if text else code
+    return Remedy(
+        {},
+        f"Where chances are wanted, take the {function} of the answers after training.",
+        "The loss falls below what it could reach before.",
+        code,
+    )
+
+
+def _without(source: Source, call: ast.Call) -> str:
+    """What a squashing call squashes; a layer that does nothing for a layer; "" if unknown."""
+    module = last_name(call.func)
+    if module[0].isupper() and isinstance(call.func, ast.Attribute):  # nn.Sigmoid()
+        return f"{source.of(call.func.value)}.Identity()"
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    if owner is not None and last_name(owner) not in ("torch", "F", "functional", "special"):
+        return source.of(owner)  # x.sigmoid()
+    given = argument(call, 0, "input")
+    return source.operand(given) if given is not None else ""
 
 
 def _add_step(program: Program) -> CodeEdit | None:

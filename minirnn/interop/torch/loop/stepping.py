@@ -45,6 +45,12 @@ class OptimiserWatch:
         self._weights: list[torch.Tensor] = []
         self._clip_norm: torch.Tensor | float | None = None
         self._before: list[torch.Tensor] | None = None
+        # Names of parameters that some optimiser held; those that none held at the first step, as
+        # they were then; and of these the ones to which a gradient came.
+        self._held: set[str] = set()
+        self._left: dict[str, torch.Tensor] = {}
+        self._reached_left: set[str] = set()
+        self._left_out: tuple[str, ...] = ()
 
     def _parameters(self) -> list[torch.Tensor]:
         return [p for p in self._model.parameters() if p.requires_grad]
@@ -108,6 +114,7 @@ class OptimiserWatch:
         # A pass for something else (of a GAN's other half, an adversarial input) is cleared first.
         self.stale += any_in([p.grad for p in self._used_again.pop(id(optimiser), ())])
         self._weights = []
+        self._see_left_out(held)
         gradients = [p.grad for p in mine if p.grad is not None]
         norm = self._clip_norm if self._clip_norm is not None else norm_of(gradients)
         self._clip_norm = None
@@ -123,6 +130,31 @@ class OptimiserWatch:
             self._before = [p.detach().clone() for p in mine]
         self.steps += 1
         return True
+
+    def _see_left_out(self, held: set[int]) -> None:
+        """Which parameters a step leaves out, and whether they have gradients all the same."""
+        if self.steps and not (self._left or self._left_out):
+            return
+        named = {n: p for n, p in self._model.named_parameters() if p.requires_grad}
+        self._held |= {name for name, p in named.items() if id(p) in held}
+        if self.steps == 0:
+            left = {name: p for name, p in named.items() if name not in self._held}
+            self._left = {name: p.detach().clone() for name, p in left.items()}
+        if self.steps < MEASURED_FIRST:
+            self._reached_left |= {
+                name for name in self._left if name in named and any_in([named[name].grad])
+            }
+
+    def left_out(self) -> tuple[str, ...]:
+        """The parameters that had gradients, and were held by no optimiser nor moved."""
+        now = dict(self._model.named_parameters())
+        self._left_out += tuple(
+            name
+            for name, begun in self._left.items()
+            if name in self._reached_left and name in now and torch.equal(now[name], begun)
+        )
+        self._left = {}
+        return tuple(name for name in self._left_out if name not in self._held)
 
     def ended(self, optimiser: Any) -> None:
         """A step was made: measure it, and remember which gradients it applied."""
@@ -146,6 +178,7 @@ class OptimiserWatch:
         """Of tensors held while watching."""
         self._applied, self._used_again, self._found, self._weights = {}, {}, {}, []
         self._before = self._clip_norm = None
+        self.left_out()
 
     def seen(self) -> Optimisation:
         """What was seen."""
@@ -162,6 +195,7 @@ class OptimiserWatch:
             round(self.steps * float((norms == 0.0).mean())) if len(norms) else 0,
             foreign=self.strangers > 0 and self.steps == 0,
             by_hand=self.moved_by_hand,
+            left_out=self.left_out(),
         )
 
 
