@@ -19,11 +19,16 @@ from minirnn.commands.options import (
     progress_of,
     whole_number,
 )
-from minirnn.errors import ArgumentError
+from minirnn.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
     from minirnn.diagnosis import Recipe
 
+TABLES = (".csv", ".tsv")
+NO_TABLE = (
+    "A text, or arrays, are told by a recipe: a file whose name ends in .toml, with the lines "
+    '[data], text = "book.txt", [training], loss = "cross_entropy"; docs/recipe.md has them all'
+)
 FREE_RUN = 1000  # steps at most, if so many are held out
 
 
@@ -131,6 +136,22 @@ def _budget(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _check_table(arguments: argparse.Namespace) -> None:
+    """Tell at once that a file is no table, and what a recipe looks like where it may be one.
+
+    Raises: DataError.
+    """
+    from minirnn.training import read_column
+
+    try:
+        read_column(arguments.file, arguments.column)
+    except DataError as error:
+        if Path(arguments.file).suffix.lower() in TABLES or not Path(arguments.file).is_file():
+            raise
+        hint = f"{error.hint}. {NO_TABLE}" if error.hint else NO_TABLE
+        raise DataError(error.argument, error.came, error.wanted, hint) from error
+
+
 def _recipe(arguments: argparse.Namespace) -> Recipe:
     """The recipe file, or a recipe around the CSV file, with the command line's own edits.
 
@@ -151,6 +172,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
                 hint = f"Set data.{name} in the recipe"
                 raise ArgumentError(f"--{name}", "a recipe as well", "a CSV file with it", hint)
         return Recipe.from_toml(arguments.file).edit(edit)
+    _check_table(arguments)
     data = {"csv": arguments.file}
     if arguments.column is not None:
         data["column"] = arguments.column

@@ -24,6 +24,7 @@ from minirnn.training.losses import LOSSES, is_batch_first, resolve_loss
 from minirnn.training.predict import mode
 
 Array = Any
+LIBRARIES = {"torch": "PyTorch", "keras": "Keras"}  # by their packages
 
 
 def diagnose(
@@ -55,7 +56,7 @@ def diagnose(
     """
     function = resolve_loss(loss)
     if not isinstance(model, Module):
-        raise ArgumentError("model", type(model).__name__, "a minirnn Module")
+        raise ArgumentError("model", _named(model), "a minirnn Module", _way_in(model))
     x, y = (_checked(*each, model) for each in (("inputs", inputs), ("targets", targets)))
     if x.ndim != 3 or 0 in x.shape:
         wanted = "(T, B, I): at least one step, sequence and feature"
@@ -99,6 +100,31 @@ def diagnose(
         as_begun=begun,
     )
     return Diagnosis(findings_in(evidence))
+
+
+def _named(model: object) -> str:
+    """A class by its name, with the library it comes from."""
+    library = _library(model)
+    return f"{type(model).__name__}, a {library} model" if library else type(model).__name__
+
+
+def _library(model: object) -> str:
+    """The library whose model it is, "" for none of those known; none is imported to tell."""
+    homes = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
+    return next((name for home, name in LIBRARIES.items() if home in homes), "")
+
+
+def _way_in(model: object) -> str:
+    library = _library(model)
+    if library == "PyTorch":
+        return (
+            "minirnn.interop.torch.watch(model) around your own training loop looks into it as it "
+            "is, and its diagnosis() tells what it saw; from_torch(model), beside it, gives a copy "
+            "that diagnose takes"
+        )
+    if library == "Keras":
+        return "minirnn.interop.keras.from_keras(model) gives a copy that diagnose takes"
+    return ""
 
 
 def _checked(argument: str, value: Array | Tensor, model: Module) -> Array:

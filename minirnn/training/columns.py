@@ -19,7 +19,13 @@ from minirnn.files.whole import as_path
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Cells that stand for a missing value, in any case of letters."""
 
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (";", "\t", ",")  # a comma last: it stands in numbers and names, too
+LOOKED_AT, LINES = 65536, 20  # characters and lines that tell how cells are parted
+MOST_NAMED, LONGEST = 20, 40  # columns that an error names, and letters of each
+COMMAS = (
+    "Numbers are written with a decimal point, and nothing between thousands: 0.5, not 0,5. "
+    "Pandas turns them: read_csv(path, sep=';', decimal=',').to_csv(another, index=False)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +46,9 @@ def read_column(path: str | PathLike[str], name: str | None = None) -> Column:
     """Read the column `name` of a CSV file whose first line names its columns.
 
     The file is UTF-8 (a byte-order mark is allowed); cells are parted by comma, semicolon or tab,
-    whichever the first line holds most of. Empty cells and NA, N/A, NaN, null, none become NaN.
+    whichever parts the lines that follow as it does the first one. Numbers have a decimal point,
+    and nothing between thousands: "1,500" may be one and a half, and is refused. Empty cells and
+    NA, N/A, NaN, null, none become NaN.
     `name` may be left out when the file has one column and its first line is no number. Blank lines
     are skipped, except that inside a file of one column a blank line is an empty cell.
 
@@ -69,6 +77,7 @@ def read_column(path: str | PathLike[str], name: str | None = None) -> Column:
                 "path",
                 f"{len(cells)} cell(s) in line {line} of {str(path)!r}",
                 f"{len(names)}, as in its first line",
+                COMMAS if len(cells) > len(names) and all(map(_is_number, cells)) else "",
             )
         if len(names) == 1:  # blank lines before this row were empty cells, not the file's end
             values.extend([math.nan] * blank)
@@ -77,7 +86,9 @@ def read_column(path: str | PathLike[str], name: str | None = None) -> Column:
 
     if not values or all(math.isnan(value) for value in values):
         what = "no rows" if not values else "no number in any row"
-        raise DataError("path", f"{what} in column {names[index]!r} of {str(path)!r}", "numbers")
+        raise DataError(
+            "path", f"{what} in column {_short(names[index])!r} of {str(path)!r}", "numbers"
+        )
     return Column(names[index], np.array(values, dtype=np.float64), path)
 
 
@@ -97,9 +108,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from error
     if "\0" in text:
         raise DataError("path", f"{str(path)!r}, a binary file", "a UTF-8 CSV file")
-    first, _, _ = text.partition("\n")
-    delimiter = max(DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text), delimiter=_delimiter(text), strict=True)
     try:
         for cells in reader:
             yield reader.line_num, cells
@@ -109,8 +118,23 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from error
 
 
+def _delimiter(text: str) -> str:
+    """What parts the lines after the first as it does the first, or else most of the first one."""
+    begun = [line for line in text[:LOOKED_AT].splitlines()[:LINES] if line.strip()]
+    header, *rows = begun or [""]
+
+    def parted(line: str, delimiter: str) -> int:
+        return len(next(csv.reader([line], delimiter=delimiter)))
+
+    def fits(delimiter: str) -> tuple[bool, int, int]:
+        cells = parted(header, delimiter)
+        return cells > 1, sum(parted(row, delimiter) == cells for row in rows), cells
+
+    return max(DELIMITERS, key=fits)
+
+
 def _index_of(name: str | None, names: list[str], path: Path) -> int:
-    listed = ", ".join(repr(n) for n in names)
+    listed = _listed(names)
     if name is None:
         if len(names) > 1:
             raise DataError(
@@ -122,7 +146,7 @@ def _index_of(name: str | None, names: list[str], path: Path) -> int:
         if _is_number(names[0]):
             raise DataError(
                 "path",
-                f"the number {names[0]!r} in the first line of {str(path)!r}",
+                f"the number {_short(names[0])!r} in the first line of {str(path)!r}",
                 "the column's name",
                 "Put a line with a name first; or, if that is its name, name it as the column",
             )
@@ -132,6 +156,17 @@ def _index_of(name: str | None, names: list[str], path: Path) -> int:
     if name in names:
         raise DataError("column", f"{name!r}, which occurs twice in {str(path)!r}", "a unique name")
     raise DataError("column", f"{name!r}", f"a column of {str(path)!r}: {listed}")
+
+
+def _listed(names: list[str]) -> str:
+    """The names in quotes; of many the first, for what came may be no table at all."""
+    more = len(names) - MOST_NAMED
+    shown = ", ".join(repr(_short(name)) for name in names[:MOST_NAMED])
+    return shown + (f" and {more} more" if more > 0 else "")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
 def _is_number(text: str) -> bool:
@@ -152,6 +187,9 @@ def _number(cell: str, name: str, line: int, path: Path) -> float:
         value = math.inf
     if not math.isfinite(value) or "_" in text:  # float() reads "1_000" as a thousand
         raise DataError(
-            f"column {name!r}", f"{text!r} in line {line} of {str(path)!r}", "a finite number"
+            f"column {_short(name)!r}",
+            f"{_short(text)!r} in line {line} of {str(path)!r}",
+            "a finite number",
+            COMMAS if "," in text and _is_number(text.replace(".", "").replace(",", "")) else "",
         )
     return value

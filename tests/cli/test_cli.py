@@ -114,6 +114,17 @@ def test_bad_input_is_one_clear_line_and_status_2(files, arguments, told, capsys
     assert told in captured.err
 
 
+def test_what_is_no_table_is_told_shortly_with_what_a_recipe_is(files, capsys):
+    (files / "book.txt").write_text("the quick brown fox jumps over the dog. " * 150)
+    assert cli.main(["doctor", "book.txt"]) == 2
+    told = capsys.readouterr().err
+    assert 'a file whose name ends in .toml, with the lines [data], text = "book.txt"' in told
+    assert len(told) < 400
+    (files / "table.csv").write_text("the quick brown fox\n")
+    assert cli.main(["doctor", "table.csv"]) == 2
+    assert ".toml" not in capsys.readouterr().err
+
+
 def test_a_healthy_recipe_exits_with_0(files, capsys):
     assert cli.main(["doctor", "healthy.toml", "--quiet"]) == 0
     captured = capsys.readouterr()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -157,3 +158,19 @@ def test_under_no_grad_it_says_that_it_needs_gradients() -> None:
 def test_a_batch_of_one_and_a_sequence_of_one_step_are_looked_at() -> None:
     assert diagnose(network(), X[:, :1], Y[:1], loss="mse").symptoms == set()
     assert "vanishing-gradient" not in diagnose(network(), X[:1], Y, loss="mse").symptoms
+
+
+def test_another_librarys_model_is_told_the_way_in() -> None:
+    theirs = type("Net", (), {"__module__": "torch.nn"})
+    mine = type("Mine", (theirs,), {"__module__": "__main__"})
+    x = np.zeros((3, 2, 1), np.float32)
+    with pytest.raises(ArgumentError, match="Mine, a PyTorch model") as caught:
+        diagnose(mine(), x, x[0])  # type: ignore[arg-type]
+    for name in re.findall(r"(?:interop\.torch\.|; )(\w+)\(", caught.value.hint):
+        assert name in mr.interop.torch.__all__
+    assert "watch(model)" in caught.value.hint
+    keras = type("Model", (), {"__module__": "keras.src.models"})
+    with pytest.raises(ArgumentError, match=r"interop\.keras\.from_keras"):
+        diagnose(keras(), x, x[0])  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match=r"got int; wanted a minirnn Module$"):
+        diagnose(3, x, x[0])  # type: ignore[arg-type]

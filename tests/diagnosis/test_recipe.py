@@ -11,6 +11,7 @@ import pytest
 
 from minirnn import datasets
 from minirnn.diagnosis.recipe import Recipe
+from minirnn.diagnosis.recipe.aliases import MEANT
 from minirnn.diagnosis.recipe.schema import KEYS, TASKS
 from minirnn.errors import ArgumentError, MinirnnError, RecipeError
 from minirnn.training import Sequences
@@ -97,6 +98,10 @@ def test_every_key_can_be_read_by_its_dotted_name() -> None:
             "training.learning_rate",
         ),
         ({**CO2, "epochs": 3}, "epochs", "training.epochs"),
+        ({**CO2, "training": {"lr": 1}}, "training.lr", "training.learning_rate"),
+        ({**CO2, "training": {"units": 1}}, "training.units", "model.hidden_size"),
+        ({**CO2, "model": {"layers": 2}}, "model.layers", "model.num_layers"),
+        ({**CO2, "training": {"Batch-Size": 8}}, "training.Batch-Size", "training.batch_size"),
         ({**CO2, "generation": {"step": 3}}, "generation.step", "generation.steps"),
     ],
 )
@@ -281,6 +286,35 @@ def test_one_error_names_all_that_is_wrong() -> None:
         Recipe.from_dict({"data": {"builtin": "text", "scale": "standard"}})
     assert caught.value.argument == "training.loss"
     assert "data.scale: got 'standard'; wanted 'none' for text" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "came", "meant"),
+    [
+        ("training.optimizer", "SGD", "sgd"),
+        ("training.loss", "CrossEntropyLoss", "cross_entropy"),
+        ("data.scale", "z-score", "standard"),
+        ("model.cell", "SimpleRNN", "rnn"),
+    ],
+)
+def test_other_libraries_words_are_known_in_hints(key: str, came: str, meant: str) -> None:
+    with pytest.raises(RecipeError, match=f"Did you mean '{meant}'"):
+        Recipe().edit({"data.builtin": "co2", key: came})
+
+
+def test_every_alias_is_of_a_word_that_a_recipe_has() -> None:
+    words = {key.rpartition(".")[2] for key in KEYS}
+    values = {"standard", "minmax", "robust", "rnn", "interpolate", "mse", "l1", "huber", "bce"}
+    schedules = {"plateau", "cosine", "step"}
+    assert set(MEANT) <= words | values | schedules | {"cross_entropy"}
+
+
+def test_what_is_wrong_is_told_in_sentences() -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_dict({"data": {"windw": 3, "seed": -1}, "training": {"lr": 1, "epochs": 0}})
+    one, *others = str(caught.value).splitlines()
+    assert one.endswith("Did you mean data.window? Also wrong:")
+    assert [line[-1] for line in others] == [".", "?", "."]
 
 
 @pytest.mark.parametrize("builtin", TASKS)

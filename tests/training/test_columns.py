@@ -74,7 +74,17 @@ BAD = {
     "no header": ("1.5\n2\n3\n", None, r"got the number '1.5' in the first line of"),
     "column named twice": ("a,a\n1,2\n", "a", "occurs twice"),
     "text in a cell": ("a,b\n1,2\nhigh,3\n", "a", r"column 'a': got 'high' in line 3"),
-    "a decimal comma": ('a;b\n1;2\n"3,5";4\n', "a", r"'3,5' in line 3"),
+    "a decimal comma": ('a;b\n1;2\n"3,5";4\n', "a", r"'3,5' in line 3.*a decimal point"),
+    "one in an only column": ("a\n0,00\n1,5\n", None, r"'0,00' in line 2.*decimal=','"),
+    "one beside a comma in a name": ("t;level, m\n1;0,5\n", "level, m", r"'0,5' in line 2"),
+    "one without its own parting": ("a,b\n0,5,1,5\n", "a", r"4 cell\(s\) in line 2.*0.5, not 0,5"),
+    "between thousands": ('a;b\n1;"1,234.5"\n', "b", r"'1,234.5' in line 2.*between thousands"),
+    "a text": (
+        "once upon a time " * 400,
+        None,
+        r"column 'once upon a time once upon a time onc\.\.\.' of",
+    ),
+    "many columns": (",".join(f"c{k}" for k in range(99)) + "\n", "d", r"'c19' and 79 more$"),
     "infinity": ("a\n1\ninf\n", "a", "'inf' in line 3"),
     "underscores": ("a\n1_000\n", "a", "'1_000' in line 2"),
     "a short row": ("a,b\n1,2\n3\n", "a", r"1 cell\(s\) in line 3"),
@@ -100,3 +110,10 @@ def test_a_missing_file_and_a_folder_are_data_errors(tmp_path: Path) -> None:
         read_column(tmp_path / "absent.csv", "a")
     with pytest.raises(DataError, match="is a directory"):
         read_column(tmp_path, "a")
+
+
+def test_lines_that_follow_tell_what_a_comma_in_the_header_is(tmp_path: Path) -> None:
+    for text in ("t;level, m, mean\n1;2.5\n", "t\tlevel, m, mean\n1\t2.5\n"):
+        assert read_column(written(tmp_path, text), "level, m, mean").values.tolist() == [2.5]
+    many = "a,b; c; d\n1,2\n3,4\n"
+    assert read_column(written(tmp_path, many), "b; c; d").values.tolist() == [2.0, 4.0]

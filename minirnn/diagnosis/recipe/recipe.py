@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from minirnn.diagnosis.recipe import toml
+from minirnn.diagnosis.recipe.aliases import nearest
 from minirnn.diagnosis.recipe.contradictions import contradictions
-from minirnn.diagnosis.recipe.rules import nearest, shown
+from minirnn.diagnosis.recipe.rules import shown
 from minirnn.diagnosis.recipe.schema import (
     KEYS,
     TABLES,
@@ -201,9 +202,14 @@ def refuse(found: Iterable[RecipeError]) -> None:
     first, *others = errors
     if not others:
         raise first
-    hint = f"{first.hint}. Also wrong:" if first.hint else "Also wrong:"
-    hint = "\n  ".join([hint, *map(str, others)])
+    hint = f"{_sentence(first.hint)} Also wrong:" if first.hint else "Also wrong:"
+    hint = "\n  ".join([hint, *(_sentence(str(other)) for other in others)])
     raise RecipeError(first.argument, first.came, first.wanted, hint)
+
+
+def _sentence(text: str) -> str:
+    """With a full stop: on one line, what follows is told apart by that alone."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _unknown(key: str, known: Mapping[str, object]) -> RecipeError:

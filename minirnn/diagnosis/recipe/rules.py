@@ -5,9 +5,8 @@ A rule reads a value, checks it, and gives it back in the type the recipe stores
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minirnn.device import device_of
+from minirnn.diagnosis.recipe.aliases import nearest
 from minirnn.errors import RecipeError
 from minirnn.real import is_real
 
@@ -25,12 +25,6 @@ class Rule(Protocol):
     def read(self, key: str, value: object) -> Any:
         """The value as the recipe stores it. Raises: RecipeError that names `key`."""
         ...
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that looks most like `name`, or "" when none does."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return close[0] if close else ""
 
 
 def shown(value: object) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minirnn.diagnosis.recipe.rules import Choice, Real, Rule, Whole, nearest
+from minirnn.diagnosis.recipe.aliases import nearest
+from minirnn.diagnosis.recipe.rules import Choice, Real, Rule, Whole
 from minirnn.errors import RecipeError
 from minirnn.optim import Optimizer
 from minirnn.optim.schedulers import Cosine, Plateau, Scheduler, Step
