@@ -55,6 +55,8 @@ def error_sentence(figures: Mapping[str, Any]) -> str:
     error = value_of(figures, "held_out_rmse")
     if error is None:
         return ""
+    if not math.isfinite(error):
+        return f"Its answers on the held-out part are no answers: their error is {number(error)}."
     said = f"On the held-out part its typical error (RMSE) is {quantity(error, unit)}"
     naive = value_of(figures, "persistence_rmse")
     if naive is not None:

@@ -42,7 +42,24 @@ HEADLINES = {
     "outside-training-range": "Good where it was trained, wrong beyond",
     "saturated-gates": "Gates stuck at the ends of their range",
     "vanishing-gradient": "The gradient dies on its way back",
-    "unscaled-input": "Numbers too large for the gates",
+    "unscaled-input": "Numbers that the gates are not made for",
+    "overfitting": "Learned by heart",
+    "underfitting": "Less learned than there is to learn",
+    "slow-learning": "Steps too small to get anywhere",
+    "oscillating-loss": "Steps so large that they jump over it",
+    "stalled-loss": "The loss stands still",
+    "no-signal": "Nothing in the inputs tells the answer",
+    "no-recurrence": "No past to remember",
+    "low-data-diversity": "Data too much alike",
+    "over-regularised": "Held so tightly that it cannot answer",
+    "dead-units": "Units that are always off",
+    "outliers": "A few values drown all others",
+    "leakage": "The held-out part was known before",
+    "frozen-generation": "Left to itself, it stands still",
+    "output-loop": "Left to itself, it goes round in circles",
+    "reads-padding": "It answers after the end",
+    "batch-time-swap": "Time and batch are swapped",
+    "carried-state": "It begins where another sequence ended",
 }
 # Exploding gradients head an attempt only where nothing shows in the answers.
 SHOWN_FIRST = ("missing-values", "non-finite", "constant-output", "outside-training-range")
@@ -238,8 +255,10 @@ def before_and_after(
     columns: dict[str, list[str]] = {}
     for key, title, baseline, name in lines:
         values = [value_of(a.figures, key) for a in attempts]
-        measures = [v for a in attempts if (v := value_of(a.figures, baseline)) is not None]
-        # Holes in the series leave a baseline without a number until they are filled.
+        # That of the data as they are in the end, which the ending tells: a mark that stands among
+        # the values, or a hole, spoils it, or leaves it without a number, until it is filled.
+        told_of = [diagnosis.figures, *(a.figures for a in attempts)]
+        measures = [v for f in told_of if (v := value_of(f, baseline)) is not None]
         naive = next(filter(math.isfinite, measures), measures[0] if measures else None)
         if all(value is None for value in values) or (name and naive is None):
             continue

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SEVERITY_STYLES = {"illness": "bold red", "warning": "yellow", "note": "blue"}
 MAX_EVIDENCE = 6  # figures of a finding; the page and --json have them all
 GAP = 2  # blanks between two columns of a table
+WHOLE = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"  # while lines are broken: 4.2 × 10⁶ is one number
 MAX_WIDTH = 100  # longer lines of prose are hard to read
 MIN_WIDTH = 20  # of what COLUMNS asks for outside a terminal; below it, it is not heeded
 
@@ -270,12 +271,13 @@ def _prose(console: Console, text: str, *, indent: int = 0, hanging: int = 0) ->
 
 
 def _wrapped(text: str, width: int, *, begun: str = "", hanging: int = 0) -> list[str]:
-    """Lines of at most `width`, words whole: the first goes on after what is `begun`."""
-    return textwrap.wrap(
-        text,
+    """Lines of at most `width`, words and numbers whole; the first after what is `begun`."""
+    lines = textwrap.wrap(
+        text.replace(" × ", WHOLE),
         width,
         initial_indent=begun,
         subsequent_indent=" " * hanging,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(WHOLE, " × ") for line in lines]

@@ -9,6 +9,7 @@ import pytest
 from report_stories import attempt, diagnosis, finding
 
 from minirnn.diagnosis import Recipe
+from minirnn.diagnosis.detectors import DETECTORS
 from minirnn.report.measured import accuracy_sentence, compared, error_sentence, free_run_sentence
 from minirnn.report.story import (
     Wording,
@@ -281,3 +282,24 @@ def test_the_held_out_loss_is_told_with_that_of_training():
     told = attempt(losses=[4.0, 1.0])
     told.history.epochs[-1] = replace(told.history.epochs[-1], validation_loss=1.5)
     assert "fell from 4.00 to 1.00; held out it ended at 1.50." in training_sentence(told)
+
+
+def test_an_error_that_is_no_number_is_held_against_nothing():
+    told = error_sentence({"held_out_rmse": math.nan, "persistence_rmse": math.nan})
+    assert told.endswith("their error is not a number.")
+    assert told.count("not a number") == 1
+
+
+def test_the_baseline_of_the_table_is_that_of_the_ending():
+    spoilt = {"held_out_rmse": 4.5, "persistence_rmse": 5.92}
+    filled = {"held_out_rmse": 0.4, "persistence_rmse": 1.13}
+    edit = {"data.missing_value": 0.0}
+    both = diagnosis(attempt(figures=spoilt), attempt(figures=filled, edit=edit))
+    assert before_and_after(both, WORDS).rows[-1] == ["without a network", "1.13 (persistence)", ""]
+    assert "off by 1.13" in ending(both, WORDS)
+
+
+def test_every_symptom_of_a_recipe_has_a_heading_in_words():
+    in_loops_alone = {"shape-broadcast", "accumulated-gradients"}
+    for symptom in set(DETECTORS) - in_loops_alone:
+        assert headline(attempt(findings=[finding(symptom)])) != symptom

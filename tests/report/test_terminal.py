@@ -164,6 +164,14 @@ def test_a_long_place_and_a_long_heading_are_wrapped_under_their_beginning(strea
     assert not any(line.endswith(" ") for line in lines)
 
 
+def test_a_number_is_not_broken_over_two_lines():
+    figures = {"held_out_rmse": 6.3e6, "mean_rmse": 6.3e-5}
+    for width in range(60, 80):
+        text = told(attempt(figures=figures), width=width)
+        assert text.count("6.3 × 10⁶") == 2
+        assert max(map(len, text.splitlines())) <= width
+
+
 @pytest.mark.parametrize(
     ("columns", "width"), [("80", 80), ("300", 100), ("", 100), ("wide", 100), ("0", 100)]
 )
