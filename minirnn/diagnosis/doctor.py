@@ -20,6 +20,7 @@ from minirnn.diagnosis.finding import Attempt, Diagnosis
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.run import Run
 from minirnn.diagnosis.treatment.budget import TRAININGS, Budget, Deadline
+from minirnn.diagnosis.treatment.cut import told_as_cut
 from minirnn.diagnosis.treatment.keep import Kept
 from minirnn.diagnosis.treatment.repair import INTERRUPTED, Repaired
 from minirnn.diagnosis.treatment.repair import repair as repaired
@@ -139,7 +140,7 @@ def examined_within(
     """
     deadline = Deadline(budget)
     made = examined(recipe, device=device, progress=progress, callbacks=(deadline,))
-    return replace(made, cut=_cut(made, deadline))
+    return told_as_cut(replace(made, cut=_cut(made, deadline)))
 
 
 def examined(

@@ -188,6 +188,7 @@ def _right(model: SequenceModel, data: PreparedData) -> dict[str, float]:
     return {
         "training_accuracy": _accuracy(model, data.training),
         "held_out_accuracy": _accuracy(model, part),
+        "held_out_answers": len(asked),
         "majority_accuracy": majority,
     }
 

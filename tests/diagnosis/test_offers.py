@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from problems import wave, write_csv
+from problems import recipe, wave, write_csv
 
 from minirnn.diagnosis import Finding, Recipe, Remedy
 from minirnn.diagnosis.build import build_model
@@ -172,3 +173,20 @@ def test_a_remedy_is_tried_on_the_data_before_it_is_offered(
         {"data": write_csv(tmp_path / "line.csv", 3.0 + np.arange(200)) | {"window": 12}}
     )
     assert changes(recipe, Remedy(edit, "", "")) is possible
+
+
+def test_a_window_that_sees_a_whole_season_is_offered_first(tmp_path: Path) -> None:
+    pulses = (np.arange(600) % 17 == 0).astype(float)
+    chance = (np.random.default_rng(0).random(600) < 1 / 17).astype(float)
+    stalled = Finding("stalled-loss", "illness", "here", {"kind": "level"}, "", "")
+
+    def first(values: Any, window: int, symptom: str = "stalled-loss") -> dict[str, object]:
+        which = recipe({**write_csv(tmp_path / "series.csv", values), "window": window})
+        return dict(with_remedies(replace(stalled, symptom=symptom), which)[0][0].edit)
+
+    for symptom in ("stalled-loss", "constant-output", "underfitting"):
+        assert first(pulses, 8, symptom) == {"data.window": 17}
+    assert "data.window" not in first(pulses, 17)
+    assert "data.window" not in first(chance, 8)
+    # A smooth wave is foretold from a few values: a whole season tells no more.
+    assert "data.window" not in first(np.sin(2 * np.pi * np.arange(600) / 25), 8)

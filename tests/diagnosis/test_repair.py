@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from minirnn.diagnosis import Attempt, Diagnosis, Recipe
+from minirnn.diagnosis import Attempt, Diagnosis, Recipe, doctor
 from minirnn.diagnosis.finding import Finding, Remedy
 from minirnn.diagnosis.treatment.budget import Budget, Deadline
+from minirnn.diagnosis.treatment.cut import told_as_cut
 from minirnn.diagnosis.treatment.judge import judge
 from minirnn.diagnosis.treatment.repair import INTERRUPTED, NOTHING_LEFT, next_remedy, repair
 from minirnn.errors import ArgumentError, DataError
@@ -286,3 +288,62 @@ def test_a_deadline_stops_a_training_once_and_says_so() -> None:
     deadline.batch_ended(run)
     assert (run.stop_message, deadline.struck) == ("the time is up (10.0 s)", True)
     deadline.batch_ended(run)  # the clock is not asked again
+
+
+def labelled(symptoms: list[str], right: float, count: int) -> Attempt:
+    """An attempt on labels: so many of the held-out answers right."""
+    figures = {"held_out_accuracy": right, "held_out_answers": count, "training_r2": 0.7}
+    return replace(made(symptoms, 0.0), figures=figures)
+
+
+def test_fewer_right_answers_are_told_and_no_cure_where_they_are_surely_fewer() -> None:
+    ill = ["overfitting"]
+    kept, verdict = judge(labelled(ill, 0.8625, 80), aimed(labelled([], 0.8375, 80), ill[0]))
+    assert kept
+    assert verdict.endswith("though the share of right answers held out fell from 86% to 84%")
+    kept, verdict = judge(labelled(ill, 0.8625, 4000), aimed(labelled([], 0.8375, 4000), ill[0]))
+    assert not kept
+    assert "fell from 86% to 84%: taken back" in verdict
+    kept, verdict = judge(labelled(ill, 0.8375, 4000), aimed(labelled([], 0.8625, 4000), ill[0]))
+    assert kept
+    assert "though" not in verdict
+
+
+def test_a_cure_that_costs_some_error_says_so() -> None:
+    kept, verdict = judge(made(["leakage"], 1.0, 0.9), aimed(made([], 1.1, 0.9), "outliers"))
+    assert kept
+    assert verdict.endswith("though the held-out error rose from 1 ppm to 1.1 ppm")
+    assert "though" not in judge(made(["x"], 1.0, 0.9), aimed(made([], 1.02, 0.9), "x"))[1]
+
+
+def test_a_training_cut_short_says_so_and_asks_for_no_more_of_it() -> None:
+    slow = Finding(
+        "underfitting",
+        "illness",
+        "here",
+        {},
+        "Too little time.",
+        "",
+        remedies=(Remedy({}, "", ""),),
+    )
+    gates = replace(slow, symptom="saturated-gates")
+    attempt = made([], 1.0)
+    attempt = replace(attempt, diagnosis=replace(attempt.diagnosis, findings=(slow, gates)))
+    assert told_as_cut(attempt) is attempt
+    cut = told_as_cut(replace(attempt, cut="the time is up (3 s)")).diagnosis.findings
+    assert cut[0].harmful
+    assert cut[0].remedies == ()
+    assert "cut short" in cut[0].cause
+    assert "the time is up (3 s)" in cut[0].cause
+    assert cut[1] == gates  # no matter of time
+
+
+def test_the_doctor_without_time_for_a_training_says_so() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 6, 1)).astype(np.float32)
+    task = Recipe.from_dict({"data": {"x": x, "y": x[:, -1]}, "training": {"epochs": 400}})
+    diagnosis = doctor(task, repair=True, seconds=1e-6, progress=False)
+    found = diagnosis.finding("underfitting")
+    assert found is not None
+    assert "after 1 step, in epoch 1 of 400: the time is up" in found.cause
+    assert not any("training.epochs" in r.edit for f in diagnosis.findings for r in f.remedies)

@@ -10,6 +10,7 @@ from minirnn.diagnosis.finding import Advice, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import CLIPPING
 from minirnn.diagnosis.remedies.offer import Offer
+from minirnn.diagnosis.remedies.season import see_a_season
 from minirnn.diagnosis.wording import counted
 
 USUAL_UNITS, USUAL_BATCH = 32, 32
@@ -122,7 +123,7 @@ def _grow(recipe: Recipe, finding: Finding) -> list[Remedy]:
     if kind == "running statistics":
         return _normalise_otherwise(recipe, finding)
     first = _from_the_last_value(recipe) if kind == "behind" else []
-    return [*first, *_larger_or_longer(recipe, finding)]
+    return [*first, *see_a_season(recipe, finding), *_larger_or_longer(recipe, finding)]
 
 
 def _normalise_otherwise(recipe: Recipe, finding: Finding) -> list[Remedy]:

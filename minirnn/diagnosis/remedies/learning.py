@@ -7,6 +7,7 @@ from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import DROPOUT, LONGER, RANDOM_STATE, RELU
 from minirnn.diagnosis.remedies.common import faster, initialise, scale, unlearn_decay
 from minirnn.diagnosis.remedies.offer import Offer
+from minirnn.diagnosis.remedies.season import see_a_season
 
 
 def _other_loss(recipe: Recipe, finding: Finding) -> list[Remedy]:
@@ -50,7 +51,12 @@ OFFERS: dict[str, Offer] = {
         unlearn_decay(r, f) + _apart(r, f) + initialise(r, f) + faster(r, f)
     ),
     "constant-output": lambda r, f: (
-        unlearn_decay(r, f) + _other_loss(r, f) + faster(r, f) + initialise(r, f) + scale(r, f)
+        unlearn_decay(r, f)
+        + see_a_season(r, f)
+        + _other_loss(r, f)
+        + faster(r, f)
+        + initialise(r, f)
+        + scale(r, f)
     ),
 }
 

@@ -13,6 +13,7 @@ from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import DROPOUT, RELU
 from minirnn.diagnosis.remedies.common import clip, initialise, scale
 from minirnn.diagnosis.remedies.offer import Advised, Offer
+from minirnn.diagnosis.remedies.season import see_a_season
 
 USUAL_STEP = 0.01  # |update| / |parameters| at the start
 ADAPTIVE = (3e-3, 1e-3)  # rates of the optimisers that divide by the gradient's size
@@ -183,7 +184,7 @@ def _stalled(recipe: Recipe, finding: Finding) -> list[Remedy]:
                 "The loss leaves the plateau.",
             ),
         )
-    return offers + start
+    return see_a_season(recipe, finding) + offers + start
 
 
 def _exploding(recipe: Recipe, finding: Finding) -> list[Remedy]:

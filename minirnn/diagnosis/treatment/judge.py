@@ -3,7 +3,8 @@
 A remedy stays where all of this holds:
 1. its training ran to its end;
 2. the symptom it was for is gone;
-3. the held-out error did not rise above `WORSE` times what it was;
+3. the held-out error did not rise above `WORSE` times what it was, nor the share of wrong answers
+   by more than chance has it (`SURE` standard errors of the difference);
 4. a network that failed explains more than it did (`no_better`), unless the remedy was for its free
    run, which may go better while the network stays as it was;
 5. it brought no other illness, or the network is strictly better in exchange: the held-out error
@@ -21,7 +22,7 @@ import math
 from dataclasses import replace
 
 from minirnn.diagnosis.finding import Attempt, edit_text
-from minirnn.diagnosis.wording import counted, listed, quantity
+from minirnn.diagnosis.wording import counted, listed, quantity, share
 
 ENOUGH = 0.5  # an R2 with which a network no longer fails
 BETTER = 0.95  # of the error before: what is above is no improvement
@@ -29,6 +30,7 @@ MUCH_BETTER = 0.5  # of it: what is below is no exchange of one harm for another
 # Edits after which other sequences are held out.
 DEALT_ANEW = {"data.split", "data.deduplicate", "data.validation"}
 OF_FREE_RUNS = ("frozen-generation", "output-loop")
+SURE = 2.0  # standard errors
 WORSE = 1.2  # a remedy may not raise the held-out error by more than this factor
 
 
@@ -52,14 +54,53 @@ def judge(before: Attempt, after: Attempt) -> tuple[bool, str]:
             f"{edit} removed {aim}, but the held-out error rose from "
             f"{quantity(earlier, unit)} to {quantity(error, unit)}: taken back"
         )
+    if not anew and _surely_fewer_right(before, after):
+        return False, f"{edit} removed {aim}, but {_fell(before, after)}: taken back"
     if aim not in OF_FREE_RUNS and no_better(before, after):
         return False, f"{edit} removed {aim}, but the network is no better for it: taken back"
     if not left:
-        return True, f"{edit} cured it: nothing above a note is left{_not_known(after)}"
+        price = "" if anew else _price(before, after)
+        return True, f"{edit} cured it: nothing above a note is left{price}{_not_known(after)}"
     new = brought(before, after)
     if new and not anew and not strictly_better(before, after):
         return False, f"{edit} removed {aim}, but brought {listed(new)} instead: taken back"
     return True, f"{edit} removed {aim}; left: {listed(left)}"
+
+
+def _price(before: Attempt, after: Attempt) -> str:
+    """What a cure cost on what was held out; "" where it did not get worse."""
+    error, earlier = held_out_error(after), held_out_error(before)
+    if not BETTER * error > earlier:  # the same measure as for what is better; false of a NaN
+        return ""
+    if _right(after) is not None:
+        return f", though {_fell(before, after)}"
+    unit = str(after.figures.get("unit", ""))
+    rose = f"from {quantity(earlier, unit)} to {quantity(error, unit)}"
+    return f", though the held-out error rose {rose}"
+
+
+def _fell(before: Attempt, after: Attempt) -> str:
+    earlier, right = _right(before) or 0.0, _right(after) or 0.0
+    return f"the share of right answers held out fell from {share(earlier)} to {share(right)}"
+
+
+def _surely_fewer_right(before: Attempt, after: Attempt) -> bool:
+    """Whether fewer held-out answers are right than before, by more than chance has it."""
+    earlier, right = _right(before), _right(after)
+    count = after.figures.get("held_out_answers")
+    if earlier is None or right is None or not isinstance(count, int):
+        return False
+    # As if of other rows: on the same ones chance is less.
+    variance = (earlier * (1.0 - earlier) + right * (1.0 - right)) / count
+    return earlier - right > SURE * math.sqrt(variance)
+
+
+def _right(attempt: Attempt) -> float | None:
+    """The share of right answers on what was held out, where an error is told by nothing else."""
+    figures = attempt.figures
+    right = figures.get("held_out_accuracy")
+    told_otherwise = figures.get("held_out_rmse") is not None
+    return float(right) if isinstance(right, float) and not told_otherwise else None
 
 
 def _not_known(after: Attempt) -> str:
