@@ -1,9 +1,11 @@
-"""A diagnosis as a small HTML table, for notebooks; it needs nothing but the standard library."""
+"""A diagnosis as a small HTML table, for notebooks; made with the standard library alone."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
+
+from minirnn.diagnosis.wording import measured
 
 if TYPE_CHECKING:
     from minirnn.diagnosis.finding import Diagnosis, Finding
@@ -15,8 +17,9 @@ CELL = "text-align:left;vertical-align:top;padding:4px 10px;border-bottom:1px so
 def findings_table(diagnosis: Diagnosis) -> str:
     """One row a finding: symptom, where, what it means, first remedy. All text is escaped."""
     verdict = "cured" if diagnosis.cured else "healthy" if diagnosis.healthy else "ill"
+    told = "".join(f"<br>{escape(line)}" for line in measured(diagnosis.figures))
     if not diagnosis.findings:
-        return f"<p><b>{verdict}</b>: nothing found</p>"
+        return f"<p><b>{verdict}</b>: nothing found{told}</p>"
     head = "".join(
         f'<th style="{CELL}">{title}</th>'
         for title in ("symptom", "where", "in plain words", "first remedy")
@@ -24,7 +27,7 @@ def findings_table(diagnosis: Diagnosis) -> str:
     rows = "".join(_row(finding) for finding in diagnosis.findings)
     return (
         f'<table style="border-collapse:collapse"><caption style="text-align:left">'
-        f"<b>{verdict}</b></caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        f"<b>{verdict}</b>{told}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
 
 

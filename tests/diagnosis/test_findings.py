@@ -190,4 +190,6 @@ def test_the_cause_is_told_before_the_explanation_that_refers_to_it() -> None:
     diagnosis = Diagnosis((told,), figures={"held_out_accuracy": 1.0})
     for text in (str(told), str(diagnosis), diagnosis._repr_html_()):
         assert "All are of class 0. Look at them." in text
-    assert "held out: right answers 100%" in str(diagnosis)
+    healthy = Diagnosis(figures={"held_out_accuracy": 1.0})
+    for text in (str(diagnosis), diagnosis._repr_html_(), str(healthy), healthy._repr_html_()):
+        assert "held out: right answers 100%" in text
