@@ -42,7 +42,7 @@ HEADLINES = {
     "outside-training-range": "Good where it was trained, wrong beyond",
     "saturated-gates": "Gates stuck at the ends of their range",
     "vanishing-gradient": "The gradient dies on its way back",
-    "unscaled-input": "Numbers that the gates are not made for",
+    "unscaled-input": "Numbers of a size that training is not made for",
     "overfitting": "Learned by heart",
     "underfitting": "Less learned than there is to learn",
     "slow-learning": "Steps too small to get anywhere",
