@@ -147,8 +147,7 @@ class Telling:
 def heading(console: Console, text: str) -> None:
     """A heading with an empty line above it."""
     console.print()
-    for line in _wrapped(text, console.width, hanging=2):
-        console.print(line, style="bold cyan", soft_wrap=True)
+    _lines(console, text, "bold cyan", hanging=2)
 
 
 def blocks(console: Console, parts: Sequence[Block]) -> None:
@@ -191,7 +190,7 @@ def _table(console: Console, block: Table) -> None:
         lines = [line.rstrip() for line in capture.get().splitlines()]
         console.print("\n".join(lines), soft_wrap=True)
     if block.note:
-        console.print(block.note, style="dim")
+        _lines(console, block.note, "dim")
 
 
 def column_widths(headings: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int]:
@@ -227,7 +226,7 @@ def _cards(console: Console, block: Cards) -> None:
     if block.heading:
         console.print(block.heading, style="bold")
     if not block.cards:
-        console.print(f"  {block.otherwise}", style="green")
+        _lines(console, block.otherwise, "green", indent=2)
     for item in block.cards:
         _card(console, item)
 
@@ -259,6 +258,11 @@ def _card(console: Console, item: Card) -> None:
         lines += [f"Remedy: {edit}. {reason}" for edit, reason in item.remedies[:1]]
     for line in lines:
         _prose(console, line, indent=4)
+
+
+def _lines(console: Console, text: str, style: str, *, indent: int = 0, hanging: int = 0) -> None:
+    for line in _wrapped(text, console.width, begun=" " * indent, hanging=indent + hanging):
+        console.print(line, style=style, soft_wrap=True)
 
 
 def _prose(console: Console, text: str, *, indent: int = 0, hanging: int = 0) -> None:

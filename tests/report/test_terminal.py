@@ -164,6 +164,12 @@ def test_a_long_place_and_a_long_heading_are_wrapped_under_their_beginning(strea
     assert not any(line.endswith(" ") for line in lines)
 
 
+def test_nothing_found_is_wrapped_under_its_beginning():
+    lines = told(attempt(), width=50).splitlines()
+    at = lines.index("  Nothing found: the network shows none of the")
+    assert lines[at + 1] == "  symptoms that the doctor knows."
+
+
 def test_a_number_is_not_broken_over_two_lines():
     figures = {"held_out_rmse": 6.3e6, "mean_rmse": 6.3e-5}
     for width in range(60, 80):
