@@ -309,12 +309,14 @@ def test_what_was_not_learned_was_not_learned_by_heart() -> None:
     assert gap_of(0.15, -3.0, turned) is None
 
 
-def test_a_few_rows_held_out_show_nothing() -> None:
+def test_a_few_rows_held_out_show_nothing_and_that_is_said() -> None:
     rng = np.random.default_rng(0)
     wanted = rng.normal(size=(12, 1))
     trained, unseen = Answers(wanted, wanted), Answers(-wanted, wanted)
     evidence = Evidence(np.ones((3, 12, 1)), wanted, answers=trained, unseen=unseen)
-    assert overfitting.detect(evidence) is None
+    found = overfitting.detect(evidence)
+    assert found is not None
+    assert (found.severity, found.evidence["too_few_rows"]) == ("note", 12)
 
 
 # underfitting
