@@ -1,6 +1,7 @@
 """vanishing-gradient: the gradient dies on its way to what the answer depends on.
 
-Two ways to die, told apart on a probe whose loss enters at each sequence's last valid step only.
+Two ways to die, told apart on a probe whose loss enters at each sequence's last valid step only;
+and one to be cut off, which the recipe itself asks for.
 
 At the gate
 Formula    a unit is dead when the norm of the gradient at all its gates' pre-activations is below
@@ -16,6 +17,18 @@ Threshold  r_d < 0.01 in the network as it is, or before training, and the netwo
            better than one that cannot look so far: its R2 is below the middle between what a
            regression gets without the early half of the steps needed and with all of them. A short
            gradient is no illness where the task is short
+
+Truncated
+Formula    `training.truncate` = k, fewer steps than the distance d that the target depends on: of
+           the gradient not a hundredth, but none arrives there
+Threshold  k < d, where the network falls short of what a regression explains (by 0.2), and the
+           steps beyond k are worth 0.1 of that R2. A state that is carried on off the tape may
+           still hold enough: then the network does not fall short, and nothing is said. Measured,
+           a value 5 steps back, three cells: k = 1 to 2: R2 of 0.1 to 0.5 (of a plain cell up to
+           0.95), k = 3 to 4: 0.2 to 0.9, k = 5 or more: 0.85 to 0.99, as with the whole gradient
+
+Cut        of a user's loop: no gradient ever reaches a layer that wants one (`loop_faults`)
+
 Severity   an illness; at the gate, a warning where the network does not fail, and only falls short
            of what a regression explains; through time, a warning of a network whose training is
            not known where the late steps alone tell something (training often lengthens the
@@ -34,6 +47,7 @@ import math
 from typing import Any
 
 from minirnn.device import array_namespace
+from minirnn.diagnosis.detectors.loop_faults import gradient_cut
 from minirnn.diagnosis.detectors.saturated_gates import root_mean_square
 from minirnn.diagnosis.evidence import Evidence, is_finite
 from minirnn.diagnosis.finding import Finding, Severity
@@ -49,15 +63,23 @@ DEAD = 1e-3
 DEAD_SHARE = 0.5
 VANISHED = 0.01
 LEAST_GAIN = 0.1  # R2 that the early steps must be worth
+SHORT = 0.2  # R2 that a network with a truncated gradient must be short of a regression's
 LEARNED = 0.95  # an R2 from which on there is nothing left to miss
 
 
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
+    cut = gradient_cut(evidence, SYMPTOM)
+    if cut is not None:
+        return cut
     traces = [trace for trace in evidence.traces if trace.has_gradients and any(trace.lengths)]
     if not traces:
         return None
-    return _at_the_gate(evidence, traces) or _through_time(evidence, traces)
+    return (
+        _at_the_gate(evidence, traces)
+        or _truncated(evidence, traces)
+        or _through_time(evidence, traces)
+    )
 
 
 def _at_the_gate(evidence: Evidence, traces: list[Trace]) -> Finding | None:
@@ -97,6 +119,46 @@ def _at_the_gate(evidence: Evidence, traces: list[Trace]) -> Finding | None:
             f"In {share(dead)} of the units of {trace.name} the gradient stops at the gate: less "
             f"than a thousandth of what arrives goes on to the weights. {through_time}The "
             "chain breaks at the saturated gate, and the weights behind it cannot learn."
+        ),
+    )
+
+
+def _truncated(evidence: Evidence, traces: list[Trace]) -> Finding | None:
+    recipe, T = evidence.recipe, len(evidence.inputs)
+    reach = 0 if recipe is None else recipe.training.truncate
+    if not 0 < reach < T or not evidence.falls_short:
+        return None
+    needed = evidence.dependence
+    if needed is None or needed.lag is None or needed.lag <= reach:
+        return None
+    skill = evidence.last_skill
+    within = max((r2 for k, r2 in zip(needed.steps, needed.skill, strict=True) if k <= reach))
+    if needed.best - max(skill, 0.0) <= SHORT or needed.best - max(within, 0.0) < LEAST_GAIN:
+        return None
+    trace = next((each for each in traces if each.layer == 0), traces[0])
+    return Finding(
+        symptom=SYMPTOM,
+        severity=evidence.severity,
+        where=f"training.truncate = {reach}",
+        evidence={
+            "kind": "truncated",
+            "truncate": reach,
+            "lag_needed": needed.lag,
+            "skill": skill,
+            "skill_with_all_steps": needed.best,
+            "skill_within_reach": within,
+            "layer": trace.layer,
+            "direction": trace.direction,
+        },
+        cause=(
+            f"The gradient is cut off after {counted(reach, 'step')}, as training.truncate asks, "
+            f"and what decides the answer stands up to {counted(needed.lag, 'step')} back."
+        ),
+        explanation=(
+            "From there no gradient arrives at all, so the network is never told what to keep of "
+            f"these inputs. It explains {share(max(skill, 0.0))} of the targets, where a plain "
+            f"regression on all steps explains {share(needed.best)}, and one on the last "
+            f"{reach if reach > 1 else 'step'} alone {share(max(within, 0.0))}."
         ),
     )
 

@@ -9,7 +9,7 @@ from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import CLIPPING, DROPOUT, LONGER, RELU
 from minirnn.diagnosis.remedies.common import initialise, scale, slower
 from minirnn.diagnosis.remedies.offer import Advised, Offer
-from minirnn.diagnosis.wording import number
+from minirnn.diagnosis.wording import counted, number
 
 LARGE = 2.0  # root mean square of inputs from which on a scale is the first thing to try
 SMALL = ("uniform", "normal", "zeros")  # initialisers that make a state forget within a few steps
@@ -17,6 +17,17 @@ HALF_LIFE = 4.5  # steps, of an LSTM's cell state with forget bias 1 at the star
 CAREFUL = 3e-3  # a rate at which a plain RNN keeps an orthogonal start: at 1e-2 half lose it
 HOT = 2e-2  # a rate of Adam from which on relu units are switched off by steps (measured)
 BRISK = 1e-2  # one at which Adam finds what to keep: in three times the epochs 30 of 36 times
+
+
+MORE_UNITS = Advice(
+    "use more units, layers or epochs",
+    "None of them is told of what stands beyond the cut: some of it may be kept by chance, and no "
+    "step makes it more.",
+)
+CHRONO = Advice(
+    "start with gates that are open (chrono, forget bias 1)",
+    "They let a gradient pass, and here none is sent so far.",
+)
 
 
 def _remember(recipe: Recipe, finding: Finding) -> list[Remedy]:
@@ -105,9 +116,35 @@ def _before_training(remedies: list[Remedy]) -> list[Remedy]:
     return kept
 
 
+def _not_truncated(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """The gradient through all steps; or, of long sequences, through as many as are needed."""
+    whole: dict[str, object] = {"training.truncate": 0}
+    lag = finding.evidence.get("lag_needed")
+    expected = "The gradient reaches the steps that the answer depends on."
+    offers = [
+        Remedy(whole, "Let the gradient go back through all steps of a sequence.", expected),
+        Remedy(
+            {**whole, "training.epochs": 3 * recipe.training.epochs},
+            "The same, with more time: what to keep is found late, and then quickly.",
+            expected,
+        ),
+    ]
+    if isinstance(lag, int):
+        nearer = Remedy(
+            {"training.truncate": 2 * lag},
+            f"Twice the {counted(lag, 'step')} that are needed: every answer then sees them, and "
+            "less is held in memory than of whole sequences.",
+            expected,
+        )
+        offers.append(nearer)
+    return offers
+
+
 def _vanishing(recipe: Recipe, finding: Finding) -> list[Remedy]:
     if finding.evidence.get("before_training"):
         return _before_training(_remember(recipe, finding))
+    if finding.evidence.get("kind") == "truncated":
+        return _not_truncated(recipe, finding)
     if finding.evidence.get("kind") == "through time":
         return _remember(recipe, finding)
     return _saturated(recipe, finding)
@@ -156,6 +193,8 @@ OFFERS: dict[str, Offer] = {
 
 def _against_vanishing(recipe: Recipe, finding: Finding) -> tuple[Advice, ...]:
     """Of a gate that is shut, what does not open it; of time, what carries nothing through it."""
+    if finding.evidence.get("kind") == "truncated":
+        return (MORE_UNITS, CHRONO, CLIPPING)
     if finding.evidence.get("kind") != "through time":
         return (CLIPPING, RELU, LONGER)
     if recipe.model.cell != "rnn":
