@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from minirnn.diagnosis.detectors import DETECTORS
+from minirnn.diagnosis.detectors import DETECTORS, Detector, unscaled_input
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding
 from minirnn.inspect.dependence import Dependence
@@ -81,8 +81,10 @@ _WHEN: dict[str, dict[str, bool]] = {
     "dead-units": {},
     "vanishing-gradient": {},
 }
+# Of targets nothing can be said before training has ended: far ones may still be reached.
+_AT_A_GLANCE: dict[str, Detector] = {"unscaled-input": unscaled_input.of_inputs}
 EARLY: dict[str, Early] = {
-    symptom: Early(detect, **_WHEN[symptom])
+    symptom: Early(_AT_A_GLANCE.get(symptom, detect), **_WHEN[symptom])
     for symptom, detect in DETECTORS.items()
     if symptom in _WHEN
 }

@@ -1,5 +1,8 @@
 """unscaled-input: inputs so large (or so small) that the gates see little but their size.
 
+Targets of such a size are the same fault at the other end: see `unscaled_targets`,
+and of a user's loop `targets_out_of_reach`.
+
 Formula    size = largest root mean square of a feature, as fed, over all valid steps.
            pinned = share of the first layers' units and gates that W_ih x alone holds on one side
            beyond +-2.2 at every step (sigmoid(2.2) = 0.9: saturated there, whatever else comes)
@@ -17,6 +20,8 @@ Cost       one product of a sample of the inputs (at most 2000 steps) with W_ih
 from __future__ import annotations
 
 from minirnn.device import array_namespace
+from minirnn.diagnosis.detectors.loop_faults import targets_out_of_reach
+from minirnn.diagnosis.detectors.unscaled_targets import of_targets
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.wording import number, share
@@ -32,7 +37,15 @@ MOST_ROWS = 2000
 
 
 def detect(evidence: Evidence) -> Finding | None:
-    """The finding, or None."""
+    """The finding, or None: of the inputs, or of the targets where the inputs do no harm."""
+    found = of_inputs(evidence)
+    if found is not None and found.harmful:
+        return found
+    return of_targets(evidence) or targets_out_of_reach(evidence, SYMPTOM) or found
+
+
+def of_inputs(evidence: Evidence) -> Finding | None:
+    """The finding about the inputs, or None; that about targets needs a training that is over."""
     rows = evidence.rows
     if rows.size == 0 or not evidence.rows_finite:
         return None

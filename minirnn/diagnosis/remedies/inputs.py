@@ -6,7 +6,7 @@ from minirnn.diagnosis.finding import Advice, Finding, Remedy
 from minirnn.diagnosis.recipe import Recipe
 from minirnn.diagnosis.remedies.advice import CLIPPING, DROPOUT, LONGER, RANDOM_STATE
 from minirnn.diagnosis.remedies.common import scale
-from minirnn.diagnosis.remedies.offer import Offer
+from minirnn.diagnosis.remedies.offer import Advised, Offer
 from minirnn.diagnosis.remedies.room import enough_held_out, wider
 from minirnn.diagnosis.wording import share
 
@@ -172,17 +172,51 @@ def _look_further(recipe: Recipe, finding: Finding) -> list[Remedy]:
     ]
 
 
+def _scale(recipe: Recipe, finding: Finding) -> list[Remedy]:
+    """Inputs and targets to a common size; of targets told in words of their own."""
+    offers = scale(recipe, finding)
+    if finding.evidence.get("kind") != "targets":
+        return offers
+    reason = (
+        "Move each target, and each input, to mean 0 and standard deviation 1, by the training "
+        "part alone; answers and errors are told in the data's own units all the same."
+    )
+    expected = "Every target counts alike, and an ordinary step is an ordinary one for it."
+    longer: dict[str, object] = {
+        "data.scale": "standard",
+        "training.epochs": 4 * recipe.training.epochs,
+    }
+    standard = [Remedy(dict(each.edit), reason, expected) for each in offers[:1]]
+    patient = [Remedy(longer, "The same, with more time.", expected) for _ in standard]
+    robust = [Remedy(dict(each.edit), each.reason, expected) for each in offers[1:2]]
+    return [*standard, *patient, *robust]
+
+
 OFFERS: dict[str, Offer] = {
     "leakage": _keep_apart,
     "low-data-diversity": _show_more,
     "outliers": _outliers,
     "no-signal": _look_further,
     "missing-values": _missing,
-    "unscaled-input": scale,
+    "unscaled-input": _scale,
     "outside-training-range": _range,
 }
 
-WOULD_NOT_HELP: dict[str, tuple[Advice, ...]] = {
+
+def _against_no_scale(recipe: Recipe, finding: Finding) -> tuple[Advice, ...]:
+    if finding.evidence.get("kind") != "targets":
+        return (CLIPPING, RANDOM_STATE, DROPOUT)
+    return (
+        Advice(
+            "use a higher or a lower learning rate",
+            "One rate moves the head and all the rest: what suits targets of this size throws the "
+            "gates about, or leaves them where they began.",
+        ),
+        DROPOUT,
+    )
+
+
+WOULD_NOT_HELP: dict[str, Advised] = {
     "low-data-diversity": (
         Advice(
             "train longer, or with more units",
@@ -247,7 +281,7 @@ WOULD_NOT_HELP: dict[str, tuple[Advice, ...]] = {
             "the network. (Whole sequences may be left out.)",
         ),
     ),
-    "unscaled-input": (CLIPPING, RANDOM_STATE, DROPOUT),
+    "unscaled-input": _against_no_scale,
     "outside-training-range": (
         LONGER,
         DROPOUT,
