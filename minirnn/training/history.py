@@ -19,6 +19,8 @@ COLUMNS = (
     "complete",
 )
 
+StopKind = Literal["non-finite", "interrupted", "requested"]
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -51,7 +53,7 @@ class Stop:
           keyboard; "requested": by a callback
     """
 
-    kind: Literal["non-finite", "interrupted", "requested"]
+    kind: StopKind
     message: str
     epoch: int
     batch: int

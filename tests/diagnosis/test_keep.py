@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -238,6 +239,88 @@ def test_a_damaged_attempt_is_a_data_error(entry: Any, sick: Recipe, tmp_path: P
     kept._write()
     with pytest.raises(DataError, match="keep"):
         doctor(sick, keep=path, progress=False)
+
+
+KEPT: dict[str, Any] = {
+    "findings": [
+        {
+            "symptom": "unscaled-input", "severity": "illness", "where": "the inputs",
+            "evidence": {"size": 1000.0}, "cause": "Large.", "explanation": "Too large.",
+        }
+    ],
+    "figures": {"held_out_rmse": 1.0},
+    "epochs": [
+        {
+            "number": 1, "batches": 3, "loss": 1.0, "gradient_norm": 1.0, "gradient_norm_max": 2.0,
+            "learning_rate": 0.01, "seconds": 0.1, "validation_loss": None, "metrics": {},
+            "validation_metrics": {"r2": 0.5}, "complete": True,
+        }
+    ],
+    "stopped": {"kind": "requested", "message": "enough", "epoch": 1, "batch": 3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (("findings",), {}),  # no list of none: that would be read as healthy
+        (("findings",), None),
+        (("findings", 0, "symptom"), "no-such-symptom"),
+        (("findings", 0, "severity"), "grave"),
+        (("findings", 0, "evidence"), []),
+        (("findings", 0, "where"), 5),
+        (("findings", 0, "remedies"), []),
+        (("figures",), []),
+        (("epochs",), {}),
+        (("epochs", 0, "loss"), "x"),
+        (("epochs", 0, "number"), True),
+        (("epochs", 0, "complete"), 1),
+        (("epochs", 0, "metrics"), {"r2": None}),
+        (("stopped", "kind"), "bored"),
+        (("stopped", "epoch"), "1"),
+        (("stopped",), []),
+    ],
+)
+def test_an_attempt_of_another_structure_is_a_data_error(
+    at: tuple[Any, ...], value: Any, sick: Recipe, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path / "kept.json")
+    entry = json.loads(json.dumps(KEPT))
+    kept.attempts[kept._key(sick)] = entry
+    whole = kept.find(sick)
+    assert whole is not None
+    assert whole.diagnosis.root is not None
+    *path, last = at
+    for each in path:
+        entry = entry[each]
+    entry[last] = value
+    with pytest.raises(DataError, match="keep"):
+        kept.find(sick)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other devices")
+def test_only_a_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*_: Any, **__: Any) -> None:
+        raise AssertionError  # a pipe would be waited for, and a device may never end
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setattr(Path, "open", opened)
+    for path in (pipe, Path(os.devnull), tmp_path):
+        with pytest.raises(ArgumentError, match="no file"):
+            Kept(path)
+    assert pipe.is_fifo()
+
+
+def test_no_more_is_read_than_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "kept.json"
+    Kept(path)
+    size = path.stat().st_size
+    monkeypatch.setattr("minirnn.diagnosis.treatment.keep.LARGEST", size)
+    Kept(path)
+    monkeypatch.setattr("minirnn.diagnosis.treatment.keep.LARGEST", size - 1)
+    with pytest.raises(DataError, match=f"more than {size - 1} bytes"):
+        Kept(path)
 
 
 def test_a_path_that_cannot_be_written_is_refused_before_anything_is_trained(

@@ -11,21 +11,23 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import stat
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 import minirnn
+from minirnn.diagnosis.causes import BRINGS
 from minirnn.diagnosis.examine import with_what_helps
 from minirnn.diagnosis.finding import Attempt, Diagnosis, Finding
 from minirnn.diagnosis.recipe import PATHS, Recipe
 from minirnn.errors import ArgumentError, DataError
 from minirnn.files import strict_json
 from minirnn.files.whole import write_whole
-from minirnn.training.history import Epoch, History, Stop
+from minirnn.training.history import Epoch, History, Stop, StopKind
 
 FORMAT, VERSION = "minirnn-attempts", 1
 LARGEST = 2**30  # bytes; a repair of long trainings takes some hundred thousand
@@ -47,9 +49,7 @@ class Kept:
         if "\0" in os.fspath(path):
             raise ArgumentError("keep", repr(path), wanted)
         self.path, self.device = Path(path), device
-        self.attempts: dict[str, Any] = {}
-        if self.path.exists():
-            self.attempts = self._read()
+        self.attempts: dict[str, Any] = self._read()
         self._write()  # rather refused now than after the first training
 
     def find(self, recipe: Recipe) -> Attempt | None:
@@ -80,11 +80,13 @@ class Kept:
 
     def _read(self) -> dict[str, Any]:
         try:
-            if self.path.stat().st_size > LARGEST:
-                raise self._damaged(f"more than {LARGEST} bytes")
-            text = self.path.read_bytes()
+            text = self._content()
         except OSError as error:
             raise ArgumentError("keep", f"{str(self.path)!r}: {error}", "a readable file") from None
+        if text is None:
+            return {}
+        if len(text) > LARGEST:
+            raise self._damaged(f"more than {LARGEST} bytes")
         try:
             read = strict_json.read(text, depth=DEEPEST, values=MOST)
         except ValueError as error:
@@ -96,6 +98,20 @@ class Kept:
         if not isinstance(attempts, dict):
             raise self._damaged("no attempts")
         return attempts
+
+    def _content(self) -> bytes | None:
+        """What the file holds, up to one byte more than is allowed; None where there is none.
+
+        A pipe would be waited for, and a device may never end: only a regular file is opened.
+        """
+        try:
+            mode = self.path.stat().st_mode
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(mode):
+            raise ArgumentError("keep", f"{str(self.path)!r}, which is no file", "a readable file")
+        with self.path.open("rb") as file:
+            return file.read(LARGEST + 1)
 
     def _write(self) -> None:
         held = {"format": FORMAT, "version": VERSION, "attempts": self.attempts}
@@ -171,15 +187,54 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _attempt(recipe: Recipe, entry: dict[str, Any]) -> Attempt:
-    found = [
-        Finding(**{**each, "evidence": decoded(each["evidence"])}) for each in entry["findings"]
-    ]
-    figures = decoded(entry["figures"])
-    if not isinstance(figures, dict):
-        raise TypeError("figures")
+    """Raises: what Python does, or ValueError, where the entry is not as `add` makes it."""
+    found = [_found(each) for each in _of(list, entry["findings"], "findings")]
+    figures = _of(dict, decoded(entry["figures"]), "figures")
     stopped = decoded(entry["stopped"])
     history = History(
-        [Epoch(**epoch) for epoch in decoded(entry["epochs"])],
-        None if stopped is None else Stop(**stopped),
+        [_epoch(each) for each in _of(list, decoded(entry["epochs"]), "epochs")],
+        None if stopped is None else _stop(stopped),
     )
     return Attempt(recipe, Diagnosis(with_what_helps(found, recipe), figures), history, figures)
+
+
+def _found(kept: dict[str, Any]) -> Finding:
+    evidence = _of(dict, decoded(kept["evidence"]), "evidence")
+    words = ("symptom", "severity", "where", "cause", "explanation")
+    if kept.keys() != {*words, "evidence"}:
+        raise ValueError(f"what a finding has: {', '.join(kept)}")
+    for name in words:
+        _of(str, kept[name], name)
+    if kept["symptom"] not in BRINGS:
+        raise ValueError(f"a known symptom: {kept['symptom']!r}")
+    return Finding(**{**kept, "evidence": evidence})
+
+
+def _epoch(kept: dict[str, Any]) -> Epoch:
+    for name in ("number", "batches"):
+        _of(int, kept[name], name)
+    for name in ("loss", "gradient_norm", "gradient_norm_max", "learning_rate", "seconds"):
+        _of(float | int, kept[name], name)
+    _of(float | int | None, kept["validation_loss"], "validation_loss")
+    for name in ("metrics", "validation_metrics"):
+        for key, value in _of(dict, kept[name], name).items():
+            _of(float | int, value, key)
+    if not isinstance(kept["complete"], bool):
+        raise TypeError("complete")
+    return Epoch(**kept)
+
+
+def _stop(kept: dict[str, Any]) -> Stop:
+    if kept["kind"] not in get_args(StopKind):
+        raise ValueError("a known kind of stop")
+    _of(str, kept["message"], "message")
+    for name in ("epoch", "batch"):
+        _of(int, kept[name], name)
+    return Stop(**kept)
+
+
+def _of(kind: Any, value: Any, name: str) -> Any:
+    """A value of this kind; true and false are no numbers."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(name)
+    return value
