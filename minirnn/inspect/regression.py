@@ -43,15 +43,22 @@ def once(x: Floats, y: Floats) -> Array:
     """Rows of x (n, T, I) and y (n, O) without those that stand there already, in order.
 
     What comes again, as from epoch to epoch, must not stand on both sides of a fold: a regression
-    would know it by heart. Equal rows have an equal sum of random multiples, and others do not.
+    would know it by heart.
     """
     xp = array_namespace(x)
+    return xp.sort(xp.unique(row_keys(x.reshape(len(x), -1), y), return_index=True)[1])
+
+
+def row_keys(*arrays: Floats) -> Floats:
+    """(n,): equal for equal rows of arrays (n, ...), and for no others: sums of random multiples.
+
+    `unique` of rows themselves is not to be had on every device.
+    """
+    xp = array_namespace(arrays[0])
     rng = np.random.default_rng(0)
-    key = sum(
-        (rows * xp.asarray(rng.standard_normal(rows.shape[1]))).sum(axis=1)
-        for rows in (x.reshape(len(x), -1), y)
+    return sum(
+        (rows * xp.asarray(rng.standard_normal(rows.shape[1]))).sum(axis=1) for rows in arrays
     )
-    return xp.sort(xp.unique(key, return_index=True)[1])
 
 
 def aligned_at_end(inputs: Array, lengths: NDArray[Any] | None) -> Floats:

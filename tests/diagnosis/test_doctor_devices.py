@@ -152,8 +152,10 @@ def test_whole_arrays_leave_a_device_in_few_named_places():
     }
     assert users == {
         "diagnosis/diagnose.py",  # lengths, which are the host's
+        "diagnosis/evidence/attainable.py",  # a matrix of outputs by outputs, for its eigenvalues
         "diagnosis/evidence/free_run.py",  # what a free run said: told, drawn, searched
         "diagnosis/run.py",  # Forecast.numpy, for pictures
+        "inspect/arguments.py",  # lengths
         # Eigenvalues and QR decompositions of general matrices, for which the host is asked.
         "inspect/fixed_points.py",
         "inspect/horizon.py",

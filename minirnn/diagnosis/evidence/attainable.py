@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from minirnn.device import array_namespace
 from minirnn.inspect.host import fetch, on_host
-from minirnn.inspect.regression import aligned_at_end, as_columns
+from minirnn.inspect.regression import aligned_at_end, as_columns, row_keys
 
 Array = Any  # of any device
 Floats = Any  # float64, likewise
@@ -32,9 +32,11 @@ def ceiling(wanted: Floats, features: int) -> float:
 
     1 where there are as many features as outputs, the targets do not vary, or are not finite.
     """
-    if features >= wanted.shape[1] or not finite_numbers(wanted):
+    if features >= wanted.shape[1] or len(wanted) < 2 or not finite_numbers(wanted):
         return 1.0
-    axes = np.linalg.eigvalsh(np.cov(on_host(wanted), rowvar=False))[::-1]
+    centred = wanted - wanted.mean(axis=0)
+    scatter = on_host(centred.T @ centred)  # (O, O)
+    axes = np.linalg.eigvalsh(scatter)[::-1]
     total = float(axes.sum())
     return float(axes[:features].sum()) / total if total > 0 else 1.0
 
@@ -49,21 +51,22 @@ def lookup(inputs: Array, targets: Array, lengths: NDArray[Any] | None = None) -
 
     None where fewer than 40 have a copy, and where their targets do not vary.
     """
-    x = np.ascontiguousarray(on_host(aligned_at_end(inputs, lengths))).reshape(inputs.shape[1], -1)
-    y = np.asarray(on_host(as_columns(targets)))
+    xp = array_namespace(inputs)
+    rows = [aligned_at_end(inputs, lengths).reshape(inputs.shape[1], -1)]
     if lengths is not None:  # an end in zeros is no copy of a shorter one
-        x = np.concatenate([x, np.asarray(lengths, dtype=np.float64)[:, None]], axis=1)
-    _, which, count = np.unique(x, axis=0, return_inverse=True, return_counts=True)
+        rows.append(xp.asarray(lengths, dtype=np.float64)[:, None])
+    y = as_columns(targets)
+    _, which, count = xp.unique(row_keys(*rows), return_inverse=True, return_counts=True)
     which = which.reshape(-1)
-    sums = np.zeros((len(count), y.shape[1]))
-    np.add.at(sums, which, y)
     copied = count[which] > 1
-    if copied.sum() < LEAST_COPIES:
+    (copies,) = fetch(copied.sum())
+    if copies < LEAST_COPIES:
         return None
+    sums = xp.stack([xp.bincount(which, weights=column) for column in y.T], axis=1)
     own, group = y[copied], which[copied]
     others = (sums[group] - own) / (count[group] - 1)[:, None]
-    naive = float(((own - own.mean(axis=0)) ** 2).sum())
-    return 1.0 - float(((own - others) ** 2).sum()) / naive if naive > 0 else None
+    naive, missed = fetch(((own - own.mean(axis=0)) ** 2).sum(), ((own - others) ** 2).sum())
+    return 1.0 - missed / naive if naive > 0 else None
 
 
 def last_rows(T: int, lengths: NDArray[Any]) -> NDArray[np.intp]:
