@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 from problems import examine, harm, recipe, wave, write_csv
 
 from minirnn.diagnosis import Recipe
+from minirnn.diagnosis.detectors import carried_state
+from minirnn.diagnosis.doctor import perform
+from minirnn.diagnosis.evidence import Answers
 from minirnn.diagnosis.evidence.layout import directions, padding_ends, roughness
 
 QUICK: dict[str, object] = {"training.epochs": 14, "model.hidden_size": 12, "model.cell": "rnn"}
@@ -134,3 +138,26 @@ def test_a_state_carried_between_shuffled_sequences_is_named_and_chunks_in_order
         "data.split": "last",
     }
     assert harm(examine(of({"x": x, "y": y}, edits))) == set()
+
+
+def test_a_carried_state_that_a_network_copes_with_entirely_is_a_note() -> None:
+    x = RNG.normal(size=(96, 6, 1)).astype(np.float32)
+    edits: dict[str, object] = {"model.initial_state": "carried", "training.epochs": 1}
+    seen = perform(of({"x": x, "y": x[:, -1]}, edits), progress=False).evidence
+    assert seen.answers is not None
+    assert seen.unseen is not None
+
+    def told(trained: float, held_out: float) -> str | None:
+        """The severity, of a network that explains so much of what it was trained on, and not."""
+        answers = []
+        for part, skill in ((seen.answers, trained), (seen.unseen, held_out)):
+            assert part is not None
+            off = part.wanted - part.wanted.mean()
+            answers.append(Answers(part.wanted - (1.0 - skill) ** 0.5 * off, part.wanted))
+        finding = carried_state.detect(replace(seen, answers=answers[0], unseen=answers[1]))
+        return None if finding is None else finding.severity
+
+    assert told(0.999, 0.999) == "note"
+    assert told(0.999, 0.95) == "warning"
+    assert told(0.95, 0.999) == "warning"
+    assert told(0.999, 0.3) == told(0.3, 0.999) == "illness"

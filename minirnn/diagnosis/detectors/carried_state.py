@@ -6,8 +6,9 @@ Formula    over the calls that begin with the state the call before ended with:
            sequence, in the mean
 Threshold  moved >= 0.5 of at least 8 again; or jump > 5 where neighbours in time are alike
            (roughness < 0.4), from 8 carried calls on. An illness where the network fails, else a
-           warning. Chunks of one long series, handed on in order, come behind the same chunk in
-           every epoch, and begin where that one ended.
+           warning, and a note where it explains practically all (R2 of 0.99, held out too).
+           Chunks of one long series, handed on in order, come behind the same chunk in every epoch,
+           and begin where that one ended.
            Of a recipe with `model.initial_state = "carried"`: at once where it shuffles, for no
            sequence then follows the one it continues; else where the jump from a sequence to that
            in its row of the next batch is above 5: among strangers without a level of their own it
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.loop import LayerFed, LoopSeen
-from minirnn.diagnosis.finding import Finding
+from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.wording import counted, number, share
 
 SYMPTOM = "carried-state"
@@ -36,6 +37,7 @@ LEAST_CALLS = 8
 LEAST_AGAIN, MOVED = 8, 0.5
 JUMP, ALIKE = 5.0, 0.4
 LEAST_ATTACHED = 1
+ALL = 0.99  # an R2 from which on a network explains practically all
 
 
 def detect(evidence: Evidence) -> Finding | None:
@@ -83,7 +85,7 @@ def _finding(evidence: Evidence, loop: LoopSeen, layer: LayerFed, unrelated: str
         )
     return Finding(
         symptom=SYMPTOM,
-        severity="illness" if evidence.fails or not unrelated else "warning",
+        severity="illness" if not unrelated else _severity(evidence, evidence.fails),
         where=f"{layer.name}, {loop.at(f'layer {layer.name}', 'in the training loop')}",
         evidence={
             "kind": "unrelated sequences" if unrelated else "with its graph",
@@ -122,7 +124,7 @@ def _of_recipe(evidence: Evidence) -> Finding | None:
         return None
     return Finding(
         symptom=SYMPTOM,
-        severity="illness" if evidence.misses else "warning",
+        severity=_severity(evidence, evidence.misses),
         where='model.initial_state = "carried"',
         evidence={
             "kind": "unrelated sequences",
@@ -136,6 +138,13 @@ def _of_recipe(evidence: Evidence) -> Finding | None:
             "zeros, which it has hardly met."
         ),
     )
+
+
+def _severity(evidence: Evidence, ill: bool) -> Severity:
+    """Of a state that is not its own: how much harm is left to do."""
+    unseen = evidence.unseen
+    done = evidence.skill >= ALL and (unseen is None or unseen.typical_skill >= ALL)
+    return "illness" if ill else "note" if done else "warning"
 
 
 def _jump(x: NDArray[Any], batch: int) -> float:
