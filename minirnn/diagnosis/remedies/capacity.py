@@ -191,7 +191,7 @@ def _larger_or_longer(recipe: Recipe, finding: Finding) -> list[Remedy]:
     seen = "The loss falls further, and the network explains what a regression explains."
     longer = Remedy(
         {"training.epochs": time},
-        f"After {counted(epochs, 'epoch')} the loss was still falling, or had hardly begun to.",
+        f"After {_time_taken(recipe, finding)} the loss was still falling, or had hardly begun to.",
         seen,
     )
     larger = Remedy(
@@ -238,6 +238,14 @@ def _larger_or_longer(recipe: Recipe, finding: Finding) -> list[Remedy]:
             )
         )
     return offers
+
+
+def _time_taken(recipe: Recipe, finding: Finding) -> str:
+    """The steps that were made, which early stopping may have ended before the epochs did."""
+    steps = finding.evidence.get("steps")
+    if isinstance(steps, int):
+        return counted(steps, "step")
+    return counted(recipe.training.epochs, "epoch")
 
 
 def _at_the_ceiling(finding: Finding) -> bool:
