@@ -96,6 +96,21 @@ def _inputs_are_to_blame(harmful: list[Finding]) -> bool:
     )
 
 
+def _without_idle_targets(found: list[Finding], rank: dict[str, int]) -> list[Finding]:
+    """Targets of odd size that a loop compares are a note where a cause before them is found.
+
+    Whether they would have been reached without it is not known.
+    """
+
+    def before(finding: Finding) -> bool:
+        return any(f.harmful and rank[f.symptom] < rank[finding.symptom] for f in found)
+
+    return [
+        replace(f, severity="note") if f.evidence.get("of_a_loop") and before(f) else f
+        for f in found
+    ]
+
+
 def in_order_of_cause(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings, roots first, each root followed by its consequences; notes at the end.
 
@@ -114,6 +129,7 @@ def in_order_of_cause(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     if _inputs_are_to_blame([finding for finding in found if finding.harmful]):
         found = [replace(f, severity="note") if f.symptom in NO_EXCUSE else f for f in found]
     rank = {symptom: index for index, symptom in enumerate(BRINGS)}
+    found = _without_idle_targets(found, rank)
     harmful = sorted(
         (finding for finding in found if finding.harmful),
         key=lambda f: rank.get(f.symptom, len(rank)),

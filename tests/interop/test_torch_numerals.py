@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from minirnn.interop.torch.loop.data_edits import _numeral
+from minirnn.interop.torch.loop.data_edits import numeral
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ from minirnn.interop.torch.loop.data_edits import _numeral
 def test_three_digits_without_an_exponent_where_it_can_be_done_without(
     value: float, wanted: str
 ) -> None:
-    assert _numeral(value) == wanted
+    assert numeral(value) == wanted

@@ -33,6 +33,7 @@ from minirnn.device import array_namespace
 from minirnn.diagnosis.data import PreparedData, given_sequences
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.layout import padding_ends
+from minirnn.diagnosis.evidence.loop import LoopSeen, Unsound
 from minirnn.diagnosis.evidence.out_of_place import (
     Gain,
     gain_of_a_series,
@@ -41,7 +42,7 @@ from minirnn.diagnosis.evidence.out_of_place import (
 )
 from minirnn.diagnosis.finding import Finding, Severity
 from minirnn.diagnosis.recipe import Recipe
-from minirnn.diagnosis.wording import counted, number, share
+from minirnn.diagnosis.wording import counted, listed, number, share
 
 SYMPTOM = "missing-values"
 MUCH = 0.2
@@ -53,6 +54,10 @@ LEAST_OTHERS = 10  # different values
 
 def detect(evidence: Evidence) -> Finding | None:
     """The finding, or None."""
+    loop = evidence.loop
+    if evidence.recipe is None and loop is not None and loop.unsound is not None:
+        # What a layer was fed last may be NaN for its weights are; the loop's own data tell.
+        return _fed_by_loop(evidence, loop, loop.unsound) if loop.unsound.with_nan else None
     fed = evidence.data.absent if evidence.data is not None else 0
     isnan = array_namespace(evidence.rows).isnan
     here = int(isnan(evidence.rows).sum())
@@ -100,6 +105,37 @@ def _fed(evidence: Evidence, here: int) -> Finding:
             "turns everything it is added to or multiplied with into a missing value: "
             f"{share(touched)} of the sequences looked at hold one, and the network can give no "
             "answer to these, nor learn from any batch that holds one."
+        ),
+    )
+
+
+def _fed_by_loop(evidence: Evidence, loop: LoopSeen, seen: Unsound) -> Finding:
+    """Of a user's loop, by the first batch that held a NaN or an infinity."""
+    parts = {"the inputs": seen.nan_inputs, "the targets": seen.nan_targets}
+    here = [name for name, count in parts.items() if count] or list(parts)
+    count = seen.nan_inputs + seen.nan_targets
+    place = loop.at("loss" if here == ["the targets"] else "call", "in the training loop")
+    return Finding(
+        symptom=SYMPTOM,
+        severity="illness",
+        where=f"{listed(here)} of the training batches, {place}",
+        evidence={
+            "values_missing": count,
+            "inputs_missing": seen.nan_inputs,
+            "targets_missing": seen.nan_targets,
+            "first_backward_pass": seen.first,
+            "batches_looked_at": seen.batches,
+            "batches_touched": seen.with_nan,
+        },
+        cause="Missing values are fed to the network as they are."
+        if seen.nan_inputs
+        else "Missing values are among what the network is asked for.",
+        explanation=(
+            f"The batch of backward pass {seen.first} held {counted(count, 'missing value')} in "
+            f"{listed(here)}; so did {seen.with_nan} of the {seen.batches} looked at since the "
+            "first loss that was no number. A missing value turns everything it is added to or "
+            "multiplied with into a missing value: the loss of its batch, all gradients, and with "
+            "the next step every weight."
         ),
     )
 

@@ -31,11 +31,15 @@ def detect(evidence: Evidence) -> Finding | None:
     xp = array_namespace(evidence.rows)
     inputs, targets, size, largest = _of_data(evidence)
     if inputs:
-        seen |= {"infinite_inputs": inputs, "size_of_the_finite": size}
+        seen["infinite_inputs"] = inputs
+        if size:
+            seen["size_of_the_finite"] = size
         places.append("the inputs")
     if targets:
         seen["infinite_targets"] = targets
         places.append("the targets")
+    if evidence.loop is not None and evidence.loop.unsound is not None and (inputs or targets):
+        seen["first_backward_pass"] = evidence.loop.unsound.first
     stop = evidence.history.stopped if evidence.history is not None else None
     if stop is not None and stop.kind == "non-finite":
         seen |= {"stopped": stop.message, "epoch": stop.epoch, "batch": stop.batch}
@@ -102,6 +106,10 @@ def _of_data(evidence: Evidence) -> tuple[int, int, float, float]:
 
     Of all data where they are known, else of those that the probe saw.
     """
+    unsound = evidence.loop.unsound if evidence.loop is not None else None
+    if evidence.recipe is None and unsound is not None and unsound.first:
+        # A loop's own data: what a layer was fed last may be broken for its weights are.
+        return unsound.infinite_inputs, unsound.infinite_targets, 0.0, 0.0
     if evidence.data is None:
         pairs = [(evidence.rows, evidence.targets)]
     else:

@@ -90,6 +90,8 @@ def first_step(loop: LoopSeen) -> float:
     """|update| / |parameters| of the first step, or in the median of the first ten if larger."""
     early = loop.update_ratios[:FIRST]
     early = early[np.isfinite(early)]
+    if not len(early) and len(loop.losses) and not np.isfinite(loop.losses[0]):
+        return float("nan")  # broken before any step
     # Where not even the first step left numbers, it was as large as can be.
     return float(max(early[0], np.median(early))) if len(early) else float("inf")
 

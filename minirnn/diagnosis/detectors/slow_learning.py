@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 
+from minirnn.diagnosis.detectors.loop_faults import gradient_cut
 from minirnn.diagnosis.detectors.oscillating_loss import (
     FIRST,
     STRETCHES,
@@ -107,6 +108,8 @@ def _gradient_arrives(evidence: Evidence) -> bool:
 
     Where gates are pinned, or all weights began at zero, no rate and no time would move them.
     """
+    if gradient_cut(evidence, SYMPTOM) is not None:
+        return False
     sizes = evidence.probe.parameters if evidence.probe is not None else {}
     if evidence.recipe is None or not sizes:
         return True

@@ -19,7 +19,8 @@ Threshold  start: any. Rate taken: share < 0.5, and fall > 0.02 or, by a plan th
            gradients stay as they began, bit for bit: an illness or a warning where the network
            fails or falls short, a note else (a part may be left alone on purpose). Where a loss
            that takes logits is given what a sigmoid or softmax made: a warning, or an illness
-           where the network fails
+           where the network fails. Where backward itself leaves no gradient, or the loss
+           gets smaller as the answers get worse (both in `loop_faults`): an illness
 Source     the loss relative to a naive baseline, since accuracy thresholds (AUTOTRAINER, Zhang
            et al. 2021) do not serve regression; Goodfellow, Bengio and Courville 2016, section 8.4,
            for starts that symmetry holds. Measured: schedulers that learn keep the rate in half of
@@ -34,6 +35,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from minirnn.diagnosis.detectors.loop_faults import flat_gradient, wrong_way
 from minirnn.diagnosis.detectors.oscillating_loss import learned
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.loop import LoopSeen
@@ -55,7 +57,9 @@ def detect(evidence: Evidence) -> Finding | None:
     if loop is None or evidence.only_target is not None:
         return None
     return (
-        _never_moved(loop)
+        flat_gradient(evidence, loop, SYMPTOM)
+        or _never_moved(loop)
+        or wrong_way(evidence, loop, SYMPTOM)
         or (_from_the_start(loop) if dead_start(evidence) else None)
         or _squashed_twice(evidence, loop)
         or (_without_rate(evidence, loop) if rate_taken(evidence) else None)

@@ -55,6 +55,11 @@ class Optimisation:
     first_backwards     backward passes that came first after a step
     stale               of these: onto gradients that this step had applied already
     empty               steps that found no gradient, or zeros only
+    looked_at           backward passes after which the gradients were looked at, the first and some
+    flat                of these: passes that left none, or zeros only
+    flat_end            the function behind which none is left: "relu", "round"; "" where not known
+    unreached, untold   names of the parameters that want a gradient, and never had one; the same,
+                        and those that had zeros only
     foreign             whether it holds none of the model's parameters
     by_hand             whether the parameters moved without it
     left_out            names of the parameters that had gradients, and that no optimiser held nor
@@ -73,6 +78,16 @@ class Optimisation:
     foreign: bool = False
     by_hand: bool = False
     left_out: tuple[str, ...] = ()
+    looked_at: int = 0
+    flat: int = 0
+    flat_end: str = ""
+    unreached: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+
+    @property
+    def arrives_flat(self) -> bool:
+        """Whether backward itself leaves no gradient, in most of the passes looked at."""
+        return 2 * self.flat > self.looked_at
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,25 @@ class Padding:
     shares: Floats
 
 
+@dataclass(frozen=True)
+class Unsound:
+    """What was fed and asked from the first loss on that was no number.
+
+    batches   backward passes since then; `with_nan` and `with_infinity` how many of them held one
+    first     which backward pass, from 1, was the first of these to hold either; 0 where none did
+    nan_inputs, infinite_inputs, nan_targets, infinite_targets   values of that one's
+    """
+
+    batches: int
+    with_nan: int = 0
+    with_infinity: int = 0
+    first: int = 0
+    nan_inputs: int = 0
+    infinite_inputs: int = 0
+    nan_targets: int = 0
+    infinite_targets: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class LoopSeen:
     """Everything seen of a training loop.
@@ -154,8 +188,14 @@ class LoopSeen:
     update_ratios   |change of the parameters| / |parameters|, of the steps where it was measured
     weights         |parameters| before the first step; None where it was not measured
     naive           the loss of the best constant answer to the targets looked at; None if unknown
+    cut             recurrent layers that a training call ran without gradients
     single_sequence the share of the gradient that enters the layer's outputs through the batch's
                     last row alone; None without a trace
+    agrees          the correlation, over the last batches, of the loop's loss and the error of the
+                    answers as its kind of loss counts it; None where it cannot be told
+    bounded         the last function of the model, where its answers are bounded: "tanh",
+                    "sigmoid", "relu"; "" else
+    unsound         what was fed where the loss was no number; None where it always was one
     places          where in the user's source: "call", "layer NAME", "loss", "backward", "step",
                     "clip"
     """
@@ -170,10 +210,14 @@ class LoopSeen:
     loss: LossSeen | None = None
     optimisation: Optimisation = Optimisation()
     layers: tuple[LayerFed, ...] = ()
+    cut: tuple[str, ...] = ()
     order: Order = Order()
     padding: Padding | None = None
     single_sequence: float | None = None
     clipped: float | None = None
+    unsound: Unsound | None = None
+    agrees: float | None = None
+    bounded: str = ""
     places: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
 
     def place(self, what: str) -> Place | None:

@@ -60,7 +60,19 @@ def reshaped(text: str, came: tuple[int, ...], wanted: tuple[int, ...], like: st
 def _difference(
     program: Program, came: tuple[int, ...], wanted: tuple[int, ...]
 ) -> CodeEdit | None:
-    """Of a loss by hand, the difference before the line of backward: its last assignment."""
+    found = differences(program)
+    if found is None:
+        return None
+    source, pairs = found
+    draft, text = Draft(source), ""
+    for answer, target in pairs:  # (a - y) * (a - y) has it twice
+        text = reshaped(source.operand(target), came, wanted, source.operand(answer))
+        draft.replace(target, text)
+    return draft.edit(f"Compare like with like: {text}")
+
+
+def differences(program: Program) -> tuple[Source, list[tuple[ast.expr, ast.expr]]] | None:
+    """Of a loss by hand, answer and target of each difference in what is assigned to it last."""
     backward = program.statement("backward")
     if backward is None:
         return None
@@ -79,15 +91,11 @@ def _difference(
     if not minus:
         return None
     answers = _answers(program)
-    draft = Draft(source)
-    text = ""
-    for difference in minus:  # (a - y) * (a - y) has it twice
-        sides = [difference.left, difference.right]
-        if _roots(difference.right) & answers:
-            sides.reverse()
-        text = reshaped(source.operand(sides[1]), came, wanted, source.operand(sides[0]))
-        draft.replace(sides[1], text)
-    return draft.edit(f"Compare like with like: {text}")
+    turned = [bool(_roots(difference.right) & answers) for difference in minus]
+    return source, [
+        (each.right, each.left) if turn else (each.left, each.right)
+        for each, turn in zip(minus, turned, strict=True)
+    ]
 
 
 def _answers(program: Program) -> set[str]:
@@ -111,7 +119,7 @@ def standardise(finding: Finding, evidence: Evidence, program: Program) -> list[
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     # A feature that does not vary has nothing to be divided by.
     pairs = [
-        (_short(m, s), _numeral(s) if s > 0 else "1.0")
+        (short(m, s), numeral(s) if s > 0 else "1.0")
         for m, s in zip(mean.tolist(), deviation.tolist(), strict=True)
     ]
     where = "the layer's input"
@@ -150,14 +158,14 @@ def standardise_large(finding: Finding, evidence: Evidence, program: Program) ->
     return standardise(finding, evidence, program) if size > LARGE else []
 
 
-def _short(mean: float, deviation: float) -> str:
+def short(mean: float, deviation: float) -> str:
     """A mean to a hundredth of the deviation."""
     places = max(0, 2 - math.floor(math.log10(deviation))) if deviation > 0 else 6
     text = f"{mean:.{min(places, 12)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _numeral(value: float) -> str:
+def numeral(value: float) -> str:
     """Three digits as one writes them into code: 0.0213, 6.06, 1010, and 3e-05 as it is."""
     text = f"{value:.3g}"
     return f"{float(text):.0f}" if "e+" in text and abs(value) < 1e15 else text

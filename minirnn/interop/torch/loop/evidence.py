@@ -6,6 +6,7 @@ Dimensions: T steps, B sequences, O outputs, N rows that a loss compares.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from minirnn.interop.torch.loop.observer import LoopObserver
 
 Array = Any
 
+LEAST_BATCHES = 4  # whose losses are put beside their errors
+
 
 def evidence_of(watch: Any) -> Evidence | None:
     """Everything the detectors may see of a watched loop; None where nothing was trained.
@@ -39,7 +42,7 @@ def evidence_of(watch: Any) -> Evidence | None:
     inputs, lengths = _inputs(batches)
     answers, targets = compared(batches)
     naive = None if answers is None else naive_loss(batches, answers)
-    loop = seen(observer, traces, naive)
+    loop = replace(seen(observer, traces, naive), agrees=agreement(batches))
     parameters = {name: numpy(p) for name, p in watch.model.named_parameters()}
     there = to_device(inputs, device)
     probe = None
@@ -231,9 +234,12 @@ def seen(observer: LoopObserver, traces: Sequence[Trace], naive: float | None) -
         update_ratios=observer.optimiser.ratios.numbers(),
         naive=naive,
         loss=None if loss is None else loss.seen(observer.loss_calls, observer.grown),
-        optimisation=observer.optimiser.seen(),
+        optimisation=replace(observer.optimiser.seen(), flat_end=observer.flat_end),
         layers=tuple(tally.fed() for tally in observer.layers.values() if tally.calls),
+        cut=tuple(name for name, tally in observer.layers.items() if tally.cut),
         order=observer.order.seen(),
+        bounded=observer.bounded,
+        unsound=observer.soundness.seen(),
         padding=padding_of(traces, top),
         single_sequence=last_row(top),
         clipped=observer.clipped,
@@ -303,6 +309,26 @@ def naive_loss(batches: Sequence[Batch], answers: Answers) -> float | None:
     if last.root:
         naive, here = naive**0.5, here**0.5
     return naive * value / here
+
+
+def agreement(batches: Sequence[Batch]) -> float | None:
+    """The correlation of the loop's loss and the error of the answers, batch by batch.
+
+    None of fewer than four batches, of equal ones, or of a kind of loss that is not known.
+    """
+    pairs = []
+    for batch in batches:
+        rows = None if batch.loss is None else in_rows(batch.loss)
+        error = (
+            None if batch.loss is None or rows is None else mean_loss(batch.loss.kind, *rows[:2])
+        )
+        if error is not None:
+            pairs.append((float(batch.value.float().mean()), error))
+    values = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+    if len(values) < LEAST_BATCHES or not np.isfinite(values).all() or not values.std(0).all():
+        return None
+    told: float = np.corrcoef(values[:, 0], values[:, 1]).item(1)
+    return told
 
 
 def mean_loss(kind: str, given: Array, wanted: Array) -> float | None:

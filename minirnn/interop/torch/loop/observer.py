@@ -20,15 +20,19 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from minirnn.interop.torch.loop import losses
+from minirnn.interop.torch.loop import graph, losses
 from minirnn.interop.torch.loop.batches import Batches
 from minirnn.interop.torch.loop.order import OrderWatch
 from minirnn.interop.torch.loop.patches import Hook, Patches
 from minirnn.interop.torch.loop.places import Places
+from minirnn.interop.torch.loop.soundness import SoundnessWatch
 from minirnn.interop.torch.loop.stepping import OptimiserWatch
 from minirnn.interop.torch.loop.tallies import Curve, LayerTally
 
 __all__ = ["LoopObserver"]
+
+
+LOOKED_AT = 10  # backward passes whose graph is searched, where a parameter has no gradient
 
 
 def looking(see: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,7 +72,10 @@ class LoopObserver:
         optimiser   what the optimiser did (`OptimiserWatch`)
         values      the loss at each step (`Curve`), the mean of the backward passes before it
         order       what follows what in the data (`OrderWatch`)
+        soundness   batches that held a NaN or an infinity (`SoundnessWatch`)
         clipped     the bound of gradient clipping, or None
+        flat_end    the function behind which no gradient is left, where none arrives; "" else
+        bounded     the model's last function, where it bounds the answers; "" else
         modes       training calls by `model.training`
         trouble     an error of the observer's own, which ended what it sees, or None
     """
@@ -83,13 +90,16 @@ class LoopObserver:
         self.optimiser = OptimiserWatch(model)
         self.values = Curve()
         self.order = OrderWatch()
+        self.soundness = SoundnessWatch()
         self.clipped: float | None = None
+        self.flat_end = self.bounded = ""
         self.modes = {True: 0, False: 0}
         self.trouble: Exception | None = None
         self._patches = Patches()
         self._names: dict[int, str] = {}
         self._first = ""
         self._depth = 0
+        self._trains = False  # whether the model's present call has gradients
         self._model_input: torch.Tensor | None = None
         self._fed: tuple[str, Any, Any] | None = None
         self._output: torch.Tensor | None = None
@@ -141,7 +151,9 @@ class LoopObserver:
     @looking
     def _enter(self, module: Any, args: Any, kwargs: Any) -> None:
         self._depth += 1
-        if self._depth == 1 and torch.is_grad_enabled():
+        if self._depth == 1:
+            self._trains = torch.is_grad_enabled()
+        if self._depth == 1 and self._trains:
             self.places.see("call")
             self._fed = None
             self._model_input = next(tensors((args, kwargs)), None)
@@ -158,10 +170,13 @@ class LoopObserver:
 
     @looking
     def _feed(self, module: Any, args: Any, kwargs: Any) -> None:
-        if not torch.is_grad_enabled():
-            return
         name = self._names.get(id(module), "")
         tally = self.layers[name]
+        if not torch.is_grad_enabled():
+            if self._depth and self._trains:
+                tally.cut += 1
+                self.places.see(f"layer {name}")
+            return
         self.places.see(f"layer {name}")
         named = dict(zip(("input", "hx"), args, strict=False)) | kwargs
         x, given = named.get("input"), named.get("hx")
@@ -246,6 +261,10 @@ class LoopObserver:
         if by_hand and self._output is not None:
             call = losses.by_hand(loss, self._output)
         self._calls.clear()
+        if self.optimiser.lacks and not self.flat_end and self.optimiser.looked_at <= LOOKED_AT:
+            self.flat_end = graph.flat_end(loss)
+        if self.optimiser.backwards == 0:
+            self.bounded = graph.bounded_by(self._output)
         self.optimiser.before_backward()
         return loss, call, by_hand
 
@@ -256,6 +275,7 @@ class LoopObserver:
         """Put aside what a pass compared, if it went through the model."""
         if not self.optimiser.after_backward(called=self._output is not None):
             return
+        self.soundness.see(loss.detach(), self.values, self._model_input, call)
         if call is not None:
             self.loss = call
             if by_hand:

@@ -63,8 +63,9 @@ class OrderWatch:
             return
         T, B = x.shape[:2]
         corner = np.asarray(x[:CORNER, :CORNER, :FEATURES], dtype=np.float64)
-        whole = x.dtype.kind in "iu" or bool((corner == np.round(corner)).all())
-        discrete = whole or len(np.unique(corner)) <= DISCRETE
+        known = corner[np.isfinite(corner)]
+        whole = x.dtype.kind in "iu" or bool((known == np.round(known)).all())
+        discrete = whole or len(np.unique(known)) <= DISCRETE
         by_chance = discrete and T < LEAST_SYMBOLS
         rows = [] if by_chance else self._digests(np.moveaxis(x[:, :CORNER], 1, 0))
         # Steps of few numbers are alike by chance, where a sensor counts in whole degrees, say.
@@ -75,7 +76,7 @@ class OrderWatch:
             for earlier, row in zip(before, rows, strict=False):
                 self._follow(self._batch, earlier, row)
             n = min(len(tail), corner.shape[1])
-            if T > 1 and not discrete:
+            if T > 1 and not discrete and known.size == corner.size and np.isfinite(tail).all():
                 self._jump += float(np.abs(corner[0, :n] - tail[:n]).mean())
                 self._step += float(np.abs(np.diff(corner, axis=0)).mean())
         for earlier, step in itertools.pairwise(steps):
@@ -91,7 +92,9 @@ class OrderWatch:
             axis.follow(before, slice_)
 
     def _digests(self, slices: Any) -> list[bytes]:
-        """Two weighted sums of each slice; b"" for one in which nothing varies (padding, say)."""
+        """Two weighted sums of each slice; b"" for one in which nothing varies (padding, say), or
+        whose sums are no numbers: all NaN are written with the same bits, and would be one slice.
+        """
         if self._calls >= MOST_CALLS:
             return []
         slices = slices[:, :: max(1, slices[0].size // MOST_NUMBERS)]
@@ -102,11 +105,11 @@ class OrderWatch:
                 self._weights.clear()
             # A generator of our own: the user's random state is not touched.
             self._weights[width] = np.random.default_rng(width).uniform(0.5, 1.5, (width, 2))
-        sums = flat @ self._weights[width]
-        varies = (flat != flat[:, :1]).any(axis=1)
         # Those of equal slices may differ by rounding in float64, which float32 does not see.
-        rounded = sums.astype(np.float32)
-        return [row.tobytes() if some else b"" for row, some in zip(rounded, varies, strict=True)]
+        with np.errstate(invalid="ignore", over="ignore"):
+            rounded = (flat @ self._weights[width]).astype(np.float32)
+        tells = (flat != flat[:, :1]).any(axis=1) & np.isfinite(rounded).all(axis=1)
+        return [row.tobytes() if some else b"" for row, some in zip(rounded, tells, strict=True)]
 
     @staticmethod
     def _compare(axis: _Axis, slices: Any) -> None:

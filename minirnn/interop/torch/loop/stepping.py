@@ -36,6 +36,12 @@ class OptimiserWatch:
         self.steps = self.backwards = self.first_backwards = 0
         self.stale = self.strangers = 0
         self.moved_by_hand = self._reached = False
+        # Of the backward passes looked at: how many left no gradient, which parameters had one and
+        # which had one that is not 0, and whether a parameter has had none so far.
+        self.lacks = False
+        self.looked_at = self.flat = 0
+        self._reached_names: set[str] = set()
+        self._told_names: set[str] = set()
         # By optimiser: gradients that its step used; whether they are as it left them; and the
         # parameters whose gradients were added to, until a step or a clearing.
         self._applied: dict[int, list[tuple[torch.Tensor, Mark]]] = {}
@@ -88,6 +94,8 @@ class OptimiserWatch:
         self._reached = self._reached or bool(reached)
         self._clip_norm = None  # measured by clipping, it tells of these gradients if it is later
         self.backwards += 1
+        if self.backwards <= MEASURED_FIRST or self.backwards % MEASURED_EVERY == 0:
+            self._see_arrived()
         for by, applied in list(self._applied.items()):
             if not reached.isdisjoint(p for p, _ in applied):
                 self.first_backwards += 1
@@ -95,6 +103,16 @@ class OptimiserWatch:
                     self._used_again[by] = [p for p, _ in applied]
                 del self._applied[by]
         return True
+
+    def _see_arrived(self) -> None:
+        """Whether a pass left any gradient at all, and which parameters have had one so far."""
+        named = {n: p.grad for n, p in self._model.named_parameters() if p.requires_grad}
+        there = {name for name, gradient in named.items() if any_in([gradient])}
+        self.looked_at += 1
+        self.flat += not there
+        self._reached_names |= {name for name, gradient in named.items() if gradient is not None}
+        self._told_names |= there
+        self.lacks = not self._told_names.issuperset(named)
 
     def clipped(self, norm: Any) -> None:
         """Clipping tells the norm before it."""
@@ -174,6 +192,11 @@ class OptimiserWatch:
         if applied:
             self._applied[id(optimiser)] = applied
 
+    def without(self, had: set[str]) -> tuple[str, ...]:
+        """Parameters that want a gradient, and are not among those that had one."""
+        named = self._model.named_parameters() if self.looked_at else ()
+        return tuple(name for name, p in named if p.requires_grad and name not in had)
+
     def let_go(self) -> None:
         """Of tensors held while watching."""
         self._applied, self._used_again, self._found, self._weights = {}, {}, {}, []
@@ -196,6 +219,10 @@ class OptimiserWatch:
             foreign=self.strangers > 0 and self.steps == 0,
             by_hand=self.moved_by_hand,
             left_out=self.left_out(),
+            looked_at=self.looked_at,
+            flat=self.flat,
+            unreached=self.without(self._reached_names),
+            untold=self.without(self._told_names),
         )
 
 

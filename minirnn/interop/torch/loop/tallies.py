@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ class Curve:
         self._pending: list[torch.Tensor | float] = []
         self._stride = 1
         self._count = 0
+        self.broken = False  # whether one of those brought over is no number
 
     def add(self, value: torch.Tensor | float) -> None:
         """Take the next number."""
@@ -42,6 +44,7 @@ class Curve:
             host = iter([float(value) for value in there])
         for value in self._pending:
             number = next(host) if isinstance(value, torch.Tensor) else value
+            self.broken = self.broken or not math.isfinite(number)
             if self._count % self._stride == 0:
                 self._kept.append(number)
             self._count += 1
@@ -71,6 +74,7 @@ class LayerTally:
     carried: int = 0
     attached: int = 0
     packed: int = 0
+    cut: int = 0  # calls without gradients, in a call of the model that has them
     last_states: tuple[Any, ...] = ()
     last_passes: int = 0  # backward passes that there had been when these were made
 
