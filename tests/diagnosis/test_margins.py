@@ -234,3 +234,17 @@ def test_units_are_too_few_only_where_they_are_used(skill: float, few: bool) -> 
     assert seen.ceiling == pytest.approx(0.36, abs=0.04)
     assert seen.skill == pytest.approx(skill)
     assert seen.has_too_few_units is few
+
+
+@pytest.mark.parametrize(
+    ("skill", "best", "short"),
+    [(0.7, 0.95, True), (0.7, 0.85, False), (0.82, 1.0, False), (0.4, 0.41, True)],
+)
+def test_a_network_falls_short_by_a_fifth_or_explains_less_than_half(
+    skill: float, best: float, short: bool
+) -> None:
+    wanted = np.random.default_rng(0).normal(size=(300, 1))
+    wanted -= wanted.mean()
+    known = Dependence((4,), (best,), lag=4, best=best, without=0.0)
+    given = Answers((1.0 - np.sqrt(1.0 - skill)) * wanted, wanted)
+    assert Glimpse(np.zeros((4, 300, 1)), wanted, answers=given, known=known).falls_short is short
