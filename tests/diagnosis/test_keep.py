@@ -231,7 +231,7 @@ def test_a_file_of_something_else_is_refused_and_left_as_it_is(text: str, tmp_pa
     assert path.read_text() == text
 
 
-@pytest.mark.parametrize("entry", [{}, [], {"findings": [{"symptom": 1}]}, {"findings": [3]}])
+@pytest.mark.parametrize("entry", [{}, [], None, {"findings": [{"symptom": 1}]}, {"findings": [3]}])
 def test_a_damaged_attempt_is_a_data_error(entry: Any, sick: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "kept.json"
     kept = Kept(path)
@@ -271,6 +271,8 @@ KEPT: dict[str, Any] = {
         (("findings", 0, "where"), 5),
         (("findings", 0, "remedies"), []),
         (("figures",), []),
+        (("figures", "held_out_rmse"), "x"),
+        (("figures", "held_out_rmse"), {"$array": [1], "dtype": "O"}),
         (("epochs",), {}),
         (("epochs", 0, "loss"), "x"),
         (("epochs", 0, "number"), True),

@@ -31,6 +31,7 @@ from minirnn.training.history import Epoch, History, Stop, StopKind
 
 FORMAT, VERSION = "minirnn-attempts", 1
 LARGEST = 2**30  # bytes; a repair of long trainings takes some hundred thousand
+NUMBERS = ("_rmse", "_r2", "_accuracy")  # how figures end that are compared
 DEEPEST, MOST = 40, 20_000_000  # how deep JSON may be nested, and how many values it may have
 
 
@@ -57,11 +58,11 @@ class Kept:
 
         Raises: DataError, where the file does not hold what an attempt needs.
         """
-        entry = self.attempts.get(self._key(recipe))
-        if entry is None:
+        key = self._key(recipe)
+        if key not in self.attempts:
             return None
         try:
-            return _attempt(recipe, entry)
+            return _attempt(recipe, self.attempts[key])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise self._damaged(f"an attempt without {error}") from error
 
@@ -171,7 +172,10 @@ def decoded(value: Any) -> Any:
     if value.keys() == {"$float"}:
         return float(value["$float"])
     if value.keys() == {"$array", "dtype"}:
-        return np.array(decoded(value["$array"]), dtype=np.dtype(value["dtype"]))
+        dtype = np.dtype(value["dtype"])
+        if dtype.kind == "O":
+            raise ValueError("an array of numbers")
+        return np.array(decoded(value["$array"]), dtype=dtype)
     return {key: decoded(item) for key, item in value.items()}
 
 
@@ -190,6 +194,9 @@ def _attempt(recipe: Recipe, entry: dict[str, Any]) -> Attempt:
     """Raises: what Python does, or ValueError, where the entry is not as `add` makes it."""
     found = [_found(each) for each in _of(list, entry["findings"], "findings")]
     figures = _of(dict, decoded(entry["figures"]), "figures")
+    for name, value in figures.items():
+        if name.endswith(NUMBERS):
+            _of(float | int | None, value, name)
     stopped = decoded(entry["stopped"])
     history = History(
         [_epoch(each) for each in _of(list, decoded(entry["epochs"]), "epochs")],
