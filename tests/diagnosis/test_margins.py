@@ -9,6 +9,7 @@ import pytest
 from problems import recall, recipe
 
 from minirnn import functional
+from minirnn.diagnosis import Attempt, Diagnosis, Recipe
 from minirnn.diagnosis.data import prepare
 from minirnn.diagnosis.detectors import (
     accumulated_gradients,
@@ -27,9 +28,11 @@ from minirnn.diagnosis.early import Glimpse
 from minirnn.diagnosis.evidence import Answers, Evidence, HeldOut
 from minirnn.diagnosis.evidence.last_value import BesideLastValue
 from minirnn.diagnosis.evidence.loop import LayerFed, LoopSeen, Optimisation, Padding
+from minirnn.diagnosis.treatment import judge
 from minirnn.inspect.dependence import Dependence
 from minirnn.inspect.probe import gradient_probe
 from minirnn.nn import SequenceModel
+from minirnn.training.history import History
 from minirnn.training.sequences import Sequences
 
 
@@ -248,3 +251,15 @@ def test_a_network_falls_short_by_a_fifth_or_explains_less_than_half(
     known = Dependence((4,), (best,), lag=4, best=best, without=0.0)
     given = Answers((1.0 - np.sqrt(1.0 - skill)) * wanted, wanted)
     assert Glimpse(np.zeros((4, 300, 1)), wanted, answers=given, known=known).falls_short is short
+
+
+@pytest.mark.parametrize(("right", "surely"), [(0.75, True), (0.84, False), (0.88, False)])
+def test_fewer_right_answers_of_a_hundred_may_be_chance(right: float, surely: bool) -> None:
+    # Two standard errors of the difference are 0.10, 0.095 and 0.088.
+    before, after = (
+        Attempt(
+            Recipe(), Diagnosis(), History(), {"held_out_accuracy": each, "held_out_answers": 100}
+        )
+        for each in (0.9, right)
+    )
+    assert judge._surely_fewer_right(before, after) is surely
