@@ -9,11 +9,12 @@ import math
 
 import numpy as np
 
+from minirnn.device import array_namespace
 from minirnn.diagnosis.evidence import Evidence
 from minirnn.diagnosis.evidence.loop import LoopSeen
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import counted, listed, number, share
-from minirnn.inspect.host import on_host
+from minirnn.inspect.host import fetch
 
 LEAST_BACKWARDS = 3
 AGAINST = -0.5  # a correlation of loss and error: 1 in loops that are well, -1 under a minus
@@ -137,8 +138,8 @@ def gradient_cut(evidence: Evidence, symptom: str) -> Finding | None:
         cause=cause,
         explanation=(
             f"In {counted(seen.backwards, 'training step')} not one gradient reached the weights "
-            f"of {listed(cut)}, which are as they began; what follows has learned from whatever "
-            f"they happen to pass on, {share(max(evidence.skill, 0.0))} of what the targets vary."
+            f"of {listed(cut)}, which are as they began; what follows can only learn from whatever "
+            "they happen to pass on."
         ),
     )
 
@@ -161,21 +162,26 @@ def targets_out_of_reach(evidence: Evidence, symptom: str) -> Finding | None:
         return None
     if loop.loss is None or loop.loss.kind not in NUMBERS or loop.optimisation.arrives_flat:
         return None
-    wanted = on_host(answers.wanted)
-    if not len(wanted) or not np.isfinite(wanted).all() or not wanted.std(axis=0).any():
+    wanted = answers.wanted
+    xp = array_namespace(wanted)
+    if not len(wanted):
+        return None
+    least, most = BOUNDS.get(loop.bounded, (-math.inf, math.inf))
+    size, beyond, low, high = fetch(
+        xp.sqrt((wanted**2).mean(axis=0)).max(),
+        ((wanted < least) | (wanted > most)).mean(),
+        wanted.min(),
+        wanted.max(),
+    )
+    if not math.isfinite(size) or low == high:
         return None
     early = loop.update_ratios[:10]
     if not len(early) or not np.median(early) >= USUAL:
         return None
-    sizes = np.sqrt((wanted**2).mean(axis=0))
-    size = float(sizes.max())
-    least, most = BOUNDS.get(loop.bounded, (-math.inf, math.inf))
-    beyond = float(((wanted < least) | (wanted > most)).mean())
     dependence = evidence.dependence
     hopeless = dependence is None or not dependence.telling
     if beyond < BEYOND and (size <= LARGE or (hopeless and evidence.skill > -0.1)):
         return None
-    low, high = float(wanted.min()), float(wanted.max())
     range_ = f"{number(low)} to {number(high)}"
     bounded = beyond >= BEYOND
     bound = f"{least:g} and {most:g}" if most < math.inf else f"{least:g} and above"

@@ -172,15 +172,14 @@ class LoopObserver:
     def _feed(self, module: Any, args: Any, kwargs: Any) -> None:
         name = self._names.get(id(module), "")
         tally = self.layers[name]
-        if not torch.is_grad_enabled():
-            if self._depth and self._trains:
-                tally.cut += 1
-                self.places.see(f"layer {name}")
+        cut = not torch.is_grad_enabled()
+        if cut and (tally.calls or not (self._depth and self._trains)):
             return
         self.places.see(f"layer {name}")
         named = dict(zip(("input", "hx"), args, strict=False)) | kwargs
         x, given = named.get("input"), named.get("hx")
-        tally.calls += 1
+        tally.cut += cut
+        tally.calls += not cut
         carried = tally.takes(tuple(tensors(given)), self.optimiser.backwards)
         lengths = None
         if isinstance(x, PackedSequence):

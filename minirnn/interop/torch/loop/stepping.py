@@ -193,9 +193,13 @@ class OptimiserWatch:
             self._applied[id(optimiser)] = applied
 
     def without(self, had: set[str]) -> tuple[str, ...]:
-        """Parameters that want a gradient, and are not among those that had one."""
+        """Parameters that want a gradient, and are not among those that had one.
+
+        Those that no optimiser holds want none: they are left alone on purpose.
+        """
         named = self._model.named_parameters() if self.looked_at else ()
-        return tuple(name for name, p in named if p.requires_grad and name not in had)
+        wanted = [name for name, p in named if p.requires_grad and name not in had]
+        return tuple(name for name in wanted if not self._held or name in self._held)
 
     def let_go(self) -> None:
         """Of tensors held while watching."""
