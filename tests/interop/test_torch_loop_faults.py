@@ -16,6 +16,7 @@ from minirnn.diagnosis.cases.training_loop import changed  # noqa: E402
 from minirnn.interop.torch import watch  # noqa: E402
 from minirnn.interop.torch.loop import graph  # noqa: E402
 from minirnn.interop.torch.loop.order import OrderWatch  # noqa: E402
+from minirnn.interop.torch.loop.tallies import PENDING, Curve  # noqa: E402
 
 PLAIN = plain(batch=48, epochs=10)
 HEAD = "self.head(out[:, -1])"
@@ -248,3 +249,12 @@ def test_slices_that_are_no_numbers_are_never_the_same_slice() -> None:
 def test_the_function_without_slope_is_read_off_the_graph(made: Any, end: str) -> None:
     x = torch.linspace(-2.0, 2.0, 8, requires_grad=True)
     assert graph.flat_end((made(x) * 3.0).sum()) == end
+
+
+def test_losses_that_wait_on_a_device_tell_that_one_is_no_number_once_they_are_fetched() -> None:
+    curve = Curve()
+    for k in range(PENDING - 1):
+        curve.add(float("nan") if k == 3 else 1.0)
+    assert not curve.broken
+    curve.add(1.0)
+    assert curve.broken

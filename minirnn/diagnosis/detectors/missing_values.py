@@ -6,6 +6,8 @@ Formula    share of values that are NaN, as fed, in inputs and targets, both par
            least 9 in size. Equal steps at a sequence's end are padding, and not counted
            Out of place = a number that is nearer than that, and comes where its neighbours say
            another, and stands in a regression's way: see `evidence.out_of_place`
+           Of a user's loop, NaN in what its model was given and its loss compared, batch by batch
+           from the first loss on that was no number
 Threshold  one NaN is enough for an illness: it passes every product, so each window that holds it
            answers NaN, and so does the loss of its batch. A mark is an illness where the network
            explains less than 0.9 of what it is trained on or of what is held out. Where it copes

@@ -1,7 +1,8 @@
 """non-finite: a NaN or infinity where a number should be.
 
 Formula    any of: training stopped at a loss, gradient or parameter that is not finite; a
-           parameter, an input, a target, an answer or a state of the network is not finite
+           parameter, an input, a target, an answer or a state of the network is not finite. Of a
+           user's loop, inputs and targets from the first loss on that was no number
 Threshold  one
 Source     AUTOTRAINER (Zhang et al. 2021, ICSE) counts NaN and infinite losses as exploding
            gradients; here the symptom has a name of its own, and its cause is sought before it
