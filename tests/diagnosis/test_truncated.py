@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from problems import examine, harm, recall, recipe
 
 from minirnn.diagnosis.detectors import vanishing_gradient
 from minirnn.diagnosis.doctor import perform
+from minirnn.diagnosis.evidence import Answers
 
 LAG = 5
 
@@ -22,6 +24,13 @@ def cut_after(steps: int, lag: int = LAG, edits: dict[str, object] | None = None
         "training.truncate": steps,
     }
     return recipe(recall(500, 10, -lag), base | (edits or {}))
+
+
+def explaining(answers: Answers | None, r2: float) -> Answers:
+    """Answers to the same, drawn towards the mean until their R2 is such."""
+    assert answers is not None
+    mean = answers.wanted.mean()
+    return Answers(mean + (1.0 - np.sqrt(1.0 - r2)) * (answers.wanted - mean), answers.wanted)
 
 
 def test_a_gradient_cut_short_of_the_lag_is_the_root_and_is_let_through() -> None:
@@ -52,6 +61,28 @@ def test_too_short_a_training_is_not_laid_at_a_gradient_that_reaches() -> None:
     assert few.evidence.fails
     found = vanishing_gradient.detect(few.evidence)
     assert found is None or found.evidence["kind"] != "truncated"
+
+
+def test_what_is_known_by_heart_makes_it_no_smaller_an_illness() -> None:
+    seen = perform(cut_after(2), progress=False).evidence
+
+    def told(trained: float, held_out: float) -> str | None:
+        """The severity, of a network that explains so much of what it was trained on, and not."""
+        answers, unseen = explaining(seen.answers, trained), explaining(seen.unseen, held_out)
+        found = vanishing_gradient.detect(replace(seen, answers=answers, unseen=unseen))
+        return None if found is None else found.severity
+
+    assert told(0.65, 0.6) == "warning"
+    assert told(0.65, 0.1) == "illness"
+    assert told(0.3, 0.3) == "illness"
+    assert told(0.9, 0.1) is None
+
+
+@pytest.mark.parametrize(("steps", "named"), [(LAG - 1, True), (LAG, False)])
+def test_one_step_short_is_short(steps: int, named: bool) -> None:
+    seen = perform(cut_after(steps, edits={"training.epochs": 1}), progress=False).evidence
+    found = vanishing_gradient.detect(replace(seen, answers=explaining(seen.answers, 0.3)))
+    assert (found is not None and found.evidence["kind"] == "truncated") is named
 
 
 def test_at_every_step_the_same_holds() -> None:

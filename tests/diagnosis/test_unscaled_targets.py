@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problems import examine, harm, recipe
+from problems import examine, harm, recall, recipe
 
 from minirnn.diagnosis import early
 from minirnn.diagnosis.detectors import unscaled_input
+from minirnn.diagnosis.detectors.unscaled_targets import of_targets
 from minirnn.diagnosis.doctor import perform
+from minirnn.diagnosis.evidence import Answers
+from minirnn.diagnosis.evidence.loop import LoopSeen
+from minirnn.inspect.dependence import Dependence
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 8, 2)).astype(np.float32)
@@ -46,9 +50,11 @@ def test_targets_of_an_odd_size_are_the_root_and_are_scaled(
     assert float(str(diagnosis.figures["held_out_r2"])) > 0.9
 
 
-def test_a_target_that_is_lost_beside_a_large_one_is_named() -> None:
-    # Together they are explained by 0.98: the small one, by half, is not heard.
-    diagnosis = examine(asked(np.concatenate([9.0 * LAST, 0.3 * SUM], axis=1)), repair=True)
+@pytest.mark.parametrize("size", [9.0, 30.0])
+def test_a_target_that_is_lost_beside_a_large_one_is_named(size: float) -> None:
+    # Together they are explained by 0.9 and more: the small one, by half, is not heard.
+    y = np.concatenate([size * LAST, size / 30.0 * SUM], axis=1)
+    diagnosis = examine(asked(y), repair=True)
     root = diagnosis.before.root
     assert root is not None
     assert (root.symptom, root.where) == ("unscaled-input", "target 1")
@@ -83,3 +89,19 @@ def test_while_training_goes_on_large_targets_may_still_be_reached() -> None:
     under_way = perform(asked(30.0 * SUM, {"training.epochs": 1}), progress=False).evidence
     assert unscaled_input.detect(under_way) is not None
     assert early.EARLY["unscaled-input"].detect(under_way) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "named"), [(12.0, True), (8.0, False), (0.04, False), (0.02, True)]
+)
+def test_from_which_size_on_it_is_odd(size: float, named: bool) -> None:
+    wanted = np.where(np.arange(100) % 2, size, -size)[:, None]
+    seen = early.Glimpse(
+        np.zeros((4, 100, 1)),
+        wanted,
+        recipe=recipe(recall(60, 4, -1)),
+        answers=Answers(0.2 * wanted, wanted),
+        loop=LoopSeen(losses=np.ones(10)),
+        known=Dependence((4,), (0.95,), lag=4, best=0.95, without=0.0),
+    )
+    assert (of_targets(seen) is not None) is named

@@ -61,9 +61,8 @@ def of_targets(evidence: Evidence) -> Finding | None:
     if largest > LARGE or swing < SMALL:
         known = _known(evidence)
         severity = _severity(evidence.last_skill, known)
-        if severity is None or known is None:
-            return None
-        return _odd(sizes, known, severity, evidence.last_skill)
+        if severity is not None and known is not None:
+            return _odd(sizes, known, severity, evidence.last_skill)
     return _unequal(evidence, answers, sizes)
 
 
@@ -171,8 +170,8 @@ def _unequal(evidence: Evidence, answers: Answers, sizes: Sizes) -> Finding | No
             f"{number(ratio)} times as large as this."
         ),
         explanation=(
-            f"Being wrong about target {at} costs next to nothing beside it, so the steps go where "
-            f"the large one asks. Of target {at} the network explains {share(max(skill, 0.0))}, "
-            f"where a plain regression explains {share(known)}."
+            f"An error of target {at} weighs next to nothing beside one of the large target, so "
+            f"the steps go where that one asks. Of target {at} the network explains "
+            f"{share(max(skill, 0.0))}, where a plain regression explains {share(known)}."
         ),
     )

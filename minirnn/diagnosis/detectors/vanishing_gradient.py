@@ -29,7 +29,8 @@ Threshold  k < d, where the network falls short of what a regression explains (b
 
 Cut        of a user's loop: no gradient ever reaches a layer that wants one (`loop_faults`)
 
-Severity   an illness; at the gate, a warning where the network does not fail, and only falls short
+Severity   an illness; truncated, a warning where the network explains half, held out too; at the
+           gate, a warning where the network does not fail, and only falls short
            of what a regression explains; through time, a warning of a network whose training is
            not known where the late steps alone tell something (training often lengthens the
            gradient step by step from there)
@@ -136,9 +137,11 @@ def _truncated(evidence: Evidence, traces: list[Trace]) -> Finding | None:
     if needed.best - max(skill, 0.0) <= SHORT or needed.best - max(within, 0.0) < LEAST_GAIN:
         return None
     trace = next((each for each in traces if each.layer == 0), traces[0])
+    # What it explains of its training data may be known by heart: of new ones, nothing reaches it.
+    ill = evidence.misses and not evidence.has_too_few_units
     return Finding(
         symptom=SYMPTOM,
-        severity=evidence.severity,
+        severity="illness" if ill else evidence.severity,
         where=f"training.truncate = {reach}",
         evidence={
             "kind": "truncated",
