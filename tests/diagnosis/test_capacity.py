@@ -255,6 +255,8 @@ def test_a_gap_is_an_illness_where_it_is_large_and_does_harm() -> None:
     assert turned.evidence["risen"] == pytest.approx(0.2)
     assert gap_of(0.9, 0.4, fell).severity == "note"
     assert gap_of(0.99, 0.4, fell).severity == "illness"  # by heart
+    assert gap_of(0.9, 0.15, fell).severity == "illness"  # of most that it knows, nothing holds
+    assert gap_of(0.9, 0.25, fell).severity == "note"
     assert gap_of(0.9, 0.55, [1.0, 0.4, 0.6]).severity == "note"
     assert gap_of(0.9, 0.7, [1.0, 0.4, 0.6]) is None
 

@@ -324,6 +324,15 @@ def test_a_loss_at_the_level_of_a_constant_is_stalled(seed: int) -> None:
 
 
 @seeds
+def test_a_small_fall_is_no_stall_where_the_least_loss_is_not_known(seed: int) -> None:
+    for fall, scatter, stalled in [(0.04, 0.001, False), (0.01, 0.03, True), (0.0, 0.001, True)]:
+        seen = trained(seed, np.ones_like, 5e-3)
+        noise = scatter * np.random.default_rng(seed).normal(size=len(seen.losses))
+        seen = replace(seen, naive=None, losses=1 - fall * np.linspace(0, 1, len(noise)) + noise)
+        assert (stalled_loss.detect(evidence(seen, seed=seed)) is not None) is stalled
+
+
+@seeds
 def test_a_loss_stalls_as_a_note_where_nothing_can_be_told(seed: int) -> None:
     ill = evidence(trained(seed, np.ones_like, 5e-3), seed=seed)
     noise = np.random.default_rng(seed + 100).normal(size=(60, 1))

@@ -5,19 +5,20 @@ Formula    gap = R2 on the training data - R2 on what was held out;
            beaten = R2 on what was held out of a regression that was fitted to the training data
            (see `evidence.rival`) - that of the network
 Threshold  gap > 0.25, and the held-out squared errors larger than the training's by twice their
-           standard error, on 20 rows or more, or most of them larger than its median (sign test,
-           z > 4: one huge error hides no others). An illness where gap > 0.4, and one of: R2 on the
-           training data > 0.97 (noise and all, by heart); risen > 0.1 (stopped earlier it would be
-           better); beaten > 0.25, by a regression whose R2 is below the network's on the training
-           data by 0.1 (it learned more than there is). Risen and beaten have to be sure: larger
-           than twice the standard errors of the held-out loss, and of the difference between the
-           squared errors of both on the same rows. A note else. Of a series' network also, whatever
-           the gap, where it is better than the last value in training (0.9 of its error) and
-           clearly worse on what was held out (`BesideLastValue`): a warning. Not where R2 on the
-           training data is below 0.2: what was not learned was not learned by heart. Nor where the
-           network goes wrong outside of the range it was trained on, which is another illness. On
-           fewer than 20 rows nothing can be proved: a note that says so, where the gap is above
-           0.4 and the answers are worse than their mean
+           standard error, on 20 rows or more, or most of them larger than its median (sign test, z
+           > 4: one huge error hides no others). An illness where gap > 0.4, and one of: R2 on the
+           training data > 0.97 (noise and all, by heart); gap > 0.7 (what brakes a network keeps
+           it to 0.45: of labels that are random by half, 0.8 to 1.1); risen > 0.1 (stopped earlier
+           it would be better); beaten > 0.25, by a regression whose R2 is below the network's on
+           the training data by 0.1 (it learned more than there is). Risen and beaten have to be
+           sure: larger than twice the standard errors of the held-out loss, and of the difference
+           between the squared errors of both on the same rows. A note else. Of a series' network
+           also, whatever the gap, where it is better than the last value in training (0.9 of its
+           error) and clearly worse on what was held out (`BesideLastValue`): a warning. Not where
+           R2 on the training data is below 0.2: what was not learned was not learned by heart. Nor
+           where the network goes wrong outside of the range it was trained on, which is another
+           illness. On fewer than 20 rows nothing can be proved: a note that says so, where the gap
+           is above 0.4 and the answers are worse than their mean
 Source     Goodfellow, Bengio and Courville, Deep Learning (2016), sections 5.2 (the gap) and 7.8
            (the least validation loss). It is no cause of a training loss that does not fall, as an
            article has it: here that falls. The project's measurements, 110 networks without a
@@ -50,7 +51,7 @@ from minirnn.inspect.host import fetch
 Floats = Any  # float64, of the network's device
 
 SYMPTOM = "overfitting"
-GAP, ILL, RISEN, BEATEN, BY_HEART = 0.25, 0.4, 0.1, 0.25, 0.97
+GAP, ILL, FAR, RISEN, BEATEN, BY_HEART = 0.25, 0.4, 0.7, 0.1, 0.25, 0.97
 MORE, LEARNED = 0.1, 0.2
 SURE = 2.0  # standard errors
 SURE_BY_SIGNS = 4.0
@@ -80,7 +81,7 @@ def detect(evidence: Evidence) -> Finding | None:
     surely_risen = risen > max(RISEN, SURE * _chance_of_loss(evidence, unseen))
     rival = rival_answers(evidence)
     surely_beaten = rival is not None and _surely_beaten(trained, unseen, rival)
-    harm = surely_risen or surely_beaten or trained.skill > BY_HEART
+    harm = surely_risen or surely_beaten or trained.skill > BY_HEART or gap > FAR
     explanation = (
         f"The network explains {share(max(0.0, trained.skill))} of what its targets vary on the "
         f"data it was trained on, and {share(max(0.0, unseen.skill))} on data it has not seen."

@@ -9,18 +9,19 @@ Formula    start: no gradient passes the head of the untrained network (0 to the
 Threshold  start: any. Rate taken: share < 0.5, and fall > 0.02 or, by a plan that asks for no
            plateau, an update of 5e-4 at least at first (as in `slow_learning`), where the network
            fails, or falls short of what a regression explains (a warning); of a user's loop, where
-           it fails and the loss ended above 0.5 of the constant's. Level > 0.9 (fall < 0.05 where
-           the constant's loss is not known), from 40 steps on: an illness, which says no more than
-           that nothing was learned, so that it becomes a note where another finding says why
-           (`causes`), and where a regression (see `dependence`) tells nothing of the targets
-           either. Where steps find no gradient (half of them at least), hold none of the model's
-           parameters, or none is ever made, after 3 backward passes: an illness at once, unless the
-           loop moves the parameters itself. Where they hold some of them, and others that have
-           gradients stay as they began, bit for bit: an illness or a warning where the network
-           fails or falls short, a note else (a part may be left alone on purpose). Where a loss
-           that takes logits is given what a sigmoid or softmax made: a warning, or an illness
-           where the network fails. Where backward itself leaves no gradient, or the loss
-           gets smaller as the answers get worse (both in `loop_faults`): an illness
+           it fails and the loss ended above 0.5 of the constant's. Level > 0.9 (where the
+           constant's loss is not known: fall < 0.05, and within 3 standard errors), from 40 steps
+           on: an illness, which says no more than that nothing was learned, so that it becomes a
+           note where another finding says why (`causes`), and where a regression (see
+           `dependence`) tells nothing of the targets either. Where steps find no gradient (half of
+           them at least), hold none of the model's parameters, or none is ever made, after 3
+           backward passes: an illness at once, unless the loop moves the parameters itself. Where
+           they hold some of them, and others that have gradients stay as they began, bit for bit:
+           an illness or a warning where the network fails or falls short, a note else (a part may
+           be left alone on purpose). Where a loss that takes logits is given what a sigmoid or
+           softmax made: a warning, or an illness where the network fails. Where backward itself
+           leaves no gradient, or the loss gets smaller as the answers get worse (both in
+           `loop_faults`): an illness
 Source     the loss relative to a naive baseline, since accuracy thresholds (AUTOTRAINER, Zhang
            et al. 2021) do not serve regression; Goodfellow, Bengio and Courville 2016, section 8.4,
            for starts that symmetry holds. Measured: schedulers that learn keep the rate in half of
@@ -34,6 +35,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minirnn.diagnosis.detectors.loop_faults import flat_gradient, wrong_way
 from minirnn.diagnosis.detectors.oscillating_loss import learned
@@ -43,9 +45,12 @@ from minirnn.diagnosis.evidence.start import dead_start
 from minirnn.diagnosis.finding import Finding
 from minirnn.diagnosis.wording import counted, listed, number, share
 
+Floats = NDArray[np.float64]
+
 SYMPTOM = "stalled-loss"
 LEAST_STEPS, LEAST_BACKWARDS = 40, 3
 LEVEL, FALL = 0.9, 0.05
+SURE = 3.0  # standard errors
 KEPT, STILL_FALLING = 0.5, 0.02
 USUAL = 5e-4  # an update that is no small one, see `slow_learning`
 
@@ -232,16 +237,31 @@ def _without_rate(evidence: Evidence, loop: LoopSeen) -> Finding | None:
     )
 
 
+def _early(losses: Floats) -> Floats:
+    return losses[: max(1, len(losses) // 20)]
+
+
+def _late(losses: Floats) -> Floats:
+    return losses[-len(losses) // 5 :]
+
+
+def _surely_fell(losses: Floats) -> bool:
+    """Whether the first losses lie above the last by more than their scatter makes likely."""
+    first, last = _early(losses), _late(losses)
+    error = np.sqrt(first.var() / len(first) + last.var() / len(last))
+    return len(first) > 1 and bool(first.mean() - last.mean() > SURE * error)
+
+
 def _stalled(evidence: Evidence, loop: LoopSeen) -> Finding | None:
     losses = loop.losses
     if len(losses) < LEAST_STEPS or not np.isfinite(losses).all():
         return None
-    last = float(losses[-len(losses) // 5 :].mean())
-    first = float(losses[: max(1, len(losses) // 20)].mean())
+    first, last = float(_early(losses).mean()), float(_late(losses).mean())
     if loop.naive is not None and loop.naive > 0:
         stalled = last > LEVEL * loop.naive
     else:
-        stalled = last > (1.0 - FALL) * first
+        # What the least loss is, is not known: a little may be all, where it is more than chance.
+        stalled = last > (1.0 - FALL) * first and not _surely_fell(losses)
     if not stalled or not evidence.fails:
         return None
     dependence = evidence.dependence

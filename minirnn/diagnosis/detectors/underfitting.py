@@ -206,7 +206,8 @@ def _left(skill: float, known: Known) -> str:
     times = _times(skill, known)
     if skill < ENOUGH or not MANY_TIMES < times < math.inf:
         return ""
-    return f" The network leaves {number(times)} times as much unexplained."
+    told = number(times) if times < 1000.0 else "over 1,000"
+    return f" The network leaves {told} times as much unexplained."
 
 
 def _cause(*, unfinished: bool, learned: bool) -> str:
