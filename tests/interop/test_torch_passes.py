@@ -116,7 +116,8 @@ def test_a_loss_that_nothing_of_the_model_enters_is_told() -> None:
             optimizer.step()
     found = seen.diagnosis().finding("stalled-loss")
     assert found is not None
-    assert found.evidence["kind"] == "no gradient"
+    assert (found.evidence["kind"], found.evidence["function"]) == ("flat", "")
+    assert found.cause == "No gradient comes back from the loss to the weights."
 
 
 def test_an_empty_rest_of_an_epoch_is_passed_over() -> None:
