@@ -230,8 +230,8 @@ def _how_it_ended(evidence: Evidence, loop: LoopSeen, *, capped: bool, unfinishe
         return f"After {after} its loss was still falling."
     if unfinished:
         return f"It was trained for {after}, which is few."
-    # Whether its units are too few, or something keeps them from use, is not known from here.
-    return f"Its loss has come to rest after {after}: more of them would not change that."
+    # Whether its units are too few, something keeps them from use, or it creeps, is not known here.
+    return f"Its loss has hardly moved in the last of {after}."
 
 
 def known_without(evidence: Evidence) -> Known | None:
