@@ -34,8 +34,8 @@ Source     Goodfellow, Bengio and Courville, Deep Learning (2016), section 5.2; 
            see `bench/corpus/plants/underfitting.py`. Of networks that are well, short is 0.14 at
            most where fall is 0.1, 0.16 where it is 0.18 (and 0.10 after 780 steps, where
            fall is 0.08: of what is no series, times > 4 is a note). Of 182 networks of series that
-           are well, none is short of 0.05 with times > 4; newcomers' that were called well, short
-           of 0.14 to 0.19 with times 9 to 13, were well after more epochs or without dropout
+           are well, none is short of 0.05 with times > 4; those short of 0.14 to 0.19 with
+           times 9 to 13 were well after more epochs or without dropout
 Cost       none beyond the regression; 0.2 s where that tells nothing
 """
 
