@@ -10,13 +10,14 @@ Compiled once per dtype from a copy of this text, with signatures that `build` a
 
 from numba import njit
 
-from minirnn.kernels.cpu.product import COMPILE, address, call, panel_vectors, vector_lanes
+from minirnn.kernels.cpu.product import CACHE_LINE, WIDEST, COMPILE, address, call, panel_vectors, vector_lanes
 from minirnn.kernels.cpu.waiting import bring, ticks
 
 PRODUCT, TRANSPOSE, UNTRANSPOSE, COPY = 0, 1, 2, 3  # in the array of addresses
 
 # Rows of dz that dx is computed from at a time: they are in the cache for all of W.
 ROWS_AT_ONCE = 96
+WORTH_PACKING = 32
 
 
 @njit(**COMPILE)
@@ -120,7 +121,7 @@ def input_gradient(routines, dz, z_rows, z_at, packed, zeros, U, S, nx, HP, widt
             w = S * U * lanes
             call(routines[PRODUCT], address(dz, row * w), w, 1, w * z_rows, address(packed, 0), 0,
                  start, start_row, to, width, rows, width, nx * U * lanes, full // U,
-                 ahead)  # fmt: skip
+                 ahead, (begin // ROWS_AT_ONCE) & 1)  # fmt: skip
             start, start_row = to, width
         if full < vectors:
             u = vectors - full
@@ -128,7 +129,7 @@ def input_gradient(routines, dz, z_rows, z_at, packed, zeros, U, S, nx, HP, widt
             dz_at = full * S * lanes * z_rows + row * w
             packed_at = address(packed, full * nx * lanes * padded_columns(width, lanes))
             call(routines[PRODUCT], address(dz, dz_at), w, 1, 0, packed_at, 0,
-                 start, start_row, to, width, rows, width, nx * u * lanes, 1, 0)  # fmt: skip
+                 start, start_row, to, width, rows, width, nx * u * lanes, 1, 0, 0)  # fmt: skip
 
 
 @njit(**COMPILE)
@@ -142,9 +143,22 @@ def _without_padding(source, at, width, B, lengths, t_from, first, rows, clean, 
             clean[target + j] = flat[row + j] if t_from + t < lengths[b] else 0
 
 
+@njit(**COMPILE)
+def _pack_tiles(routines, source, source_row, columns, rows, packed):
+    """Pack rows of a panel as a product takes B, when it has more columns than a tile."""
+    lanes = vector_lanes(packed)
+    column = 0
+    while column < columns:
+        width = panel_vectors(columns - column, lanes) * lanes
+        for j in range(0, width, lanes):
+            call(routines[COPY], lanes, rows, source + (column + j) * packed.itemsize, source_row,
+                 address(packed, column * rows + j), width)  # fmt: skip
+        column += width
+
+
 def weight_gradients(routines, dz, z_rows, z_at, x, h, h_at, zeros, one, B, width, H, HP, U, S, nx,
                      nh, lengths, t_from, masked, reverse, needs_ih, needs_hh, needs_bias, fresh,
-                     chunk, clean, sums, first, last):  # fmt: skip
+                     chunk, clean, turned, sums, first, last):  # fmt: skip
     """Sums over time and batch of x^T dz, h_(t-1)^T dz and dz; add to `sums` if not `fresh`.
 
     `sums` has I + H + 1 rows a panel: what x, h and the biases contribute. The work is cut by those
@@ -182,11 +196,11 @@ def weight_gradients(routines, dz, z_rows, z_at, x, h, h_at, zeros, one, B, widt
                 part = number - first // height
                 bring(
                     address(x, low_next * width) + part * share * width // (width + H),
-                    share * width // (width + H),
+                    share * width // (width + H), CACHE_LINE,
                 )
                 bring(
                     address(h, h_at + low_next * H) + part * share * H // (width + H),
-                    share * H // (width + H),
+                    share * H // (width + H), CACHE_LINE,
                 )
             for part in range(3):
                 if not (needs_ih, needs_hh, needs_bias)[part]:
@@ -204,9 +218,13 @@ def weight_gradients(routines, dz, z_rows, z_at, x, h, h_at, zeros, one, B, widt
                 start, start_row = to, w
                 if fresh and done == 0:
                     start, start_row = address(zeros, 0), 0
-                call(routines[PRODUCT], a, 1, a_k, 0,
-                     address(dz, v * S * lanes * z_rows + (z_at + at) * w + column), direction * w,
-                     start, start_row, to, w, hi - lo, columns, rows, 1, 0)  # fmt: skip
+                b = address(dz, v * S * lanes * z_rows + (z_at + at) * w + column)
+                b_row = direction * w
+                if columns > WIDEST * lanes and hi - lo > WORTH_PACKING:
+                    _pack_tiles(routines, b, b_row, columns, rows, turned)
+                    b, b_row = address(turned, 0), 0
+                call(routines[PRODUCT], a, 1, a_k, 0, b, b_row, start, start_row, to, w, hi - lo,
+                     columns, rows, 1, 0, 0)  # fmt: skip
 
 
 def unpack_gradients(routines, sums, x_blocks, h_blocks, U, S, width, H, HP,
@@ -254,7 +272,7 @@ def pack_backward_alone(routines, weight_ih, weight_hh, x_blocks, h_blocks, U, H
 
 def gradients_alone(routines, dz, z_rows, packed, zeros, one, x, dx, h, h_at, x_blocks, h_blocks, B,
                     width, H, HP, U, S, lengths, masked, reverse, needs_x, needs_ih, needs_hh,
-                    needs_bias, chunk, clean, sums, dw_ih, dw_hh, db_ih, db_hh, clock):  # fmt: skip
+                    needs_bias, chunk, clean, turned, sums, dw_ih, dw_hh, db_ih, db_hh, clock):  # fmt: skip
     """All gradients that follow BPTT, in one call; `clock` counts as `clock.Watch.ticks` says."""
     timed = clock.shape[0] > 0
     started = ticks() if timed else 0
@@ -270,7 +288,7 @@ def gradients_alone(routines, dz, z_rows, packed, zeros, one, x, dx, h, h_at, x_
         panels = (HP // lanes + U - 1) // U
         weight_gradients(routines, dz, z_rows, 0, x, h, h_at, zeros, one, B, width, H, HP, U, S, nx,
                          nh, lengths, 0, masked, reverse, needs_ih, needs_hh, needs_bias, True,
-                         chunk, clean, sums, 0, panels * (width + H + 1))  # fmt: skip
+                         chunk, clean, turned, sums, 0, panels * (width + H + 1))  # fmt: skip
         if timed:
             clock[4] += ticks() - started
             started = ticks()

@@ -68,11 +68,12 @@ def backward_alone(
     chunk = min(GRADIENT_ROWS, rows)
     sums = pool.aligned((width + H + 1) * slots * HP if any(wants) else 0, dtype)
     clean = np.empty(chunk * (width + H), dtype) if masked else plan.no_bias
+    turned = np.empty(chunk * plan.tiled_width, dtype)
     plan.shared.gradients_alone(
         plan.routines, dz, tape.z_rows, packed_x, zeros, plan.one, tape.x.reshape(rows, width),
         plan.no_weight if dx is None else dx.reshape(rows, width), tape.states[0].reshape(-1, H),
         B * H if tape.reverse else 0, plan.x_blocks, plan.h_blocks, B, width, H, HP, U, slots,
-        lengths, masked, tape.reverse, needs.x, wants[0], wants[1], wants_bias, chunk, clean, sums,
+        lengths, masked, tape.reverse, needs.x, wants[0], wants[1], wants_bias, chunk, clean, turned, sums,
         *targets, watch.ticks(),
     )  # fmt: skip
     watch.lap()

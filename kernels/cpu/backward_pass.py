@@ -299,11 +299,12 @@ class _Backward:
             if first == last:
                 return
             clean = np.empty(chunk * (width + H) if self.masked else 0, self.dtype)
+            turned = np.empty(chunk * plan.tiled_width, self.dtype)
             plan.shared.weight_gradients(
                 plan.routines, part.dz, part.z_rows, (part.low - part.z_from) * B, x, h, h_at,
                 self.zeros, plan.one, B, width, H, HP, plan.layout.vectors, plan.slots,
                 plan.layout.fed_by_x, plan.layout.fed_by_h, self.lengths, part.low, self.masked,
-                tape.reverse, *self.wants, fresh, chunk, clean, sums, first, last,
+                tape.reverse, *self.wants, fresh, chunk, clean, turned, sums, first, last,
             )  # fmt: skip
 
         return rows

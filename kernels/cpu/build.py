@@ -104,14 +104,14 @@ pack_rows = njit("void(i8[::1], {m}, i8[::1], i8, i8, i8, i8, i8, i8, {f})",
 input_gradient = njit("void(i8[::1], {f}, i8, i8, {f}, {f}, i8, i8, i8, i8, i8, {m}, i8, i8)",
                       cache={cache}, **COMPILE)(input_gradient)
 weight_gradients = njit("void(i8[::1], {f}, i8, i8, {m}, {m}, i8, {f}, {f}, i8, i8, i8, i8, i8, "
-                        "i8, i8, i8, i8[::1], i8, b1, b1, b1, b1, b1, b1, i8, {f}, {f}, i8, i8)",
+                        "i8, i8, i8, i8[::1], i8, b1, b1, b1, b1, b1, b1, i8, {f}, {f}, {f}, i8, i8)",
                         cache={cache}, **COMPILE)(weight_gradients)
 unpack_gradients = njit("void(i8[::1], {f}, i8[::1], i8[::1], i8, i8, i8, i8, i8, {m}, {m}, {f}, "
                         "{f}, i8, i8)", cache={cache}, **COMPILE)(unpack_gradients)
 pack_backward_alone = njit("void(i8[::1], {m}, {m}, i8[::1], i8[::1], i8, i8, i8, i8, b1, {f}, "
                            "{f})", cache={cache}, **COMPILE)(pack_backward_alone)
 gradients_alone = njit("void(i8[::1], {f}, i8, {f}, {f}, {f}, {m}, {m}, {m}, i8, i8[::1], i8[::1], "
-                       "i8, i8, i8, i8, i8, i8, i8[::1], b1, b1, b1, b1, b1, b1, i8, {f}, {f}, "
+                       "i8, i8, i8, i8, i8, i8, i8[::1], b1, b1, b1, b1, b1, b1, i8, {f}, {f}, {f}, "
                        "{m}, {m}, {f}, {f}, i8[::1])", cache={cache}, **COMPILE)(gradients_alone)
 """
 

@@ -28,7 +28,7 @@ from minirnn.kernels.slots import slot_order
 PANEL_VECTORS, NARROW_PANEL_VECTORS = 4, 16
 # Rows of z that the input product fills at a time, so that they are in the cache when the recurrent
 # product comes to them.
-CHUNK_ROWS = 192
+CHUNK_ROWS, KNOWN_ROWS = 32, 192
 
 
 class Layout(NamedTuple):

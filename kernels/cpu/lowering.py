@@ -8,7 +8,7 @@ becomes a fused multiply-add here, by rule, so every lane of every size rounds a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,12 +90,13 @@ class _Panel:
     """A function that loops over the rows of a panel and the vectors of units in it.
 
     Its arguments are int64: `rows`, `vectors` of units in the panel, `units` that are left from the
-    panel's first one on (fewer than the vectors hold: the last is incomplete); then the arrays,
-    each an address and the distance between its rows.
+    panel's first one on (fewer than the vectors hold: the last is incomplete), how many elements
+    `ahead` the units of the panel lie that comes next; then the arrays, each an address and the
+    distance between its rows.
     """
 
     def __init__(self, module: ir.Module, name: str, dtype: str, arrays: list[str]) -> None:
-        kind = ir.FunctionType(ir.VoidType(), [INT64] * (3 + 2 * len(arrays)))
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * (4 + 2 * len(arrays)))
         self.function = cgutils.get_or_insert_function(module, kind, name)
         self.is_new = self.function.is_declaration
         self.dtype = dtype
@@ -107,9 +108,9 @@ class _Panel:
         f.linkage = "internal"
         f.attributes.add("noinline")
         builder = ir.IRBuilder(f.append_basic_block("entry"))
-        rows, vectors, units = f.args[:3]
+        rows, vectors, units, ahead = f.args[:4]
         element = FORMATS[self.dtype].type.as_pointer()
-        given = f.args[3:]
+        given = f.args[4:]
         base = {
             name: (builder.inttoptr(given[2 * n], element), given[2 * n + 1])
             for n, name in enumerate(self.arrays)
@@ -124,7 +125,8 @@ class _Panel:
             unit = builder.mul(vector, lanes)
             left = builder.sub(units, unit)
             whole = builder.icmp_signed(">=", left, lanes)
-            place = _Place(v, base, row, builder.mul(vectors, lanes), unit, v.mask(left), whole)
+            slot_size = builder.mul(vectors, lanes)
+            place = _Place(v, base, row, slot_size, unit, ahead, v.mask(left), whole)
             emit(v, place)
         builder.ret_void()
 
@@ -138,6 +140,7 @@ class _Place:
     row: Any
     slot_size: Any
     unit: Any
+    ahead: Any
     mask: Any  # of the lanes that hold a unit
     whole: Any  # whether all do
 
@@ -149,6 +152,11 @@ class _Place:
         if slot:
             offset = builder.add(offset, builder.mul(ir.Constant(INT64, slot), self.slot_size))
         return self.v.at(pointer, offset)
+
+    def bring_next(self, arrays: Iterable[str], to_write: bool = False) -> None:
+        """Ask for what the next panel has in this row of some arrays, soon to be read or written."""
+        for array in arrays:
+            self.v.prefetch(self.v.builder.gep(self.of(array), [self.ahead]), to_write)
 
     def store(self, values: dict[str, Any]) -> None:
         """Store a vector to each array, the lanes that hold a unit."""
@@ -186,7 +194,9 @@ def forward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
         stored, states = done[: len(cell.stored)], done[len(cell.stored) :]
         for slot, value in zip(cell.stored, stored, strict=True):
             v.store(value, place.of("z", slot_at(slot)))
-        place.store({f"new.{name}": s for name, s in zip(cell.states, states, strict=True)})
+        news = {f"new.{name}": s for name, s in zip(cell.states, states, strict=True)}
+        place.store(news)
+        place.bring_next(news, to_write=True)
 
     if panel.is_new:
         panel.define(emit)
@@ -210,19 +220,24 @@ def backward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
 
     def emit(v: Vectors, place: _Place) -> None:
         values: Values = {}
+        read: list[str] = []
         for e in in_order(roots):
             if e.operation != "leaf":
                 continue
             kind, name = e.payload
             if kind == "gate":
                 values[e] = v.load(place.of("stored", slot_at(name)))
-            elif kind == "grad":
-                values[e] = v.load(place.of(f"carry.{name}"))
-                if name == "h":
-                    outside = v.load_masked(place.of("doutput"), place.mask)
-                    values[e] = v.add(values[e], outside)
-            else:
-                values[e] = v.load_masked(place.of(f"{kind}.{name}"), place.mask)
+                continue
+            array = f"carry.{name}" if kind == "grad" else f"{kind}.{name}"
+            read.append(array)
+            if kind != "grad":
+                values[e] = v.load_masked(place.of(array), place.mask)
+                continue
+            values[e] = v.load(place.of(array))
+            if name == "h":
+                read.append("doutput")
+                values[e] = v.add(values[e], v.load_masked(place.of("doutput"), place.mask))
+        place.bring_next(read)
         done = iter(lower(v, roots, values))
         for slot in d.slots:
             real = v.select(place.mask, next(done), v.splat(0.0))
@@ -241,7 +256,7 @@ def backward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
 def panel_intrinsics(cell: Cell, dtype: str) -> tuple[Any, Any]:
     """`forward_panel` and `backward_panel` of a cell, to call from Numba; see `_Panel`.
 
-    Arguments: rows, vectors, units, then an address and a row distance for each array of
+    Arguments: rows, vectors, units, ahead, then an address and a row distance for each array of
     `forward_function` and `backward_function`.
     """
 

@@ -42,6 +42,14 @@ class Plan(NamedTuple):
     no_weight: Array
     one: Array
 
+    @property
+    def tiled_width(self) -> int:
+        """Columns of dz that are packed for the weight gradients; 0 if a panel is one tile."""
+        from minirnn.kernels.cpu.product import WIDEST
+
+        vectors = self.slots * self.layout.vectors
+        return vectors * self.lanes if vectors > WIDEST else 0
+
     def z_rows(self, steps: int, B: int) -> int:
         """Rows in a panel of z for so many steps."""
         layout = self.layout

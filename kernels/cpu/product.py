@@ -26,7 +26,7 @@ from minirnn.kernels.cpu.vector import FORMATS, INT64, Vectors, vector_bytes
 # Rows of the largest tile by its width in vectors. Its accumulators, a row of B and one factor have
 # to fit the registers: 32 with AVX-512 and on ARM, 16 otherwise.
 _MANY_REGISTERS = vector_bytes() == 64 or platform.machine().lower() in ("arm64", "aarch64")
-TILE_ROWS = {4: 6, 3: 8, 2: 8, 1: 8} if _MANY_REGISTERS else {3: 4, 2: 6, 1: 8}
+TILE_ROWS = {4: 6, 3: 8, 2: 8, 1: 8} if _MANY_REGISTERS else {2: 6, 1: 8}
 WIDEST = max(TILE_ROWS)
 CACHE_LINE = 64  # bytes; where it is longer, some lines are asked for twice
 
@@ -90,15 +90,14 @@ call: Any = intrinsic(_call)
 
 # -- tiles --------------------------------------------------------------------------------------
 
-# What a tile is given, see `routines`; of the one vector of a tile for the last columns `partial`
-# lanes are real.
+# What a tile is given, see `routines`; of its last vector so many lanes of C are real.
 _TILE = ("rows", "a", "a_row", "a_k", "a_block", "b", "b_row", "start", "start_row", "c", "c_row",
-         "depth", "blocks", "ahead", "partial")  # fmt: skip
+         "depth", "blocks", "ahead", "real")  # fmt: skip
 
 
-def _tile_function(module: ir.Module, dtype: str, vectors: int, partial: bool) -> ir.Function:
+def _tile_function(module: ir.Module, dtype: str, vectors: int) -> ir.Function:
     """The function of all tiles of one width: one block of code for each number of rows."""
-    name = f"minirnn_tile_{dtype}_{vectors}{'_partial' if partial else ''}"
+    name = f"minirnn_tile_{dtype}_{vectors}"
     kind = ir.FunctionType(ir.VoidType(), [INT64] * len(_TILE))
     function = cgutils.get_or_insert_function(module, kind, name)
     if not function.is_declaration:
@@ -117,7 +116,7 @@ def _tile_function(module: ir.Module, dtype: str, vectors: int, partial: bool) -
         block = function.append_basic_block(f"rows{count}")
         switch.add_case(ir.Constant(INT64, count), block)
         builder.position_at_end(block)
-        _emit_tile(builder, dtype, count, vectors, partial, given)
+        _emit_tile(builder, dtype, count, vectors, given)
         builder.branch(done)
     builder.position_at_end(done)
     builder.ret_void()
@@ -125,21 +124,35 @@ def _tile_function(module: ir.Module, dtype: str, vectors: int, partial: bool) -
 
 
 def _emit_tile(
-    builder: ir.IRBuilder, dtype: str, rows: int, vectors: int, partial: bool, given: dict[str, Any]
+    builder: ir.IRBuilder, dtype: str, rows: int, vectors: int, given: dict[str, Any]
 ) -> None:
     """C tile = start + sum over blocks and k of A[i, block, k] B[block * depth + k, j]."""
     v = Vectors(builder, dtype)
-    mask = v.mask(given["partial"]) if partial else None
+    whole = builder.icmp_signed("==", given["real"], ir.Constant(INT64, v.lanes))
 
     def place(base: str, row: int, j: int) -> Any:
         offset = builder.mul(ir.Constant(INT64, row), given[f"{base}_row"])
         return v.at(given[base], builder.add(offset, ir.Constant(INT64, j * v.lanes)))
 
-    sums = [
-        v.load(place("start", i, j)) if mask is None else v.load_masked(place("start", i, j), mask)
-        for i in range(rows)
-        for j in range(vectors)
-    ]
+    def place_of_sum(base: str, number: int) -> Any:
+        return place(base, *divmod(number, vectors))
+
+    # The last vector of each row may be incomplete: then it is loaded and stored under a mask.
+    last = range(vectors - 1, rows * vectors, vectors)
+    sums = {n: v.load(place_of_sum("start", n)) for n in range(rows * vectors) if n not in last}
+    with builder.if_else(whole) as (all_lanes, some_lanes):
+        with all_lanes:
+            loaded = [v.load(place_of_sum("start", n)) for n in last]
+            after_all = builder.block
+        with some_lanes:
+            mask = v.mask(given["real"])
+            masked = [v.load_masked(place_of_sum("start", n), mask) for n in last]
+            after_some = builder.block
+    for n, one, other in zip(last, loaded, masked, strict=True):
+        sums[n] = builder.phi(v.type)
+        sums[n].add_incoming(one, after_all)
+        sums[n].add_incoming(other, after_some)
+    in_order = [sums[n] for n in range(rows * vectors)]
     row_offsets = [builder.mul(ir.Constant(INT64, i), given["a_row"]) for i in range(rows)]
 
     def loop(name: str, count: Any, carried: list[Any]) -> tuple[Any, list[Any], Any, Any]:
@@ -167,7 +180,7 @@ def _emit_tile(
         builder.branch(head)
         builder.position_at_end(end)
 
-    block, outer, outer_head, outer_end = loop("block", given["blocks"], [given["b"], *sums])
+    block, outer, outer_head, outer_end = loop("block", given["blocks"], [given["b"], *in_order])
     a = builder.gep(given["a"], [builder.mul(block, given["a_block"])])
     with builder.if_then(builder.icmp_signed("!=", given["ahead"], ir.Constant(INT64, 0))):
         _emit_prefetch(builder, dtype, a, row_offsets, given["depth"], given["ahead"])
@@ -183,13 +196,18 @@ def _emit_tile(
     close(k, inner, [a_next, b_next, *new], head, end)
     close(block, outer, inner[1:], outer_head, outer_end)
 
-    for i in range(rows):
-        for j in range(vectors):
-            value = outer[1 + i * vectors + j]
-            if mask is None:
-                v.store(value, place("c", i, j))
-            else:
-                v.store_masked(value, place("c", i, j), mask)
+    results = outer[1:]
+    for n, value in enumerate(results):
+        if n not in last:
+            v.store(value, place_of_sum("c", n))
+    with builder.if_else(whole) as (all_lanes, some_lanes):
+        with all_lanes:
+            for n in last:
+                v.store(results[n], place_of_sum("c", n))
+        with some_lanes:
+            mask = v.mask(given["real"])
+            for n in last:
+                v.store_masked(results[n], place_of_sum("c", n), mask)
 
 
 def _emit_prefetch(
@@ -210,18 +228,26 @@ def _emit_prefetch(
             )
 
 
-def _tile_intrinsic(dtype: str, vectors: int, partial: bool = False) -> Any:
+def _tile_intrinsic(dtype: str, vectors: int) -> Any:
     def tile(typingctx: Any, *arguments: Any) -> Any:
         packed = types.StarArgTuple(arguments)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             values = cgutils.unpack_tuple(builder, args[0])
-            builder.call(_tile_function(builder.module, dtype, vectors, partial), values)
+            builder.call(_tile_function(builder.module, dtype, vectors), values)
             return context.get_dummy_value()
 
         return types.void(packed), codegen
 
     return intrinsic(tile)
+
+
+def tiles(dtype: str) -> tuple[Any, ...]:
+    """Tiles of 1, 2, 3 and 4 vectors, to call from Numba.
+
+    Where the widest is narrower than that, it stands in the others' places and they aren't called.
+    """
+    return tuple([_tile_intrinsic(dtype, min(n, WIDEST)) for n in (1, 2, 3, 4)])
 
 
 # -- panels -------------------------------------------------------------------------------------
@@ -231,19 +257,15 @@ def _tile_intrinsic(dtype: str, vectors: int, partial: bool = False) -> Any:
 def panel_vectors(columns: Any, lanes: Any) -> Any:
     """How many vectors wide the next panel is, with that many columns to go.
 
-    Whole vectors are shared out evenly; an incomplete one at the end is a panel of its own.
+    Vectors are shared out evenly, the wider panels first; the last vector may be incomplete.
     """
-    whole = columns // lanes
-    if whole == 0:
-        return 1
-    panels = (whole + WIDEST - 1) // WIDEST
-    return (whole + panels - 1) // panels
+    vectors = (columns + lanes - 1) // lanes
+    panels = (vectors + WIDEST - 1) // WIDEST
+    return (vectors + panels - 1) // panels
 
 
-def tiles(dtype: str) -> tuple[Any, ...]:
-    """Tiles of 1, 2, 3 and 4 vectors, to call from Numba, and the one for incomplete vectors.
-
-    Where the widest tile has three vectors, it stands in the place of the fourth and is not called.
-    """
-    wide = [_tile_intrinsic(dtype, min(n, WIDEST)) for n in (1, 2, 3, 4)]
-    return (*wide, _tile_intrinsic(dtype, 1, partial=True))
+@njit(**COMPILE)
+def panel_start(number: Any, vectors: Any) -> Any:
+    """The first vector of a panel, by its number, of so many vectors cut as `panel_vectors` does."""
+    panels = (vectors + WIDEST - 1) // WIDEST
+    return number * (vectors // panels) + min(number, vectors % panels)

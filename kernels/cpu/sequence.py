@@ -39,7 +39,7 @@ from collections.abc import Iterable
 
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cells.vocabulary import in_order
-from minirnn.kernels.cpu.layout import CHUNK_ROWS, layout_of
+from minirnn.kernels.cpu.layout import CHUNK_ROWS, KNOWN_ROWS, layout_of
 
 _HEADER = '''\
 """Sequence loop of the cell {name} in {dtype}; written by minirnn.kernels.cpu.sequence."""
@@ -47,7 +47,7 @@ _HEADER = '''\
 import numpy as np
 from numba import njit
 
-from minirnn.kernels.cpu.around import PRODUCT, pack_forward
+from minirnn.kernels.cpu.around import COPY, PRODUCT, pack_forward
 from minirnn.kernels.cpu.build import compiling_cell
 from minirnn.kernels.cpu.lowering import panel_intrinsics
 from minirnn.kernels.cpu.product import COMPILE, address, call, lanes_of
@@ -62,6 +62,18 @@ X_BLOCKS, H_BLOCKS = np.array({x_blocks}), np.array({h_blocks})
 
 _FORWARD = """
 
+@njit(**COMPILE)
+def from_x(routines, x, packed_x, bias, z, z_rows, v, x_row, z_row, rows, turned, I, HP):
+    # z = b + W x, for some rows of the panel that begins with vector v
+    u = min(U, HP // V - v)
+    w = S * u * V
+    at = v * S * V * z_rows + z_row * w
+    call(routines[PRODUCT], address(x, x_row * I), I, 1, 0, address(packed_x, v * NX * V * I), 0,
+         address(bias, v * S * V), 0, address(z, at), w, rows, NX * u * V, I, 1, 0, turned)
+    for j in range(NX * u * V, w, V):  # slots that x does not feed
+        call(routines[COPY], V, rows, address(bias, v * S * V + j), 0, address(z, at + j), w)
+
+
 @njit("void(i8[::1], {t}, {f}, {f}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, "
       "i8, i8, i8, i8, i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8, i8{state_types})",
       cache={cache}, **COMPILE)
@@ -70,62 +82,74 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
                  first, last, v0, v1, barrier, team, clock, T, B, I, H, HP, depth{states}):
     product, rows, timed = routines[PRODUCT], last - first, clock.shape[0] > 0
     met = first_step * team  # at the barrier, in the steps before
-    chunk = max(1, min(z_steps, {chunk_rows} // rows))
+    chunk = max(1, min(z_steps, ({known_rows} if known else {chunk_rows}) // rows))
+    panels = (v1 - v0 + U - 1) // U
     for begin in range(first_step, last_step, chunk):
         n = min(chunk, last_step - begin)
         low = T - begin - n if reverse else begin
         entry = low - z_from if keeps else 0
-        # Rows that lie together, and how many times: a whole batch goes on into the next step.
-        together, times = (rows, n) if rows < B else (rows * n, 1)
-        started = ticks() if timed else 0
-        # z = b + W x_t
-        for v in range(v0, v1, U):
-            u = min(U, HP // V - v)
-            w, panel = S * u * V, v * S * V * z_rows
-            for i in range(times):
-                at = panel + ((entry + i) * B + first) * w
-                call(product, address(x, ((low + i) * B + first) * I), I, 1, 0,
-                     address(packed_x, v * NX * V * I), 0, address(bias, v * S * V), 0,
-                     address(z, at), w, together, NX * u * V, I, 1, 0)
-                for b in range(together if NX < S else 0):
-                    for j in range(NX * u * V, w):
-                        z[at + b * w + j] = bias[v * S * V + j]
-        if timed:
-            clock[0] += ticks() - started
-            started = ticks()
-        if known:  # all h are there: z += U h_(t-1) of the whole chunk at once
+        at_once = chunk == 1 and not known
+        if not at_once:
+            started = ticks() if timed else 0
+            # Rows that lie together, and how many times: a whole batch goes on into the next step.
+            together, times = (rows, n) if rows < B else (rows * n, 1)
+            turned = (begin // chunk) & 1
             for v in range(v0, v1, U):
-                u = min(U, HP // V - v)
-                w, panel = S * u * V, v * S * V * z_rows
                 for i in range(times):
-                    at = panel + ((entry + i) * B + first) * w + (S - NH) * u * V
-                    before = low + i + 1 if reverse else low + i
-                    call(product, address(h, (before * B + first) * H), H, 1, 0,
-                         address(packed_h, v * NH * V * H), 0, address(z, at), w,
-                         address(z, at), w, together, NH * u * V, H, 1, 0)
+                    from_x(routines, x, packed_x, bias, z, z_rows, v, (low + i) * B + first,
+                           (entry + i) * B + first, together, turned, I, HP)
+            if timed:
+                clock[0] += ticks() - started
+            if known:  # all h are there: z += U h_(t-1) of the whole chunk at once
+                started = ticks() if timed else 0
+                for v in range(v0, v1, U):
+                    u = min(U, HP // V - v)
+                    w, panel = S * u * V, v * S * V * z_rows
+                    for i in range(times):
+                        at = panel + ((entry + i) * B + first) * w + (S - NH) * u * V
+                        before = low + i + 1 if reverse else low + i
+                        call(product, address(h, (before * B + first) * H), H, 1, 0,
+                             address(packed_h, v * NH * V * H), 0, address(z, at), w,
+                             address(z, at), w, together, NH * u * V, H, 1, 0, turned)
+                if timed:
+                    clock[1] += ticks() - started
+        started = ticks() if timed else 0
         for i in range(n):
             t = low + n - 1 - i if reverse else low + i
             before, now = (t + 1, t) if reverse else (t, t + 1)
 {entries}
             uneven = masked and t >= shortest
-            for v in range(v0, v1, U):
+            ahead = -U if t & 1 else U
+            turned = t & 1  # so that a step begins with the weights that the last one ended with
+            for number in range(panels):
+                v = v0 + (panels - 1 - number if turned else number) * U
                 u = min(U, HP // V - v)
                 w, unit = S * u * V, v * V
-                at = v * S * V * z_rows + ((t - low + entry) * B + first) * w
+                row_of_z = (t - low + entry) * B + first
+                at = v * S * V * z_rows + row_of_z * w
+                if at_once:  # z has not left the nearest cache when U h comes to it
+                    if timed:
+                        clock[1] += ticks() - started
+                        started = ticks()
+                    from_x(routines, x, packed_x, bias, z, z_rows, v, t * B + first, row_of_z,
+                           rows, turned, I, HP)
+                    if timed:
+                        clock[0] += ticks() - started
+                        started = ticks()
                 # z += U h_(t-1)
                 if not known:
                     to = address(z, at + (S - NH) * u * V)
                     call(product, address(h, (before * B + first) * H), H, 1, 0,
                          address(packed_h, v * NH * V * H), 0, to, w, to, w,
-                         rows, NH * u * V, H, 1, 0)
+                         rows, NH * u * V, H, 1, 0, turned)
                 if not uneven:
-                    forward_panel(rows, u, H - unit, address(z, at), w{lasts}{news})
+                    forward_panel(rows, u, H - unit, ahead, address(z, at), w{lasts}{news})
                     continue
                 for b in range(first, last):
                     if t < lengths[b]:
                         row = (b - first) * H
                         one = at + (b - first) * w
-                        forward_panel(1, u, H - unit, address(z, one), w{lasts_of_row}{news_of_row})
+                        forward_panel(1, u, H - unit, ahead, address(z, one), w{lasts_of_row}{news_of_row})
                         continue
                     for j in range(unit, min(H, unit + u * V)):
 {copies}
@@ -191,15 +215,12 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
     full = vectors // U * U  # vectors of units in full panels
     columns = min(HP, v1 * V) - v0 * V  # of dh, those of our units
     outside_row = H if has_doutput else 0
+    total_row = H if records else 0  # one row is written over and over: nobody reads it
     for step in range(last_step - 1, first_step - 1, -1):
         t = T - 1 - step if reverse else step
         before, now = (t + 1, t) if reverse else (t, t + 1)
 {entries}
         uneven = masked and t >= shortest
-        share = rows * H * z.itemsize
-        if has_doutput:
-            bring(address(doutput, (t * B + first) * H), share)
-{brought}
         for v in range(v0, v1, U):
             u = min(U, vectors - v)
             w, unit = S * u * V, v * V
@@ -210,7 +231,7 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
             if not uneven:
                 total = (t * B + first) * H + unit if records else first * H + unit
                 carried = first * HP + unit
-                backward_panel(rows, u, H - unit, address(z, at), w, address(dz, at), w,
+                backward_panel(rows, u, H - unit, U, address(z, at), w, address(dz, at), w,
                                outside, outside_row{places})
                 continue
             for b in range(first, last):
@@ -223,11 +244,17 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
                 if has_doutput:
                     outside = address(doutput, (t * B + b) * H + unit)
                 carried, row = b * HP + unit, (b - first) * H
-                backward_panel(1, u, H - unit, address(z, one), w, address(dz, one), w,
+                backward_panel(1, u, H - unit, U, address(z, one), w, address(dz, one), w,
                                outside, 0{places_of_row})
         if team > 1:
             met += team
             meet(address(barrier, 0), met)
+        # Meanwhile what the first panel of the step that comes next will read.
+        if step > first_step:
+            size = rows * H * z.itemsize
+            if has_doutput:
+                bring(address(doutput, ((t + 1 if reverse else t - 1) * B + first) * H + v0 * V), size, H * z.itemsize)
+{brought}
         # dh_(t-1) += dz_t U
         to = address(carry_h, first * HP + v0 * V)
         row = (t - z_from) * B + first
@@ -240,14 +267,14 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
             w = S * U * V
             call(product, address(dz, row * w + (S - NH) * U * V), w, 1, w * z_rows,
                  address(packed_h, v0 * V * NH * HP), 0, to, HP, to, HP, rows, columns,
-                 NH * U * V, full // U, ahead)
+                 NH * U * V, full // U, ahead, t & 1)
         if full < vectors:
             u = vectors - full
             w = S * u * V
             at = full * S * V * z_rows + row * w + (S - NH) * u * V
             call(product, address(dz, at), w, 1, 0,
                  address(packed_h, v0 * V * NH * HP + full * V * NH * columns), 0, to, HP, to, HP,
-                 rows, columns, NH * u * V, 1, ahead)
+                 rows, columns, NH * u * V, 1, ahead, t & 1)
     if timed:
         clock[1] += ticks() - started
 """
@@ -273,6 +300,7 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
         "x_blocks": list(layout.x_blocks),
         "h_blocks": list(layout.h_blocks),
         "chunk_rows": CHUNK_ROWS,
+        "known_rows": KNOWN_ROWS,
     }
     return (
         _HEADER.format(**fields)
@@ -335,7 +363,7 @@ def _gradient_places(states: tuple[str, ...], offset: str, indent: int) -> str:
         _places((s,), "before", offset, indent)
         + _places((s,), "now", offset, indent)
         + f"{line}address(carry_{s}, carried), HP"
-        + f"{line}address(total_{s}, total), H"
+        + f"{line}address(total_{s}, total), total_row"
         for s in states
     )
 
@@ -348,7 +376,9 @@ def _brought(cell: Cell) -> str:
     lines = []
     for s in cell.states:
         if {("last", s), ("state", s)} & leaves:
-            lines.append(f"        bring(address({_array(s)}, before_{s}), share)")
+            entry = "(before + before - now)" if s == "h" else "((before + before - now) % depth)"
+            at = f"({entry} * B + first) * H + v0 * V"
+            lines.append(f"            bring(address({_array(s)}, {at}), size, H * z.itemsize)")
     return "\n".join(lines)
 
 

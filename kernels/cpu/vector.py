@@ -182,6 +182,14 @@ class Vectors:
         align = ir.Constant(INT32, self.format.bytes)
         self.builder.call(f, [value, vector_pointer, align, mask])
 
+    def prefetch(self, pointer: ir.Value, to_write: bool = False, near: bool = True) -> None:
+        """Ask for the cache line of a pointer, into the nearest cache or the next."""
+        byte = ir.IntType(8).as_pointer()
+        f = self._function("llvm.prefetch.p0", ir.VoidType(), [byte, INT32, INT32, INT32])
+        hints = (int(to_write), 3 if near else 2, 1)  # read or write; how near; data
+        pointer = self.builder.bitcast(pointer, byte)
+        self.builder.call(f, [pointer, *(ir.Constant(INT32, hint) for hint in hints)])
+
     def gather(self, pointer: ir.Value, indexes: list[ir.Value], mask: ir.Value) -> ir.Value:
         """Elements pointer[index], one a lane, 0 where the mask is not set."""
         wide = ir.VectorType(INT64, self.lanes)

@@ -56,21 +56,21 @@ def _pause(typingctx: Any) -> Any:
     return types.void(), codegen
 
 
-def _bring(typingctx: Any, place: Any, size: Any) -> Any:
-    """Ask for `size` bytes from an address on: they will be read soon, though not in order."""
+def _bring(typingctx: Any, place: Any, size: Any, step: Any) -> Any:
+    """Ask for a cache line each `step` of `size` bytes from an address on: to be read soon."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         start = builder.inttoptr(args[0], byte)
-        zero, line = ir.Constant(INT64, 0), ir.Constant(INT64, CACHE_LINE)
-        with cgutils.for_range_slice(builder, zero, args[1], line) as (at, _):
+        zero = ir.Constant(INT64, 0)
+        with cgutils.for_range_slice(builder, zero, args[1], args[2]) as (at, _):
             options = (ir.Constant(word, n) for n in (0, 2, 1))
             builder.call(prefetch, [builder.gep(start, [at]), *options])
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64), codegen
+    return types.void(types.int64, types.int64, types.int64), codegen
 
 
 def _ticks(typingctx: Any) -> Any:
