@@ -21,13 +21,13 @@ WORTH_PACKING = 32
 
 
 @njit(**COMPILE)
-def _pack_columns(routines, weight, blocks, U, H, HP, depth, packed):
+def _pack_columns(routines, weight, blocks, U, H, HP, depth, packed, part, parts):
     """Pack W^T for z += x W^T: of each panel the slots in `blocks`, a vector of units a column."""
     lanes = vector_lanes(packed)
-    to = 0
-    for v in range(0, HP // lanes, U):
+    for v in range(part * U, HP // lanes, parts * U):
         u = min(U, HP // lanes - v)
         columns, column = blocks.shape[0] * u * lanes, 0
+        to = v * blocks.shape[0] * lanes * depth
         while column < columns:
             width = panel_vectors(columns - column, lanes) * lanes
             for j in range(0, width, lanes):
@@ -37,7 +37,6 @@ def _pack_columns(routines, weight, blocks, U, H, HP, depth, packed):
                 target = address(packed, to + column * depth + j)
                 call(routines[TRANSPOSE], H - unit, depth, source, depth, target, width)
             column += width
-        to += columns * depth
 
 
 @njit(**COMPILE)
@@ -53,13 +52,15 @@ def _add_bias(values, blocks, first, U, S, H, HP, bias, lanes):
 
 @njit(**COMPILE)
 def pack_forward(routines, weight_ih, weight_hh, bias_ih, bias_hh, x_blocks, h_blocks, U, S, H, HP,
-                 width, packed_x, packed_h, bias):  # fmt: skip
+                 width, packed_x, packed_h, bias, part, parts):  # fmt: skip
     """Pack both weights for the forward products; `bias` (S*HP) becomes what enters each slot.
 
-    A bias of size 0 is none.
+    A bias of size 0 is none. One of several threads packs part 0, 1 … parts-1 of the panels.
     """
-    _pack_columns(routines, weight_ih, x_blocks, U, H, HP, width, packed_x)
-    _pack_columns(routines, weight_hh, h_blocks, U, H, HP, H, packed_h)
+    _pack_columns(routines, weight_ih, x_blocks, U, H, HP, width, packed_x, part, parts)
+    _pack_columns(routines, weight_hh, h_blocks, U, H, HP, H, packed_h, part, parts)
+    if part > 0:
+        return
     lanes = vector_lanes(bias)
     bias[:] = 0
     if bias_ih.shape[0] > 0:
@@ -68,11 +69,12 @@ def pack_forward(routines, weight_ih, weight_hh, bias_ih, bias_hh, x_blocks, h_b
         _add_bias(bias_hh, h_blocks, S - h_blocks.shape[0], U, S, H, HP, bias, lanes)
 
 
-def pack_rows(routines, weight, blocks, U, H, HP, real, first, last, packed):
+def pack_rows(routines, weight, blocks, U, H, HP, real, first, last, packed, part,
+              parts):  # fmt: skip
     """Pack W for dz W, columns first … last-1 of `real` columns: rows as dz has them, panel wise.
 
     Full panels are one matrix, the panel of fewer vectors at the end another, behind it. Rows of
-    units that pad a vector are zero.
+    units that pad a vector are zero. One of several threads packs part 0, 1 … parts-1 of them.
     """
     lanes = vector_lanes(packed)
     vectors, slots = HP // lanes, blocks.shape[0]
@@ -81,26 +83,25 @@ def pack_rows(routines, weight, blocks, U, H, HP, real, first, last, packed):
     for begin, end, step in ((0, full, U), (full, vectors, vectors - full)):
         depth = (end - begin) * slots * lanes
         base = first * HP * slots + begin * slots * lanes * padded_columns(columns, lanes)
-        column = 0
+        column = number = 0
         while column < columns and depth > 0:
             width = panel_vectors(columns - column, lanes) * lanes
-            for j in range(0, width, lanes):
-                at = base + column * depth + j
+            if number % parts == part:
                 k = 0
                 for v in range(begin, end, step):
                     for slot in range(slots):
                         for vector in range(v, v + step):
                             unit = vector * lanes
                             rows = min(lanes, H - unit)
-                            source = (blocks[slot] * H + unit) * real + first + column + j
-                            call(routines[COPY], real - first - column - j, rows,
-                                 address(weight, source), real,
-                                 address(packed, at + k * width), width)  # fmt: skip
-                            for row in range(k + rows, k + lanes):
-                                for lane in range(lanes):
-                                    packed[at + row * width + lane] = 0
+                            source = (blocks[slot] * H + unit) * real + first + column
+                            at = base + column * depth + k * width
+                            call(routines[COPY], min(width, real - first - column), rows,
+                                 address(weight, source), real, address(packed, at),
+                                 width)  # fmt: skip
+                            packed[at + rows * width:at + lanes * width] = 0
                             k += lanes
             column += width
+            number += 1
 
 
 def input_gradient(routines, dz, z_rows, z_at, packed, zeros, U, S, nx, HP, width, dx,
@@ -150,9 +151,8 @@ def _pack_tiles(routines, source, source_row, columns, rows, packed):
     column = 0
     while column < columns:
         width = panel_vectors(columns - column, lanes) * lanes
-        for j in range(0, width, lanes):
-            call(routines[COPY], lanes, rows, source + (column + j) * packed.itemsize, source_row,
-                 address(packed, column * rows + j), width)  # fmt: skip
+        call(routines[COPY], width, rows, source + column * packed.itemsize, source_row,
+             address(packed, column * rows), width)  # fmt: skip
         column += width
 
 
@@ -265,9 +265,9 @@ def unpack_gradients(routines, sums, x_blocks, h_blocks, U, S, width, H, HP,
 def pack_backward_alone(routines, weight_ih, weight_hh, x_blocks, h_blocks, U, H, HP, width,
                         needs_x, packed_x, packed_h):  # fmt: skip
     """Both weights for backward, in one call."""
-    pack_rows(routines, weight_hh, h_blocks, U, H, HP, H, 0, HP, packed_h)
+    pack_rows(routines, weight_hh, h_blocks, U, H, HP, H, 0, HP, packed_h, 0, 1)
     if needs_x:
-        pack_rows(routines, weight_ih, x_blocks, U, H, HP, width, 0, width, packed_x)
+        pack_rows(routines, weight_ih, x_blocks, U, H, HP, width, 0, width, packed_x, 0, 1)
 
 
 def gradients_alone(routines, dz, z_rows, packed, zeros, one, x, dx, h, h_at, x_blocks, h_blocks, B,

@@ -222,17 +222,23 @@ class _Backward:
         self, weight: Array, blocks: Array, real: int, first: int, last: int, packed: Array
     ) -> None:
         _, _, _, H, HP = self.tape.sizes
-        self.plan.shared.pack_rows(
-            self.plan.routines, weight, blocks, self.plan.layout.vectors, H, HP, real, first, last,
-            packed,
-        )  # fmt: skip
+        plan = self.plan
+
+        def some(part: int, parts: int) -> None:
+            plan.shared.pack_rows(
+                plan.routines, weight, blocks, plan.layout.vectors, H, HP, real, first, last,
+                packed, part, parts,
+            )  # fmt: skip
+
+        size = len(blocks) * HP * (last - first)
+        threads.run_parts(some, -(-(last - first) // plan.lanes), threads.MOVING * size)
 
     def _products(self, part: _Part) -> None:
         """dx, and the sums over time and batch: each thread takes a share of either."""
         plan = self.plan
         _, B, width, H, HP = self.tape.sizes
         input_gradient, weight_gradients = self._input_gradient(part), self._weight_gradients(part)
-        panels = -(-HP // (plan.lanes * plan.layout.vectors))
+        panels = plan.panels(HP)
         rows, sums = part.steps * B, panels * (width + H + 1)
         wants_x, wants_h, _ = self.wants
         count = threads.parts(
@@ -328,8 +334,8 @@ class _Backward:
                     plan.slots, width, H, HP, *targets, first, last,
                 )  # fmt: skip
 
-            panels = -(-HP // (plan.lanes * plan.layout.vectors))
-            threads.run(some, panels, 16.0 * sums.size)
+            panels = plan.panels(HP)
+            threads.run(some, panels, threads.MOVING * sums.size)
         else:  # no steps
             for gradient in wanted:
                 if gradient is not None:

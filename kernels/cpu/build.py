@@ -98,8 +98,8 @@ def _compile_cell(cell: Cell, dtype: str) -> Kernels:
 _AROUND_SIGNATURES = """
 
 pack_forward = njit("void(i8[::1], {m}, {m}, {f}, {f}, i8[::1], i8[::1], i8, i8, i8, i8, i8, "
-                    "{f}, {f}, {f})", cache={cache}, **COMPILE)(pack_forward.py_func)
-pack_rows = njit("void(i8[::1], {m}, i8[::1], i8, i8, i8, i8, i8, i8, {f})",
+                    "{f}, {f}, {f}, i8, i8)", cache={cache}, **COMPILE)(pack_forward.py_func)
+pack_rows = njit("void(i8[::1], {m}, i8[::1], i8, i8, i8, i8, i8, i8, {f}, i8, i8)",
                  cache={cache}, **COMPILE)(pack_rows)
 input_gradient = njit("void(i8[::1], {f}, i8, i8, {f}, {f}, i8, i8, i8, i8, i8, {m}, i8, i8)",
                       cache={cache}, **COMPILE)(input_gradient)

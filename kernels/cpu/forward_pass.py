@@ -140,8 +140,12 @@ def pack_forward(
     after_x = plan.layout.fed_by_x * HP * width
     after_h = after_x + plan.layout.fed_by_h * HP * H
     packed = workspace[:after_x], workspace[after_x:after_h], workspace[after_h:]
-    plan.shared.pack_forward(
-        plan.routines, *weights, plan.x_blocks, plan.h_blocks, plan.layout.vectors, plan.slots,
-        H, HP, width, *packed,
-    )  # fmt: skip
+
+    def some(part: int, parts: int) -> None:
+        plan.shared.pack_forward(
+            plan.routines, *weights, plan.x_blocks, plan.h_blocks, plan.layout.vectors, plan.slots,
+            H, HP, width, *packed, part, parts,
+        )  # fmt: skip
+
+    threads.run_parts(some, plan.panels(HP), threads.MOVING * workspace.size)
     return packed

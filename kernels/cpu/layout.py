@@ -29,6 +29,7 @@ PANEL_VECTORS, NARROW_PANEL_VECTORS = 4, 16
 # Rows of z that the input product fills at a time, so that they are in the cache when the recurrent
 # product comes to them.
 CHUNK_ROWS, KNOWN_ROWS = 32, 192
+FEW_ROWS = 2
 
 
 class Layout(NamedTuple):

@@ -93,9 +93,9 @@ def untranspose_function(module: ir.Module, dtype: str) -> ir.Function:
 
 
 def copy_function(module: ir.Module, dtype: str) -> ir.Function:
-    """copy(columns, rows, source, step, packed, width): one vector of columns of every row.
+    """copy(columns, rows, source, step, packed, width): some columns of every row.
 
-    packed[k * width + lane] = source[k * step + lane], zero where lane >= columns.
+    packed[k * width + j] = source[k * step + j] for j < columns; then zeros up to a whole vector.
     """
     function, new = _start(module, "copy", dtype)
     if not new:
@@ -104,11 +104,14 @@ def copy_function(module: ir.Module, dtype: str) -> ir.Function:
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     source, packed = _pointers(builder, dtype, source, packed)
     v = Vectors(builder, dtype)
-    mask = v.mask(columns)
-    zero = ir.Constant(INT64, 0)
-    with cgutils.for_range_slice(builder, zero, rows, ir.Constant(INT64, 1)) as (k, _):
-        value = v.load_masked(v.at(source, builder.mul(k, step)), mask)
-        v.store(value, v.at(packed, builder.mul(k, width)))
+    zero, lanes = ir.Constant(INT64, 0), ir.Constant(INT64, v.lanes)
+    with (
+        cgutils.for_range_slice(builder, zero, rows, ir.Constant(INT64, 1)) as (k, _),
+        cgutils.for_range_slice(builder, zero, columns, lanes) as (j, _),
+    ):
+        mask = v.mask(builder.sub(columns, j))
+        value = v.load_masked(v.at(source, builder.add(builder.mul(k, step), j)), mask)
+        v.store(value, v.at(packed, builder.add(builder.mul(k, width), j)))
     builder.ret_void()
     return function
 

@@ -50,6 +50,10 @@ class Plan(NamedTuple):
         vectors = self.slots * self.layout.vectors
         return vectors * self.lanes if vectors > WIDEST else 0
 
+    def panels(self, HP: int) -> int:
+        """How many panels hold so many units."""
+        return -(-HP // (self.lanes * self.layout.vectors))
+
     def z_rows(self, steps: int, B: int) -> int:
         """Rows in a panel of z for so many steps."""
         layout = self.layout

@@ -39,7 +39,7 @@ from collections.abc import Iterable
 
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cells.vocabulary import in_order
-from minirnn.kernels.cpu.layout import CHUNK_ROWS, KNOWN_ROWS, layout_of
+from minirnn.kernels.cpu.layout import CHUNK_ROWS, FEW_ROWS, KNOWN_ROWS, layout_of
 
 _HEADER = '''\
 """Sequence loop of the cell {name} in {dtype}; written by minirnn.kernels.cpu.sequence."""
@@ -63,6 +63,15 @@ X_BLOCKS, H_BLOCKS = np.array({x_blocks}), np.array({h_blocks})
 _FORWARD = """
 
 @njit(**COMPILE)
+def place(z_rows, row_of_z, v0, panels, number, turned, HP):
+    # A panel by its number: its first vector, its vectors, its width, where its rows begin
+    v = v0 + (panels - 1 - number if turned else number) * U
+    u = min(U, HP // V - v)
+    w = S * u * V
+    return v, u, w, v * S * V * z_rows + row_of_z * w
+
+
+@njit(**COMPILE)
 def from_x(routines, x, packed_x, bias, z, z_rows, v, x_row, z_row, rows, turned, I, HP):
     # z = b + W x, for some rows of the panel that begins with vector v
     u = min(U, HP // V - v)
@@ -70,8 +79,9 @@ def from_x(routines, x, packed_x, bias, z, z_rows, v, x_row, z_row, rows, turned
     at = v * S * V * z_rows + z_row * w
     call(routines[PRODUCT], address(x, x_row * I), I, 1, 0, address(packed_x, v * NX * V * I), 0,
          address(bias, v * S * V), 0, address(z, at), w, rows, NX * u * V, I, 1, 0, turned)
-    for j in range(NX * u * V, w, V):  # slots that x does not feed
-        call(routines[COPY], V, rows, address(bias, v * S * V + j), 0, address(z, at + j), w)
+    if NX < S:  # slots that x does not feed
+        j = NX * u * V
+        call(routines[COPY], w - j, rows, address(bias, v * S * V + j), 0, address(z, at + j), w)
 
 
 @njit("void(i8[::1], {t}, {f}, {f}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, "
@@ -84,6 +94,8 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
     met = first_step * team  # at the barrier, in the steps before
     chunk = max(1, min(z_steps, ({known_rows} if known else {chunk_rows}) // rows))
     panels = (v1 - v0 + U - 1) // U
+    # Of one row the equations wait for one another's results: those of all panels overlap.
+    group = panels if rows <= {few_rows} else 1
     for begin in range(first_step, last_step, chunk):
         n = min(chunk, last_step - begin)
         low = T - begin - n if reverse else begin
@@ -121,37 +133,39 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
             uneven = masked and t >= shortest
             ahead = -U if t & 1 else U
             turned = t & 1  # so that a step begins with the weights that the last one ended with
-            for number in range(panels):
-                v = v0 + (panels - 1 - number if turned else number) * U
-                u = min(U, HP // V - v)
-                w, unit = S * u * V, v * V
-                row_of_z = (t - low + entry) * B + first
-                at = v * S * V * z_rows + row_of_z * w
-                if at_once:  # z has not left the nearest cache when U h comes to it
-                    if timed:
-                        clock[1] += ticks() - started
-                        started = ticks()
-                    from_x(routines, x, packed_x, bias, z, z_rows, v, t * B + first, row_of_z,
-                           rows, turned, I, HP)
-                    if timed:
-                        clock[0] += ticks() - started
-                        started = ticks()
-                # z += U h_(t-1)
-                if not known:
+            row_of_z = (t - low + entry) * B + first
+            for begun in range(0, panels, group):
+                until = min(panels, begun + group)
+                for number in range(begun, begun if known else until):
+                    v, u, w, at = place(z_rows, row_of_z, v0, panels, number, turned, HP)
+                    if at_once:  # z has not left the nearest cache when U h comes to it
+                        if timed:
+                            clock[1] += ticks() - started
+                            started = ticks()
+                        from_x(routines, x, packed_x, bias, z, z_rows, v, t * B + first, row_of_z,
+                               rows, turned, I, HP)
+                        if timed:
+                            clock[0] += ticks() - started
+                            started = ticks()
+                    # z += U h_(t-1)
                     to = address(z, at + (S - NH) * u * V)
                     call(product, address(h, (before * B + first) * H), H, 1, 0,
                          address(packed_h, v * NH * V * H), 0, to, w, to, w,
                          rows, NH * u * V, H, 1, 0, turned)
-                if not uneven:
-                    forward_panel(rows, u, H - unit, ahead, address(z, at), w{lasts}{news})
-                    continue
-                for b in range(first, last):
-                    if t < lengths[b]:
-                        row = (b - first) * H
-                        one = at + (b - first) * w
-                        forward_panel(1, u, H - unit, ahead, address(z, one), w{lasts_of_row}{news_of_row})
+                for number in range(begun, until):
+                    v, u, w, at = place(z_rows, row_of_z, v0, panels, number, turned, HP)
+                    unit = v * V
+                    if not uneven:
+                        forward_panel(rows, u, H - unit, ahead, address(z, at), w{lasts}{news})
                         continue
-                    for j in range(unit, min(H, unit + u * V)):
+                    for b in range(first, last):
+                        if t < lengths[b]:
+                            row = (b - first) * H
+                            one = at + (b - first) * w
+                            forward_panel(1, u, H - unit, ahead, address(z, one),
+                                          w{lasts_of_row}{news_of_row})
+                            continue
+                        for j in range(unit, min(H, unit + u * V)):
 {copies}
             if masked and not known:
                 for b in range(first, last):
@@ -180,7 +194,7 @@ def forward_alone(routines, weight_ih, weight_hh, bias_ih, bias_hh, x, workspace
     packed_x, packed_h = workspace[:after_x], workspace[after_x:after_h]
     bias = workspace[after_h:after_h + S * HP]
     pack_forward(routines, weight_ih, weight_hh, bias_ih, bias_hh, X_BLOCKS, H_BLOCKS, U, S, H, HP,
-                 I, packed_x, packed_h, bias)
+                 I, packed_x, packed_h, bias, 0, 1)
     if clock.shape[0] > 0:
         clock[2] += ticks() - started
     forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
@@ -301,6 +315,7 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
         "h_blocks": list(layout.h_blocks),
         "chunk_rows": CHUNK_ROWS,
         "known_rows": KNOWN_ROWS,
+        "few_rows": FEW_ROWS,
     }
     return (
         _HEADER.format(**fields)
@@ -311,10 +326,10 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
             copies=_copies(states),
             finals=_finals(states),
             entries=_entries(states, 12),
-            lasts=_places(states, "before", "unit", 34),
-            news=_places(states, "now", "unit", 34),
-            lasts_of_row=_places(states, "before", "row + unit", 38),
-            news_of_row=_places(states, "now", "row + unit", 38),
+            lasts=_places(states, "before", "unit", 38),
+            news=_places(states, "now", "unit", 38),
+            lasts_of_row=_places(states, "before", "row + unit", 42),
+            news_of_row=_places(states, "now", "row + unit", 42),
         )
         + _STEP.format(
             **fields,
@@ -386,7 +401,7 @@ def _copies(states: tuple[str, ...]) -> str:
     lines = []
     for s in states:
         now, before = ("now", "before") if s == "h" else ("now % depth", "before % depth")
-        array, indent = _array(s), " " * 24
+        array, indent = _array(s), " " * 28
         lines.append(f"{indent}{array}[{now}, b, j] = {array}[{before}, b, j]")
     return "\n".join(lines)
 

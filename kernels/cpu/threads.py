@@ -6,6 +6,7 @@ call at once, a forked child starts a fresh pool, and nothing spins after a call
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable
@@ -17,12 +18,15 @@ from minirnn.errors import ArgumentError
 
 # An idle thread takes up to 100 µs to begin; a part should be worth about as much.
 OPERATIONS_WORTH_A_THREAD = 5_000_000
+# What it takes to move an element of a matrix to or from a packed one, in operations; measured.
+MOVING = 64.0
 OPEN = 1 << 62  # a barrier that nobody waits at
 
 _lock = threading.Lock()
 _team = threading.Lock()
 _jobs: SimpleQueue[_Group] = SimpleQueue()
-_workers = 0
+_workers: list[threading.Thread] = []
+_kept_off: int | None = None  # the core that workers keep off
 
 
 def cores() -> int:
@@ -32,6 +36,18 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def _asks_core() -> Callable[[], int] | None:
+    """What tells the core that the calling thread runs on, where threads can be kept off one."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    try:
+        asks: Callable[[], int] = ctypes.PyDLL(None).sched_getcpu
+    except (OSError, AttributeError):
+        return None
+    return asks
+
+
+_core = _asks_core()
 _threads = cores()
 
 
@@ -73,6 +89,12 @@ def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
         run_each(lambda i: work(edges[i], edges[i + 1]), count)
 
 
+def run_parts(work: Callable[[int, int], None], size: int, operations: float) -> None:
+    """Call `work(part, parts)` for every part, as many as the work is worth and at most `size`."""
+    count = parts(size, operations)
+    run_each(lambda i: work(i, count), count)
+
+
 def run_each(work: Callable[[int], None], count: int, barrier: Any = None) -> None:
     """Call `work(0)` … `work(count - 1)`, each in a thread, the first in the caller's.
 
@@ -88,6 +110,7 @@ def run_each(work: Callable[[int], None], count: int, barrier: Any = None) -> No
     failure: BaseException | None = None
     try:
         jobs = _staffed(count - 1)
+        _keep_off_our_core()
         for _ in range(1, count):
             jobs.put(group)
         work(0)
@@ -164,13 +187,36 @@ def release_team() -> None:
 
 def _staffed(workers: int) -> SimpleQueue[_Group]:
     """The queue of jobs, with at least so many threads that serve it."""
-    global _workers
+    global _kept_off
     with _lock:
-        while _workers < workers:
-            name = f"minirnn-{_workers + 1}"
-            threading.Thread(target=_serve, args=(_jobs,), name=name, daemon=True).start()
-            _workers += 1
+        while len(_workers) < workers:
+            name = f"minirnn-{len(_workers) + 1}"
+            worker = threading.Thread(target=_serve, args=(_jobs,), name=name, daemon=True)
+            worker.start()
+            _workers.append(worker)
+            _kept_off = None  # the new one may be anywhere
         return _jobs
+
+
+def _keep_off_our_core() -> None:
+    """Let the workers begin on other cores than the caller's, of those that it may run on.
+
+    Otherwise the system often wakes a worker on the core that wakes it, always so where it takes
+    the others for busy (Linux, of a virtual machine's cores that have slept for a millisecond), and
+    there it waits until the caller has done its own part.
+    """
+    global _kept_off
+    if _core is None:
+        return
+    core = _core()
+    if core == _kept_off:
+        return
+    others = os.sched_getaffinity(0) - {core}
+    for worker in _workers if others else ():
+        if worker.native_id is not None:
+            with suppress(OSError):  # it has ended, or the system does not let us
+                os.sched_setaffinity(worker.native_id, others)
+    _kept_off = core
 
 
 def _serve(jobs: SimpleQueue[_Group]) -> None:
@@ -181,8 +227,10 @@ def _serve(jobs: SimpleQueue[_Group]) -> None:
 
 
 def _forget_threads() -> None:
-    global _jobs, _workers, _lock, _team
-    _jobs, _workers, _lock, _team = SimpleQueue(), 0, threading.Lock(), threading.Lock()
+    global _jobs, _lock, _team, _kept_off
+    _jobs, _lock, _team = SimpleQueue(), threading.Lock(), threading.Lock()
+    _workers.clear()
+    _kept_off = None
 
 
 if hasattr(os, "register_at_fork"):

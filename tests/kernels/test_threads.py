@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 import signal
 import threading
@@ -89,6 +90,43 @@ def test_parts_run_side_by_side_the_first_in_the_callers_thread() -> None:
     threads.run_each(work, 4)
     assert where[0] == threading.current_thread().name
     assert len(set(where.values())) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_workers_begin_on_other_cores_than_the_caller() -> None:
+    ours = os.sched_getaffinity(0)
+    if len(ours) < 2:
+        pytest.skip("one core")
+    asleep = 0.005  # so long that a virtual machine's other cores have gone to sleep
+    allowed: list[set[int]] = []
+    try:
+        for core in sorted(ours)[:2]:
+            os.sched_setaffinity(0, {core})  # so the caller is there
+            os.sched_setaffinity(0, ours)
+            for _ in range(5):
+                time.sleep(asleep)
+                threads.run_each(lambda i: i and allowed.append(os.sched_getaffinity(0)), 2)
+            assert threads._kept_off is not None
+            assert allowed[-1] == ours - {threads._kept_off}
+        assert os.sched_getaffinity(0) == ours  # the caller's own is left alone
+        # A caller who may run on one core alone: there is no other to begin on.
+        os.sched_setaffinity(0, {core})
+        threads.run_each(lambda i: None, 3)
+    finally:
+        os.sched_setaffinity(0, ours)
+
+
+def test_cores_that_cannot_be_chosen_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refused, raising=False)
+    monkeypatch.setattr(threads, "_kept_off", None)
+    done: list[int] = []
+    threads.run_each(done.append, 3)
+    monkeypatch.setattr(threads, "_core", None)
+    threads.run_each(done.append, 3)
+    assert sorted(done) == [0, 0, 1, 1, 2, 2]
 
 
 def test_a_part_that_fails_opens_the_gate_for_those_that_wait() -> None:
