@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from minirnn.kernels.cache import Announcement, cache_folder, written
 from minirnn.kernels.cells.cell import Cell
+from minirnn.kernels.contract import Array
 
 _lock = threading.RLock()
 _cells: dict[str, Cell] = {}
@@ -30,23 +31,9 @@ _cells: dict[str, Cell] = {}
 class Kernels(NamedTuple):
     """The compiled functions of one cell in one dtype."""
 
-    forward_rows: Any
-    forward_alone: Any
+    forward_share: Any
     forward_step: Any
-    backward_rows: Any
-
-
-class Shared(NamedTuple):
-    """The compiled functions of one dtype that every cell uses."""
-
-    routines: Any  # (4,) int64: addresses, see `routines`
-    pack_forward: Any
-    pack_rows: Any
-    input_gradient: Any
-    weight_gradients: Any
-    unpack_gradients: Any
-    pack_backward_alone: Any
-    gradients_alone: Any
+    backward_share: Any
 
 
 def compiling_cell(fingerprint: str) -> Cell:
@@ -55,7 +42,7 @@ def compiling_cell(fingerprint: str) -> Cell:
 
 
 _kernels: dict[tuple[str, str], Kernels] = {}
-_shared: dict[str, Shared] = {}
+_shared: dict[str, Array] = {}
 
 
 def kernels_of(cell: Cell, dtype: str) -> Kernels:
@@ -70,8 +57,11 @@ def kernels_of(cell: Cell, dtype: str) -> Kernels:
     return found
 
 
-def shared_of(dtype: str) -> Shared:
-    """The shared kernels of a dtype, compiled or loaded on the first call. Thread-safe."""
+def shared_of(dtype: str) -> Array:
+    """Where the functions are that all cells share, see `product.ROUTINES`: (9,) int64.
+
+    Compiled or loaded on the first call. Thread-safe.
+    """
     found = _shared.get(dtype)
     if found is None:
         with _lock:
@@ -95,49 +85,26 @@ def _compile_cell(cell: Cell, dtype: str) -> Kernels:
     return Kernels(*[getattr(module, name) for name in Kernels._fields])
 
 
-_AROUND_SIGNATURES = """
-
-pack_forward = njit("void(i8[::1], {m}, {m}, {f}, {f}, i8[::1], i8[::1], i8, i8, i8, i8, i8, "
-                    "{f}, {f}, {f}, i8, i8)", cache={cache}, **COMPILE)(pack_forward.py_func)
-pack_rows = njit("void(i8[::1], {m}, i8[::1], i8, i8, i8, i8, i8, i8, {f}, i8, i8)",
-                 cache={cache}, **COMPILE)(pack_rows)
-input_gradient = njit("void(i8[::1], {f}, i8, i8, {f}, {f}, i8, i8, i8, i8, i8, {m}, i8, i8)",
-                      cache={cache}, **COMPILE)(input_gradient)
-weight_gradients = njit("void(i8[::1], {f}, i8, i8, {m}, {m}, i8, {f}, {f}, i8, i8, i8, i8, i8, "
-                        "i8, i8, i8, i8[::1], i8, b1, b1, b1, b1, b1, b1, i8, {f}, {f}, {f}, i8, i8)",
-                        cache={cache}, **COMPILE)(weight_gradients)
-unpack_gradients = njit("void(i8[::1], {f}, i8[::1], i8[::1], i8, i8, i8, i8, i8, {m}, {m}, {f}, "
-                        "{f}, i8, i8)", cache={cache}, **COMPILE)(unpack_gradients)
-pack_backward_alone = njit("void(i8[::1], {m}, {m}, i8[::1], i8[::1], i8, i8, i8, i8, b1, {f}, "
-                           "{f})", cache={cache}, **COMPILE)(pack_backward_alone)
-gradients_alone = njit("void(i8[::1], {f}, i8, {f}, {f}, {f}, {m}, {m}, {m}, i8, i8[::1], i8[::1], "
-                       "i8, i8, i8, i8, i8, i8, i8[::1], b1, b1, b1, b1, b1, b1, i8, {f}, {f}, {f}, "
-                       "{m}, {m}, {f}, {f}, i8[::1])", cache={cache}, **COMPILE)(gradients_alone)
-"""
-
-
-def _compile_shared(dtype: str) -> Shared:
+def _compile_shared(dtype: str) -> Array:
     import numpy as np
 
-    element = {"float32": "f4", "float64": "f8"}[dtype]
-    kinds = {"f": f"{element}[::1]", "m": f"{element}[:, ::1]"}
+    from minirnn.kernels.cpu import product
 
-    def routines_text(cached: bool) -> str:
-        plain = (Path(__file__).parent / "routines.py").read_text(encoding="utf-8")
-        plain = plain.replace('DTYPE = "float32"', f'DTYPE = "{dtype}"')
-        return plain.replace("CACHE = False", f"CACHE = {cached}")
+    def text(file: str) -> Any:
+        def of(cached: bool) -> str:
+            plain = (Path(__file__).parent / file).read_text(encoding="utf-8")
+            plain = plain.replace('DTYPE = "float32"', f'DTYPE = "{dtype}"')
+            return plain.replace("CACHE = False", f"CACHE = {cached}")
 
-    def around_text(cached: bool) -> str:
-        plain = (Path(__file__).parent / "around.py").read_text(encoding="utf-8")
-        return plain + _AROUND_SIGNATURES.format(**kinds, cache=cached)
+        return of
 
-    routines = _load(f"routines_{dtype}", routines_text, "", f"products ({dtype})")
-    around = _load(f"around_{dtype}", around_text, "", f"gradients of weights ({dtype})")
-    called = (routines.product, routines.transpose, routines.untranspose, routines.copy)
-    return Shared(
-        np.array([each.address for each in called], dtype=np.int64),
-        *[getattr(around, name) for name in Shared._fields[1:]],
-    )
+    routines = _load(f"routines_{dtype}", text("routines.py"), "", f"products ({dtype})")
+    around = _load(f"around_{dtype}", text("around.py"), "", f"gradients of weights ({dtype})")
+    named = {**vars(around), **vars(routines)}
+    addresses = np.zeros(len(product.ROUTINES), np.int64)
+    for place, name in enumerate(product.ROUTINES):
+        addresses[place] = named[name].address
+    return addresses
 
 
 def _load(name: str, text: Any, extra: str, label: str) -> ModuleType:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,15 @@ from minirnn.kernels.contract import Array, Keep, Weights, check_call
 from minirnn.kernels.cpu import pool, threads
 from minirnn.kernels.cpu.clock import Watch
 from minirnn.kernels.cpu.layout import CHUNK_ROWS
-from minirnn.kernels.cpu.plan import NO_LENGTHS, Plan, Sizes, plain, plan_of, run_slices, sliced
+from minirnn.kernels.cpu.plan import (
+    NO_LENGTHS,
+    Plan,
+    Sizes,
+    cut_up,
+    meeting_place,
+    plain,
+    plan_of,
+)
 from minirnn.kernels.cpu.tape import CpuTape
 from minirnn.kernels.staged import StagedTape
 
@@ -61,47 +68,37 @@ def forward(
     h = buffers[0]
     output = pool.zeros((T, B, H), dtype) if masked else (h[:T] if reverse else h[1:])
     finals = np.empty((len(buffers), B, H), dtype)
-    workspace = forward_workspace(plan, sizes, dtype)
+    workspace = forward_workspace(plan, sizes)
     given = [plan.no_bias if w is None else plain(w) for w in weights]
-    operations = 2.0 * T * B * plan.slots * H * (width + H)
-    checkpoints = []
-    if not interval and threads.parts(B * H, operations) == 1:
-        z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // B))
-        z_rows = plan.z_rows(z_steps, B)
-        z = pool.empty((z_rows * plan.slots * sizes.HP,), dtype)
-        plan.kernels.forward_alone(
-            plan.routines, *given, x, workspace, z, output, finals, flat_lengths, masked, shortest,
-            reverse, keeps, z_steps, z_rows, watch.ticks(), *sizes, depth, *buffers,
-        )  # fmt: skip
-        watch.lap()
-    else:
-        packed = pack_forward(plan, sizes, given, workspace)
-        watch.lap("pack")
-        if interval:
-            checkpoints = [pool.empty((-(-T // interval), B, H), dtype) for _ in buffers[1:]]
-        with sliced(plan, sizes, operations) as cut:
-            rows = max(each.last - each.first for each in cut)
-            z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // rows))
-            z_rows = plan.z_rows(z_steps, B)
-            z = pool.empty((z_rows * plan.slots * sizes.HP,), dtype)
+    checkpoints = [pool.empty((-(-T // interval), B, H), dtype) for _ in buffers[1:] if interval]
+    cut = cut_up(plan, sizes, 2.0 * T * B * plan.slots * H * (width + H))
+    count = len(cut.slices)
+    most = max([part.last - part.first for part in cut.slices])
+    z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // most))
+    z_rows = plan.z_rows(z_steps, B)
+    z = pool.empty((z_rows * plan.slots * sizes.HP,), dtype)
+    meeting = meeting_place()
 
-            def run(part: Any, barrier: Array, team: int) -> None:
-                ticks = watch.ticks()
-                for step in range(0, T, interval or max(T, 1)):
-                    end = min(T, step + interval) if interval else T
-                    for s, kept in zip(buffers[1:], checkpoints, strict=False):
-                        entry = (T - step if reverse else step) % depth
-                        units = slice(part.v0 * lanes, part.v1 * lanes)
-                        rows = slice(part.first, part.last)
-                        kept[step // interval, rows, units] = s[entry, rows, units]
-                    plan.kernels.forward_rows(
-                        plan.routines, x, *packed, z, output, finals, flat_lengths, masked,
-                        shortest, reverse, keeps, False, step, end, z_steps, z_rows, 0,
-                        *part, barrier, team, ticks, *sizes, depth, *buffers,
-                    )  # fmt: skip
+    def share(member: int) -> None:
+        part, met, ticks = cut.slices[member], 0, watch.ticks()
+        for step in range(0, T, interval) if interval else (0,):
+            end = min(T, step + interval) if interval else T
+            for s, kept in zip(buffers[1:], checkpoints, strict=False):
+                entry = (T - step if reverse else step) % depth
+                units = slice(part.v0 * lanes, part.v1 * lanes)
+                some = slice(part.first, part.last)
+                kept[step // interval, some, units] = s[entry, some, units]
+            met = plan.kernels.forward_share(
+                plan.addresses, *given, x, workspace, z, output, finals, flat_lengths, masked,
+                shortest, reverse, keeps, False, step == 0, step, end, z_steps, z_rows, 0, *part,
+                member, count, cut.team, meeting, met, ticks, *sizes, depth, *buffers,
+            )  # fmt: skip
 
-            run_slices(run, cut)
-        watch.lap()
+    try:
+        threads.run_each(share, count, meeting)
+    finally:
+        cut.release()
+    watch.lap()
     watch.stop()
     last_state = tuple(finals)
     if keep == "nothing":
@@ -116,7 +113,7 @@ def forward(
 
 def cached_steps(plan: Plan, sizes: Sizes) -> int:
     """How many steps' gates fit a cache."""
-    step_bytes: int = sizes.B * plan.slots * sizes.HP * plan.one.itemsize
+    step_bytes: int = sizes.B * plan.slots * sizes.HP * plan.dtype.itemsize
     return max(1, min(sizes.T, max(REBUILT_STEPS[0], CACHED_BYTES // step_bytes)))
 
 
@@ -125,27 +122,9 @@ def rebuilt_steps(plan: Plan, sizes: Sizes) -> int:
     return min(REBUILT_STEPS[1], cached_steps(plan, sizes))
 
 
-def forward_workspace(plan: Plan, sizes: Sizes, dtype: np.dtype[Any]) -> Array:
+def forward_workspace(plan: Plan, sizes: Sizes) -> Array:
     """Room for packed weights and bias."""
     _, _, width, H, HP = sizes
     layout = plan.layout
-    return pool.aligned((layout.fed_by_x * width + layout.fed_by_h * H + plan.slots) * HP, dtype)
-
-
-def pack_forward(
-    plan: Plan, sizes: Sizes, weights: Sequence[Array], workspace: Array
-) -> tuple[Array, Array, Array]:
-    """Both weights in panels, and what enters each slot."""
-    _, _, width, H, HP = sizes
-    after_x = plan.layout.fed_by_x * HP * width
-    after_h = after_x + plan.layout.fed_by_h * HP * H
-    packed = workspace[:after_x], workspace[after_x:after_h], workspace[after_h:]
-
-    def some(part: int, parts: int) -> None:
-        plan.shared.pack_forward(
-            plan.routines, *weights, plan.x_blocks, plan.h_blocks, plan.layout.vectors, plan.slots,
-            H, HP, width, *packed, part, parts,
-        )  # fmt: skip
-
-    threads.run_parts(some, plan.panels(HP), threads.MOVING * workspace.size)
-    return packed
+    size = (layout.fed_by_x * width + layout.fed_by_h * H + plan.slots) * HP
+    return pool.aligned(size, plan.dtype)

@@ -154,7 +154,7 @@ class _Place:
         return self.v.at(pointer, offset)
 
     def bring_next(self, arrays: Iterable[str], to_write: bool = False) -> None:
-        """Ask for what the next panel has in this row of some arrays, soon to be read or written."""
+        """Ask for what the next panel has in this row of some arrays, to read or write soon."""
         for array in arrays:
             self.v.prefetch(self.v.builder.gep(self.of(array), [self.ahead]), to_write)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -31,16 +29,13 @@ class Plan(NamedTuple):
     """What depends only on the cell and the dtype."""
 
     kernels: Any  # `build.Kernels`
-    shared: Any  # `build.Shared`
-    routines: Array
+    addresses: Array  # `build.shared_of`
     layout: Layout
     lanes: int
     slots: int
-    x_blocks: Array  # (nx,) int64, see `Layout`
-    h_blocks: Array
     no_bias: Array  # (0,) and (0, 0): stand for a bias or a weight gradient that is not there
     no_weight: Array
-    one: Array
+    dtype: np.dtype[Any]
 
     @property
     def tiled_width(self) -> int:
@@ -57,7 +52,7 @@ class Plan(NamedTuple):
     def z_rows(self, steps: int, B: int) -> int:
         """Rows in a panel of z for so many steps."""
         layout = self.layout
-        width = len(layout.order) * layout.vectors * self.lanes * self.one.itemsize
+        width = len(layout.order) * layout.vectors * self.lanes * self.dtype.itemsize
         return panel_rows(steps, B, width)
 
 
@@ -66,19 +61,16 @@ def plan_of(cell: Cell, dtype: np.dtype[Any]) -> Plan:
     """The plan of a cell in a dtype; compiles on the first call."""
     from minirnn.kernels.cpu import build, product
 
-    shared, layout = build.shared_of(dtype.name), layout_of(cell)
+    addresses, layout = build.shared_of(dtype.name), layout_of(cell)
     return Plan(
         build.kernels_of(cell, dtype.name),
-        shared,
-        shared.routines,
+        addresses,
         layout,
         product.lanes_of(dtype.name),
         len(cell.slots),
-        np.array(layout.x_blocks, dtype=np.int64),
-        np.array(layout.h_blocks, dtype=np.int64),
         np.empty(0, dtype),
         np.empty((0, 0), dtype),
-        np.ones(1, dtype),
+        dtype,
     )
 
 
@@ -101,6 +93,8 @@ class Slice(NamedTuple):
     v1: int
 
 
+NOTHING = Slice(0, 0, 0, 0)
+
 # A step's product is bound by reading the weights below so many rows, for weights in a core's own
 # cache, or beyond it; measured. And what a meeting of a team costs, in multiply-adds of vectors.
 ROWS_IN_CACHE, ROWS_BEYOND = 3, 8
@@ -108,24 +102,49 @@ CACHE_BYTES = 1 << 20
 MEETING = 600
 
 
-@contextmanager
-def sliced(plan: Plan, sizes: Sizes, operations: float) -> Iterator[list[Slice]]:
-    """The sequence loop cut for so much work: by rows of the batch, or by units, for a team."""
+# What the threads of a call meet at and count in, places in an array of int64: in every step, if
+# they are a team; between phases; and for each part of backward how many pieces of its products
+# are taken. In different cache lines, but for the last.
+STEPS, PHASES, COUNTERS = 0, 8, 16
+PIECES = 4  # of the products over time and batch, for each thread
+
+
+def meeting_place(parts: int = 0) -> Array:
+    """A new one, for so many parts of backward."""
+    return np.zeros(COUNTERS + parts, np.int64)
+
+
+class Cut(NamedTuple):
+    """The sequence loop cut for its work; to be released when the call is over.
+
+    Threads that meet need all to be at work, and those of two calls could keep one another from
+    starting: so one call at a time in a process has several, and a second one stays in its own.
+    """
+
+    slices: list[Slice]  # of rows of the batch, or of units, for a team
+    products: int  # threads that products after the loop are worth
+    team: int  # how many threads meet at every step: all if the slices are of units, otherwise 1
+    reserved: bool = False
+
+    def release(self) -> None:
+        """Let others have several threads."""
+        if self.reserved:
+            threads.release_team()
+
+
+def cut_up(plan: Plan, sizes: Sizes, operations: float, products: float = 0.0) -> Cut:
+    """Cut the sequence loop for so much work, and for so much in products that follow."""
     vectors = sizes.HP // plan.lanes
-    count = threads.parts(1 << 30, operations)
-    if count == 1:
-        yield [Slice(0, sizes.B, 0, vectors)]
-        return
-    edges = _cut_units(plan, sizes, count)
-    if not edges or not threads.reserve_team():
-        by_rows = min(count, sizes.B)
-        rows = [sizes.B * i // by_rows for i in range(by_rows + 1)]
-        yield [Slice(*pair, 0, vectors) for pair in pairwise(rows)]
-        return
-    try:
-        yield [Slice(0, sizes.B, *pair) for pair in pairwise(edges)]
-    finally:
-        threads.release_team()
+    count, others = threads.parts(1 << 30, operations), threads.parts(1 << 30, products)
+    if max(count, others) == 1 or not threads.reserve_team():
+        return Cut([Slice(0, sizes.B, 0, vectors)], 1, 1)
+    edges = _cut_units(plan, sizes, count) if count > 1 else []
+    if edges:
+        units = [Slice(0, sizes.B, *pair) for pair in pairwise(edges)]
+        return Cut(units, others, len(units), True)
+    by_rows = min(count, sizes.B)
+    rows = [sizes.B * i // by_rows for i in range(by_rows + 1)]
+    return Cut([Slice(*pair, 0, vectors) for pair in pairwise(rows)], others, 1, True)
 
 
 def _cut_units(plan: Plan, sizes: Sizes, count: int) -> list[int]:
@@ -136,22 +155,10 @@ def _cut_units(plan: Plan, sizes: Sizes, count: int) -> list[int]:
 
     def cost(rows: int, panels: int) -> float:
         products = panels * U * plan.layout.fed_by_h * sizes.H
-        in_cache = products * plan.lanes * plan.one.itemsize <= CACHE_BYTES
+        in_cache = products * plan.lanes * plan.dtype.itemsize <= CACHE_BYTES
         return max(rows, ROWS_IN_CACHE if in_cache else ROWS_BEYOND) * products
 
     rows = -(-sizes.B // min(count, sizes.B))
     if team == 1 or cost(sizes.B, -(-panels // team)) + MEETING >= cost(rows, panels):
         return []
     return [min(panels * i // team * U, vectors) for i in range(team)] + [vectors]
-
-
-def is_team(cut: list[Slice]) -> bool:
-    """Whether the slices are of units, so that they wait for one another."""
-    return len(cut) > 1 and cut[0].last == cut[1].last
-
-
-def run_slices(work: Callable[[Slice, Array, int], None], cut: list[Slice]) -> None:
-    """Call `work(slice, barrier, team)` for all slices at once."""
-    barrier = np.zeros(1, np.int64)
-    team = len(cut) if is_team(cut) else 1
-    threads.run_each(lambda i: work(cut[i], barrier, team), len(cut), barrier)

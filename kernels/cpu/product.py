@@ -30,6 +30,15 @@ TILE_ROWS = {4: 6, 3: 8, 2: 8, 1: 8} if _MANY_REGISTERS else {2: 6, 1: 8}
 WIDEST = max(TILE_ROWS)
 CACHE_LINE = 64  # bytes; where it is longer, some lines are asked for twice
 
+# What all kernels call by address, in the order of the array that holds the addresses; the first
+# four are in `routines`, the others in `around`.
+ROUTINES = (
+    "product", "transpose", "untranspose", "copy",
+    "pack_forward", "pack_rows", "input_gradient", "weight_gradients", "unpack_gradients",
+)  # fmt: skip
+PRODUCT, TRANSPOSE, UNTRANSPOSE, COPY = range(4)
+PACK_FORWARD, PACK_ROWS, INPUT_GRADIENT, WEIGHT_GRADIENTS, UNPACK_GRADIENTS = range(4, 9)
+
 # Numbers, not division by zero checks: those stop LLVM from keeping the loops tight.
 COMPILE: Any = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
@@ -58,15 +67,6 @@ def _address(typingctx: Any, array: Any, offset: Any) -> Any:
     return types.int64(array, types.int64), codegen
 
 
-def _vector_lanes(typingctx: Any, array: Any) -> Any:
-    """Elements in a vector of the array's dtype, as a compile-time constant."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return ir.Constant(INT64, lanes_of(str(signature.args[0].dtype)))
-
-    return types.int64(array), codegen
-
-
 def _call(typingctx: Any, address: Any, *arguments: Any) -> Any:
     """Call the function at an address; all its arguments are int64, it returns nothing."""
     i, packed = types.int64, types.StarArgTuple(arguments)
@@ -84,7 +84,6 @@ def _call(typingctx: Any, address: Any, *arguments: Any) -> Any:
 
 
 address: Any = intrinsic(_address)
-vector_lanes: Any = intrinsic(_vector_lanes)
 call: Any = intrinsic(_call)
 
 
@@ -266,6 +265,6 @@ def panel_vectors(columns: Any, lanes: Any) -> Any:
 
 @njit(**COMPILE)
 def panel_start(number: Any, vectors: Any) -> Any:
-    """The first vector of a panel, by its number, of so many vectors cut as `panel_vectors` does."""
+    """The first vector of a panel, by its number, of so many cut as `panel_vectors` does."""
     panels = (vectors + WIDEST - 1) // WIDEST
     return number * (vectors // panels) + min(number, vectors % panels)

@@ -16,8 +16,6 @@ from minirnn.kernels.cpu.vector import FORMATS
 DTYPE = "float32"
 CACHE = False
 
-PRODUCT, TRANSPOSE, UNTRANSPOSE, COPY = 0, 1, 2, 3  # in the array of addresses
-
 LANES, SIZE = lanes_of(DTYPE), FORMATS[DTYPE].bytes
 ROWS = tuple(TILE_ROWS[min(n, WIDEST)] for n in (1, 2, 3, 4))
 # B is passed over so many rows of k at a time: a panel of it should stay in the L2 cache.

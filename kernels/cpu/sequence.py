@@ -25,12 +25,17 @@ What else a call is given:
   keeps                       z is kept for all steps, not for a chunk at a time
   known                       every h is there already: only gates and other states are rebuilt
   records                     totals of the state gradients are kept for every step
-  barrier, team               what the members of a team count at, and how many they are
+  barrier, team               what the members of a team count at in every step, and how many
+                              they are; 1 if each has rows of its own
   clock                       of size 0, or what `clock.IN_LOOPS` counts in
-The arguments of `call(product, …)` are those of `routines._product`.
+The arguments of `call(product, …)` are those of `routines._product`, those of other calls by
+address stand in `around`.
 
-`forward_alone` packs the weights and runs all rows in one call, for work that is not worth a second
-thread. `forward_step` runs one step with weights that are packed already.
+`forward_share` and `backward_share` are all that one of `count` threads does in a call, the packing
+of weights and the products over time and batch included; between phases the threads meet. What
+each is told besides: its number, `member`; `team` is `count` if threads meet at every step, else 1;
+`meeting` is what they meet at and count in, see `plan`; `met` how often they have. `forward_step`
+runs one step with weights that are packed already.
 """
 
 from __future__ import annotations
@@ -40,6 +45,7 @@ from collections.abc import Iterable
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cells.vocabulary import in_order
 from minirnn.kernels.cpu.layout import CHUNK_ROWS, FEW_ROWS, KNOWN_ROWS, layout_of
+from minirnn.kernels.cpu.plan import COUNTERS, PHASES, PIECES
 
 _HEADER = '''\
 """Sequence loop of the cell {name} in {dtype}; written by minirnn.kernels.cpu.sequence."""
@@ -47,11 +53,13 @@ _HEADER = '''\
 import numpy as np
 from numba import njit
 
-from minirnn.kernels.cpu.around import COPY, PRODUCT, pack_forward
 from minirnn.kernels.cpu.build import compiling_cell
 from minirnn.kernels.cpu.lowering import panel_intrinsics
-from minirnn.kernels.cpu.product import COMPILE, address, call, lanes_of
-from minirnn.kernels.cpu.waiting import bring, meet, ticks
+from minirnn.kernels.cpu.product import (
+    COMPILE, COPY, INPUT_GRADIENT, PACK_FORWARD, PACK_ROWS, PRODUCT, UNPACK_GRADIENTS,
+    WEIGHT_GRADIENTS, address, call, lanes_of,
+)
+from minirnn.kernels.cpu.waiting import bring, meet, take, ticks
 
 forward_panel, backward_panel = panel_intrinsics(compiling_cell("{fingerprint}"), "{dtype}")
 V = lanes_of("{dtype}")  # elements in a vector
@@ -72,25 +80,25 @@ def place(z_rows, row_of_z, v0, panels, number, turned, HP):
 
 
 @njit(**COMPILE)
-def from_x(routines, x, packed_x, bias, z, z_rows, v, x_row, z_row, rows, turned, I, HP):
+def from_x(addresses, x, packed_x, bias, z, z_rows, v, x_row, z_row, rows, turned, I, HP):
     # z = b + W x, for some rows of the panel that begins with vector v
     u = min(U, HP // V - v)
     w = S * u * V
     at = v * S * V * z_rows + z_row * w
-    call(routines[PRODUCT], address(x, x_row * I), I, 1, 0, address(packed_x, v * NX * V * I), 0,
+    call(addresses[PRODUCT], address(x, x_row * I), I, 1, 0, address(packed_x, v * NX * V * I), 0,
          address(bias, v * S * V), 0, address(z, at), w, rows, NX * u * V, I, 1, 0, turned)
     if NX < S:  # slots that x does not feed
         j = NX * u * V
-        call(routines[COPY], w - j, rows, address(bias, v * S * V + j), 0, address(z, at + j), w)
+        call(addresses[COPY], w - j, rows, address(bias, v * S * V + j), 0, address(z, at + j), w)
 
 
 @njit("void(i8[::1], {t}, {f}, {f}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, "
       "i8, i8, i8, i8, i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8, i8{state_types})",
       cache={cache}, **COMPILE)
-def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
+def forward_rows(addresses, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
                  shortest, reverse, keeps, known, first_step, last_step, z_steps, z_rows, z_from,
                  first, last, v0, v1, barrier, team, clock, T, B, I, H, HP, depth{states}):
-    product, rows, timed = routines[PRODUCT], last - first, clock.shape[0] > 0
+    product, rows, timed = addresses[PRODUCT], last - first, clock.shape[0] > 0
     met = first_step * team  # at the barrier, in the steps before
     chunk = max(1, min(z_steps, ({known_rows} if known else {chunk_rows}) // rows))
     panels = (v1 - v0 + U - 1) // U
@@ -108,7 +116,7 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
             turned = (begin // chunk) & 1
             for v in range(v0, v1, U):
                 for i in range(times):
-                    from_x(routines, x, packed_x, bias, z, z_rows, v, (low + i) * B + first,
+                    from_x(addresses, x, packed_x, bias, z, z_rows, v, (low + i) * B + first,
                            (entry + i) * B + first, together, turned, I, HP)
             if timed:
                 clock[0] += ticks() - started
@@ -142,7 +150,7 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
                         if timed:
                             clock[1] += ticks() - started
                             started = ticks()
-                        from_x(routines, x, packed_x, bias, z, z_rows, v, t * B + first, row_of_z,
+                        from_x(addresses, x, packed_x, bias, z, z_rows, v, t * B + first, row_of_z,
                                rows, turned, I, HP)
                         if timed:
                             clock[0] += ticks() - started
@@ -183,34 +191,43 @@ def forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengt
 {finals}
 
 
-@njit("void(i8[::1], {m}, {m}, {f}, {f}, {t}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, i8, "
-      "i8, i8[::1], i8, i8, i8, i8, i8, i8{state_types})", cache={cache}, **COMPILE)
-def forward_alone(routines, weight_ih, weight_hh, bias_ih, bias_hh, x, workspace, z, output, finals,
-                  lengths, masked, shortest, reverse, keeps, z_steps, z_rows, clock, T, B, I, H, HP,
-                  depth{states}):
+@njit("i8(i8[::1], {m}, {m}, {f}, {f}, {t}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, b1, b1, "
+      "i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8, "
+      "i8{state_types})", cache={cache}, **COMPILE)
+def forward_share(addresses, weight_ih, weight_hh, bias_ih, bias_hh, x, workspace, z, output,
+                  finals, lengths, masked, shortest, reverse, keeps, known, packs, first_step,
+                  last_step, z_steps, z_rows, z_from, first, last, v0, v1, member, count, team,
+                  meeting, met, clock, T, B, I, H, HP, depth{states}):
     started = ticks() if clock.shape[0] > 0 else 0
     after_x = NX * HP * I
     after_h = after_x + NH * HP * H
-    packed_x, packed_h = workspace[:after_x], workspace[after_x:after_h]
-    bias = workspace[after_h:after_h + S * HP]
-    pack_forward(routines, weight_ih, weight_hh, bias_ih, bias_hh, X_BLOCKS, H_BLOCKS, U, S, H, HP,
-                 I, packed_x, packed_h, bias, 0, 1)
-    if clock.shape[0] > 0:
-        clock[2] += ticks() - started
-    forward_rows(routines, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
-                 shortest, reverse, keeps, False, 0, T, z_steps, z_rows, 0, 0, B, 0, HP // V,
-                 lengths, 1, clock, T, B, I, H, HP, depth{states})
+    if packs:
+        call(addresses[PACK_FORWARD], address(addresses, 0), address(weight_ih, 0),
+             address(weight_hh, 0), address(bias_ih, 0), address(bias_hh, 0), bias_ih.shape[0],
+             bias_hh.shape[0], address(X_BLOCKS, 0), NX, address(H_BLOCKS, 0), NH, U, S, H, HP, I,
+             address(workspace, 0), address(workspace, after_x), address(workspace, after_h),
+             member, count)
+        if clock.shape[0] > 0:
+            clock[2] += ticks() - started
+        if count > 1:
+            met += count
+            meet(address(meeting, {phases}), met)
+    forward_rows(addresses, x, workspace[:after_x], workspace[after_x:after_h],
+                 workspace[after_h:after_h + S * HP], z, output, finals, lengths, masked, shortest,
+                 reverse, keeps, known, first_step, last_step, z_steps, z_rows, z_from, first, last,
+                 v0, v1, meeting, team, clock, T, B, I, H, HP, depth{states})
+    return met
 """
 
 _STEP = """
 
 @njit("void(i8[::1], {m}, {f}, {f}, {t}, i8[::1], b1, i8, i8, i8{state_types})",
       cache={cache}, **COMPILE)
-def forward_step(routines, x, workspace, z, finals, none, reverse, I, H, HP{states}):
+def forward_step(addresses, x, workspace, z, finals, none, reverse, I, H, HP{states}):
     B = x.shape[0]
     after_x = NX * HP * I
     after_h = after_x + NH * HP * H
-    forward_rows(routines, x.reshape(1, B, I), workspace[:after_x], workspace[after_x:after_h],
+    forward_rows(addresses, x.reshape(1, B, I), workspace[:after_x], workspace[after_x:after_h],
                  workspace[after_h:], z, finals, finals, none, False, 1, reverse, False, False,
                  0, 1, 1, B, 0, 0, B, 0, HP // V, none, 1, none, 1, B, I, H, HP, 2{states})
 """
@@ -220,10 +237,11 @@ _BACKWARD = """
 @njit("void(i8[::1], {t}, {f}, {f}, {f}, {f}, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, i8, i8, i8, "
       "i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8{gradient_types})",
       cache={cache}, **COMPILE)
-def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, shortest, reverse,
+def backward_rows(addresses, doutput, zeros, z, dz, packed_h, lengths, masked, shortest, reverse,
                   records, has_doutput, first_step, last_step, z_rows, z_from, first, last, v0, v1,
                   barrier, team, clock, T, B, H, HP, depth{gradients}):
-    product, rows, timed, met = routines[PRODUCT], last - first, clock.shape[0] > 0, 0
+    product, rows, timed = addresses[PRODUCT], last - first, clock.shape[0] > 0
+    met = (T - last_step) * team  # at the barrier, in the steps before
     started = ticks() if timed else 0
     vectors = HP // V
     full = vectors // U * U  # vectors of units in full panels
@@ -266,8 +284,9 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
         # Meanwhile what the first panel of the step that comes next will read.
         if step > first_step:
             size = rows * H * z.itemsize
+            row = ((t + 1 if reverse else t - 1) * B + first) * H + v0 * V
             if has_doutput:
-                bring(address(doutput, ((t + 1 if reverse else t - 1) * B + first) * H + v0 * V), size, H * z.itemsize)
+                bring(address(doutput, row), size, H * z.itemsize)
 {brought}
         # dh_(t-1) += dz_t U
         to = address(carry_h, first * HP + v0 * V)
@@ -291,6 +310,94 @@ def backward_rows(routines, doutput, zeros, z, dz, packed_h, lengths, masked, sh
                  rows, columns, NH * u * V, 1, ahead, t & 1)
     if timed:
         clock[1] += ticks() - started
+
+
+@njit("i8(i8[::1], {m}, {m}, {t}, {t}, {f}, {f}, {f}, {f}, {f}, i8[::1], b1, i8, b1, b1, b1, b1, "
+      "b1, b1, b1, b1, b1, b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8[::1], "
+      "i8, i8[::1], i8, {f}, {t}, {m}, {m}, {f}, {f}, i8, i8, i8, i8, i8, i8{gradient_types})",
+      cache={cache}, **COMPILE)
+def backward_share(addresses, weight_ih, weight_hh, x, doutput, zeros, z, dz, packed, scratch,
+                   lengths, masked, shortest, reverse, records, has_doutput, packs, loops,
+                   multiplies, unpacks, needs_x, needs_ih, needs_hh, needs_bias, fresh, first_step,
+                   last_step, steps, z_rows, z_from, first, last, v0, v1, member, count, team,
+                   meeting, met, clock, chunk, sums, dx, dw_ih, dw_hh, db_ih, db_hh, T, B, I, H, HP,
+                   depth{gradients}):
+    timed = clock.shape[0] > 0
+    started = ticks() if timed else 0
+    after_h = NH * HP * HP
+    panels = (HP // V + U - 1) // U
+    height = I + H + 1
+    if packs:
+        if team > 1:  # everyone multiplies by some columns, and packs those
+            call(addresses[PACK_ROWS], address(addresses, 0), address(weight_hh, 0),
+                 address(H_BLOCKS, 0), NH, U, H, HP, H, v0 * V, v1 * V, address(packed, 0), 0, 1)
+        else:
+            call(addresses[PACK_ROWS], address(addresses, 0), address(weight_hh, 0),
+                 address(H_BLOCKS, 0), NH, U, H, HP, H, 0, HP, address(packed, 0), member, count)
+        if needs_x:
+            call(addresses[PACK_ROWS], address(addresses, 0), address(weight_ih, 0),
+                 address(X_BLOCKS, 0), NX, U, H, HP, I, 0, I, address(packed, after_h), member,
+                 count)
+        if timed:
+            clock[2] += ticks() - started
+        if count > 1:
+            met += count
+            meet(address(meeting, {phases}), met)
+    parts = (last_step - first_step + steps - 1) // steps
+    for number in range(parts - 1, -1, -1):
+        begin = first_step + number * steps
+        end = min(last_step, begin + steps)
+        low = T - end if reverse else begin
+        if loops and last > first:
+            backward_rows(addresses, doutput, zeros, z, dz, packed, lengths, masked, shortest,
+                          reverse, records, has_doutput, begin, end, z_rows, z_from, first, last,
+                          v0, v1, meeting, team, clock, T, B, H, HP, depth{gradients})
+        if not multiplies:
+            continue
+        if count > 1:
+            met += count
+            meet(address(meeting, {phases}), met)
+        # More pieces than threads: one that starts late, or is held up, takes fewer.
+        rows = (end - begin) * B
+        pieces = {pieces} * count if count > 1 else 1
+        clean = address(scratch, member * (scratch.shape[0] // count))
+        tiled = clean + (chunk * (I + H) + 2 * V if masked else 0) * z.itemsize
+        h_at = (low + 1 if reverse else low) * B * H
+        piece = take(address(meeting, {counters} + begin // steps), 1)
+        while piece < pieces:
+            started = ticks() if timed else 0
+            if needs_x:
+                call(addresses[INPUT_GRADIENT], address(addresses, 0), address(dz, 0), z_rows,
+                     (low - z_from) * B, address(packed, after_h), address(zeros, 0), U, S, NX, HP,
+                     I, address(dx, low * B * I), rows * piece // pieces,
+                     rows * (piece + 1) // pieces)
+                if timed:
+                    clock[3] += ticks() - started
+                    started = ticks()
+            if needs_ih or needs_hh or needs_bias:
+                call(addresses[WEIGHT_GRADIENTS], address(addresses, 0), address(dz, 0), z_rows,
+                     (low - z_from) * B, address(x, low * B * I), address(h, h_at),
+                     address(zeros, 0), address(zeros, zeros.shape[0] - 1), rows, B, I, H, HP, U, S,
+                     NX, NH, address(lengths, 0), low, masked, reverse, needs_ih, needs_hh,
+                     needs_bias, fresh, chunk, clean, tiled, address(sums, 0),
+                     panels * height * piece // pieces, panels * height * (piece + 1) // pieces)
+                if timed:
+                    clock[4] += ticks() - started
+            piece = take(address(meeting, {counters} + begin // steps), 1)
+        fresh = False
+    if multiplies and count > 1:
+        met += count
+        meet(address(meeting, {phases}), met)
+    if unpacks:
+        started = ticks() if timed else 0
+        call(addresses[UNPACK_GRADIENTS], address(addresses, 0), address(sums, 0),
+             address(X_BLOCKS, 0), NX, address(H_BLOCKS, 0), NH, U, S, I, H, HP, address(dw_ih, 0),
+             address(dw_hh, 0), address(db_ih, 0), address(db_hh, 0), dw_ih.shape[0],
+             dw_hh.shape[0], db_ih.shape[0], db_hh.shape[0], panels * member // count,
+             panels * (member + 1) // count)
+        if timed:
+            clock[2] += ticks() - started
+    return met
 """
 
 
@@ -316,6 +423,9 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
         "chunk_rows": CHUNK_ROWS,
         "known_rows": KNOWN_ROWS,
         "few_rows": FEW_ROWS,
+        "phases": PHASES,
+        "counters": COUNTERS,
+        "pieces": PIECES,
     }
     return (
         _HEADER.format(**fields)

@@ -11,7 +11,7 @@ import numpy as np
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Weights, check_call
 from minirnn.kernels.cpu import pool
-from minirnn.kernels.cpu.forward_pass import forward_workspace, pack_forward
+from minirnn.kernels.cpu.forward_pass import forward_workspace
 from minirnn.kernels.cpu.plan import Sizes, plain, plan_of
 from minirnn.kernels.staged import StagedStream
 
@@ -43,7 +43,7 @@ class CpuStream:
         self._cell = cell
         self._plan = plan = plan_of(cell, dtype)
         self._sizes = sizes = Sizes(T, B, width, H, -(-H // plan.lanes) * plan.lanes)
-        self._workspace = forward_workspace(plan, sizes, dtype)
+        self._workspace = forward_workspace(plan, sizes)
         self._z = pool.empty((B * plan.slots * sizes.HP,), dtype)
         self._finals = np.empty((len(state), B, H), dtype)
         # Two entries of each state take turns: a step in the one direction of time reads the first
@@ -69,8 +69,15 @@ class CpuStream:
     def pack(self, weights: Weights) -> None:
         """Take up weights of the same shapes and dtype."""
         self._weights = weights
-        given: list[Any] = [self._plan.no_bias if w is None else plain(w) for w in weights]
-        pack_forward(self._plan, self._sizes, given, self._workspace)
+        plan = self._plan
+        given: list[Any] = [plan.no_bias if w is None else plain(w) for w in weights]
+        _, B, width, _, HP = sizes = self._sizes
+        x, finals, vectors = np.empty((1, B, width), self._z.dtype), self._finals, HP // plan.lanes
+        plan.kernels.forward_share(  # of no steps
+            plan.addresses, *given, x, self._workspace, self._z, finals, finals, _NONE, False, 1,
+            False, False, False, True, 0, 0, 1, B, 0, 0, B, 0, vectors, 0, 1, 1, _NONE, 0, _NONE,
+            *sizes, 2, *self._states,
+        )  # fmt: skip
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CpuStream:
         return CpuStream(self._cell, self.state, deepcopy(self._weights, memo))
@@ -86,7 +93,7 @@ class CpuStream:
         turned = self._turned
         _, _, width, H, HP = self._sizes
         self._plan.kernels.forward_step(
-            self._plan.routines, x, self._workspace, self._z, self._finals, _NONE, turned,
+            self._plan.addresses, x, self._workspace, self._z, self._finals, _NONE, turned,
             width, H, HP, *self._states,
         )  # fmt: skip
         self._turned = not turned

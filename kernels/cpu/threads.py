@@ -99,9 +99,8 @@ def run_each(work: Callable[[int], None], count: int, barrier: Any = None) -> No
     """Call `work(0)` … `work(count - 1)`, each in a thread, the first in the caller's.
 
     Returns when all that were begun are done, also if one fails or the caller is interrupted; then
-    raises that. With a `barrier` they may wait for one another, if a team was reserved: until
-    barrier[0], an int64, has counted enough of them. If one fails it is set so high that the others
-    go on.
+    raises that. With a `barrier` they may wait for one another, if a team was reserved: until an
+    int64 of it has counted enough of them. If one fails all are set so high that the others go on.
     """
     if count == 1:
         work(0)
@@ -159,7 +158,7 @@ class _Group:
         with self._lock:
             self._most = self._begun
             if self._barrier is not None:
-                self._barrier[0] = OPEN
+                self._barrier[:] = OPEN
 
     def wait(self) -> BaseException | None:
         """Return when all parts that were begun are done: what failed or interrupted, if any."""

@@ -11,7 +11,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minirnn.kernels.cpu.product import CACHE_LINE, COMPILE
+from minirnn.kernels.cpu.product import COMPILE
 from minirnn.kernels.cpu.vector import INT64
 
 # So many looks before a thread that waits lets others run: a few microseconds.
@@ -22,7 +22,10 @@ _give_way = types.ExternalFunction(
 
 
 def _add(typingctx: Any, place: Any, amount: Any) -> Any:
-    """Add to the int64 at an address, seen by other threads after all that went before."""
+    """Add to the int64 at an address, seen by other threads after all that went before.
+
+    Returns what it was.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = builder.inttoptr(args[0], INT64.as_pointer())
@@ -87,7 +90,7 @@ def _ticks(typingctx: Any) -> Any:
     return types.int64(), codegen
 
 
-_add_at: Any = intrinsic(_add)
+take: Any = intrinsic(_add)
 _look_at: Any = intrinsic(_look)
 _pause_here: Any = intrinsic(_pause)
 bring: Any = intrinsic(_bring)
@@ -100,7 +103,7 @@ def meet(barrier: Any, expected: Any) -> None:
 
     A thread waits actively: a meeting is a fraction of a microsecond away, once per step.
     """
-    _add_at(barrier, 1)
+    take(barrier, 1)
     looks = 0
     while _look_at(barrier) < expected:
         _pause_here()

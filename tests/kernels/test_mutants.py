@@ -216,7 +216,10 @@ LOOP_MUTANTS = {
     "gate-gradient-forgotten": (
         "lstm", r"columns,\n( +)NH \* U \* V, full", r"columns,\n\1(NH - 1) * U * V, full",
     ),
-    "bias-dropped": ("rnn", r"bias_ih, bias_hh, X_BLOCKS", "bias_ih[:0], bias_hh, X_BLOCKS"),
+    "bias-dropped": ("rnn", r"address\(bias_hh, 0\), bias_ih.shape\[0\]", "address(bias_hh, 0), 0"),
+    "gradients-of-a-piece-left-out": ("gru", r"while piece < pieces", "while piece < pieces - 1"),
+    "sums-not-begun-anew": ("rnn", r"needs_bias, fresh, chunk", "needs_bias, False, chunk"),
+    "input-gradient-of-the-wrong-time": ("lstm", r"address\(dx, low \* B", "address(dx, begin * B"),
     "step-mistaken": ("rnn", r"\* I\), I, 1, 0,", "* I), 0, 1, 0,"),
     "state-step-shifted": (
         "gru", r"(?s)(def backward_rows.*)before, now = \(t \+ 1, t\)", r"\1before, now = (t, t)",

@@ -81,23 +81,24 @@ def test_a_team_that_shares_the_units(
     case = random_case(
         CELLS[name], T=11, B=2, I=7, H=230, dtype=dtype, lengths=(11, 6), reverse=reverse
     )
-    cut: list[list[plan.Slice]] = []
-    run_slices = plan.run_slices
+    cuts: list[plan.Cut] = []
+    cut_up = plan.cut_up
 
-    def watched(work: Any, slices: list[plan.Slice]) -> None:
-        cut.append(slices)
-        run_slices(work, slices)
+    def watched(*arguments: Any) -> plan.Cut:
+        cuts.append(cut_up(*arguments))
+        return cuts[-1]
 
     for module in (forward_pass, backward_pass):
-        monkeypatch.setattr(module, "run_slices", watched)
+        monkeypatch.setattr(module, "cut_up", watched)
     results = {}
     for n in (1, 2, 3):
         cpu.set_num_threads(n)
-        cut.clear()
+        cuts.clear()
         results[n] = bits(case, keep)
         if n > 1:
-            assert all(plan.is_team(slices) and len(slices) == n for slices in cut)
-            assert {each.v1 - each.v0 for slices in cut for each in slices} != {0}
+            assert len(cuts) == 2
+            assert all(cut.team == len(cut.slices) == n for cut in cuts)
+            assert {each.v1 - each.v0 for cut in cuts for each in cut.slices} != {0}
     assert results[1] == results[2] == results[3]
 
 
