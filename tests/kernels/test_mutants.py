@@ -217,9 +217,12 @@ LOOP_MUTANTS = {
         "lstm", r"columns,\n( +)NH \* U \* V, full", r"columns,\n\1(NH - 1) * U * V, full",
     ),
     "bias-dropped": ("rnn", r"address\(bias_hh, 0\), bias_ih.shape\[0\]", "address(bias_hh, 0), 0"),
-    "gradients-of-a-piece-left-out": ("gru", r"while piece < pieces", "while piece < pieces - 1"),
-    "sums-not-begun-anew": ("rnn", r"needs_bias, fresh, chunk", "needs_bias, False, chunk"),
-    "input-gradient-of-the-wrong-time": ("lstm", r"address\(dx, low \* B", "address(dx, begin * B"),
+    "weight-gradient-of-the-wrong-step": (
+        "gru", r"low \+ 1 if reverse else low\)", "low if reverse else low + 1)",
+    ),
+    "input-gradient-by-the-wrong-weights": (
+        "lstm", r"B, address\(packed, after_h\)", "B, address(packed, 0)",
+    ),
     "step-mistaken": ("rnn", r"\* I\), I, 1, 0,", "* I), 0, 1, 0,"),
     "state-step-shifted": (
         "gru", r"(?s)(def backward_rows.*)before, now = \(t \+ 1, t\)", r"\1before, now = (t, t)",
