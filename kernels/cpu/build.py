@@ -34,6 +34,7 @@ class Kernels(NamedTuple):
     forward_share: Any
     forward_step: Any
     backward_share: Any
+    addresses: Array  # of what they call, see `product.ROUTINES`: int64
 
 
 def compiling_cell(fingerprint: str) -> Cell:
@@ -72,17 +73,30 @@ def shared_of(dtype: str) -> Array:
 
 
 def _compile_cell(cell: Cell, dtype: str) -> Kernels:
-    from minirnn.kernels.cpu import sequence
+    import numpy as np
+
+    from minirnn.kernels.cpu import lowering, product, sequence
 
     fingerprint = cell.fingerprint()
     _cells[fingerprint] = cell
-
-    def text(cached: bool) -> str:
-        return sequence.source(cell, dtype, cached)
-
     stem = re.sub(r"\W", "_", cell.name)[:40]  # a lambda's name would be no file's name everywhere
-    module = _load(f"{stem}_{dtype}", text, fingerprint, f"{cell.name} kernels ({dtype})")
-    return Kernels(*[getattr(module, name) for name in Kernels._fields])
+    loop = _load(
+        f"{stem}_{dtype}",
+        lambda cached: sequence.source(cell, dtype, cached),
+        "",
+        f"{cell.name} loops ({dtype})",
+    )
+    panel = _load(
+        f"{stem}_equations_{dtype}",
+        lambda cached: lowering.source(cell, dtype, cached),
+        fingerprint,
+        f"{cell.name} equations ({dtype})",
+    )
+    addresses = np.zeros(product.BACKWARD_PANEL + 1, np.int64)
+    addresses[: len(product.ROUTINES)] = shared_of(dtype)
+    addresses[product.FORWARD_PANEL] = panel.forward_panel.address
+    addresses[product.BACKWARD_PANEL] = panel.backward_panel.address
+    return Kernels(loop.forward_share, loop.forward_step, loop.backward_share, addresses)
 
 
 def _compile_shared(dtype: str) -> Array:
@@ -112,6 +126,9 @@ def _load(name: str, text: Any, extra: str, label: str) -> ModuleType:
     digest = hashlib.sha256("\0".join([text(True), extra, _toolchain()]).encode()).hexdigest()[:20]
     file_name = f"{name}_{digest}.py"
     folder = cache_folder()
+    loaded = sys.modules.get(_module_name(file_name))
+    if loaded is not None and loaded.__file__ == str(folder / file_name):
+        return loaded  # the loop of a cell with another activation
     path = written(folder, file_name, text(True).encode())
     if path is not None:
         known = any((folder / "__pycache__").glob(f"{path.stem}.*.nbi"))
@@ -130,8 +147,12 @@ def _load(name: str, text: Any, extra: str, label: str) -> ModuleType:
         return _import(path)
 
 
+def _module_name(file_name: str) -> str:
+    return f"minirnn_generated_{file_name.removesuffix('.py')}"
+
+
 def _import(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"minirnn_generated_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(_module_name(path.name), path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,6 +1,6 @@
 """A cell's equations and their derivative, lowered to vector code for a panel of units.
 
-`panel_intrinsics(cell)` gives two functions to call from Numba, `forward_panel` and
+`source` writes the module that compiles them to two functions, `forward_panel` and
 `backward_panel`. Both run over some sequences at one step, a vector of units at a time. Gates are
 emitted in the order in which the cell writes them, then the states; a product that feeds one sum
 becomes a fused multiply-add here, by rule, so every lane of every size rounds alike.
@@ -174,10 +174,19 @@ class _Place:
                     self.v.store_masked(value, pointer, self.mask)
 
 
+def _forward_arrays(cell: Cell) -> list[str]:
+    return ["z", *(f"last.{s}" for s in cell.states), *(f"new.{s}" for s in cell.states)]
+
+
+def _backward_arrays(cell: Cell) -> list[str]:
+    per_state = [f"{what}.{s}" for s in cell.states for what in ("last", "state", "carry", "total")]
+    return ["stored", "dz", "doutput", *per_state]
+
+
 def forward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
     """forward(…, z, last…, new…): in a panel's rows z becomes the stored gates; new the states."""
-    arrays = ["z", *(f"last.{s}" for s in cell.states), *(f"new.{s}" for s in cell.states)]
-    panel = _Panel(module, f"minirnn_{cell.fingerprint()}_forward_{dtype}", dtype, arrays)
+    name = f"minirnn_{cell.fingerprint()}_forward_{dtype}"
+    panel = _Panel(module, name, dtype, _forward_arrays(cell))
     slot_at = layout_of(cell).place
     roots = [*cell.stored.values(), *cell.new_states.values()]
 
@@ -210,9 +219,8 @@ def backward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
     on to the earlier one without passing a slot; `total` receives dL/d state. What pads the last
     vector of dz is 0, because the product that follows reads it.
     """
-    per_state = [f"{what}.{s}" for s in cell.states for what in ("last", "state", "carry", "total")]
-    arrays = ["stored", "dz", "doutput", *per_state]
-    panel = _Panel(module, f"minirnn_{cell.fingerprint()}_backward_{dtype}", dtype, arrays)
+    name = f"minirnn_{cell.fingerprint()}_backward_{dtype}"
+    panel = _Panel(module, name, dtype, _backward_arrays(cell))
     slot_at = layout_of(cell).place
     d = cell.derivative
     direct = {s: e for s, e in d.last.items() if e is not None}
@@ -254,29 +262,53 @@ def backward_function(module: ir.Module, cell: Cell, dtype: str) -> ir.Function:
 
 
 def panel_intrinsics(cell: Cell, dtype: str) -> tuple[Any, Any]:
-    """`forward_panel` and `backward_panel` of a cell, to call from Numba; see `_Panel`.
+    """`forward` and `backward` of a cell's panels, to call from Numba; see `_Panel`.
 
     Arguments: rows, vectors, units, ahead, then an address and a row distance for each array of
     `forward_function` and `backward_function`.
     """
 
     def wrap(build: Any) -> Any:
-        @intrinsic
         def panel(typingctx: Any, *arguments: Any) -> Any:
             packed = types.StarArgTuple(arguments)
 
             def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-                values = [
-                    context.cast(builder, value, kind, types.int64)
-                    for value, kind in zip(
-                        cgutils.unpack_tuple(builder, args[0]), packed, strict=True
-                    )
-                ]
+                values = cgutils.unpack_tuple(builder, args[0])
                 builder.call(build(builder.module, cell, dtype), values)
                 return context.get_dummy_value()
 
             return types.void(packed), codegen
 
-        return panel
+        return intrinsic(panel)
 
     return wrap(forward_function), wrap(backward_function)
+
+
+_MODULE = '''\
+"""Equations of the cell {name} in {dtype}; written by minirnn.kernels.cpu.lowering."""
+
+from numba import cfunc
+
+from minirnn.kernels.cpu.build import compiling_cell
+from minirnn.kernels.cpu.lowering import panel_intrinsics
+
+forward, backward = panel_intrinsics(compiling_cell("{fingerprint}"), "{dtype}")
+'''
+
+_FUNCTION = """
+
+@cfunc("void({types})", cache={cache}, error_model="numpy")
+def {name}_panel({arguments}):
+    {name}({arguments})
+"""
+
+
+def source(cell: Cell, dtype: str, cache: bool = True) -> str:
+    """The text of the module with `forward_panel` and `backward_panel`, to be called by address."""
+    text = _MODULE.format(name=cell.name, dtype=dtype, fingerprint=cell.fingerprint())
+    for name, arrays in (("forward", _forward_arrays(cell)), ("backward", _backward_arrays(cell))):
+        count = 4 + 2 * len(arrays)
+        arguments = ", ".join([f"a{n}" for n in range(count)])
+        kinds = ", ".join(["i8"] * count)
+        text += _FUNCTION.format(name=name, types=kinds, arguments=arguments, cache=cache)
+    return text

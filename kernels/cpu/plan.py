@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     """What depends only on the cell and the dtype."""
 
     kernels: Any  # `build.Kernels`
-    addresses: Array  # `build.shared_of`
+    addresses: Array  # of what they call, see `product.ROUTINES`
     layout: Layout
     lanes: int
     slots: int
@@ -61,10 +61,10 @@ def plan_of(cell: Cell, dtype: np.dtype[Any]) -> Plan:
     """The plan of a cell in a dtype; compiles on the first call."""
     from minirnn.kernels.cpu import build, product
 
-    addresses, layout = build.shared_of(dtype.name), layout_of(cell)
+    kernels, layout = build.kernels_of(cell, dtype.name), layout_of(cell)
     return Plan(
-        build.kernels_of(cell, dtype.name),
-        addresses,
+        kernels,
+        kernels.addresses,
         layout,
         product.lanes_of(dtype.name),
         len(cell.slots),

@@ -30,14 +30,15 @@ TILE_ROWS = {4: 6, 3: 8, 2: 8, 1: 8} if _MANY_REGISTERS else {2: 6, 1: 8}
 WIDEST = max(TILE_ROWS)
 CACHE_LINE = 64  # bytes; where it is longer, some lines are asked for twice
 
-# What all kernels call by address, in the order of the array that holds the addresses; the first
-# four are in `routines`, the others in `around`.
+# What a loop calls by address, in the order of the array that holds the addresses. What all cells
+# share, the first four in `routines`, the others in `around`; then the equations of the cell.
 ROUTINES = (
     "product", "transpose", "untranspose", "copy",
     "pack_forward", "pack_rows", "input_gradient", "weight_gradients", "unpack_gradients",
 )  # fmt: skip
 PRODUCT, TRANSPOSE, UNTRANSPOSE, COPY = range(4)
 PACK_FORWARD, PACK_ROWS, INPUT_GRADIENT, WEIGHT_GRADIENTS, UNPACK_GRADIENTS = range(4, 9)
+FORWARD_PANEL, BACKWARD_PANEL = 9, 10
 
 # Numbers, not division by zero checks: those stop LLVM from keeping the loops tight.
 COMPILE: Any = {"nogil": True, "error_model": "numpy", "boundscheck": False}

@@ -48,21 +48,22 @@ from minirnn.kernels.cpu.layout import CHUNK_ROWS, FEW_ROWS, KNOWN_ROWS, layout_
 from minirnn.kernels.cpu.plan import COUNTERS, PHASES, PIECES
 
 _HEADER = '''\
-"""Sequence loop of the cell {name} in {dtype}; written by minirnn.kernels.cpu.sequence."""
+"""Sequence loop in {dtype} of a cell like {name}; written by minirnn.kernels.cpu.sequence.
+
+States {state_names}; slots, as they lie in a row: {order}.
+"""
 
 import numpy as np
 from numba import njit
 
-from minirnn.kernels.cpu.build import compiling_cell
-from minirnn.kernels.cpu.lowering import panel_intrinsics
 from minirnn.kernels.cpu.product import (
-    COMPILE, COPY, INPUT_GRADIENT, PACK_FORWARD, PACK_ROWS, PRODUCT, UNPACK_GRADIENTS,
-    WEIGHT_GRADIENTS, address, call, lanes_of,
+    BACKWARD_PANEL, COMPILE, COPY, FORWARD_PANEL, INPUT_GRADIENT, PACK_FORWARD, PACK_ROWS, PRODUCT,
+    UNPACK_GRADIENTS, WEIGHT_GRADIENTS, address, call, lanes_of,
 )
-from minirnn.kernels.cpu.waiting import bring, meet, take, ticks
+from minirnn.kernels.cpu.waiting import bring, copy_bytes, meet, take, ticks
 
-forward_panel, backward_panel = panel_intrinsics(compiling_cell("{fingerprint}"), "{dtype}")
-V = lanes_of("{dtype}")  # elements in a vector
+INSIDE = dict(COMPILE, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+V, SIZE = lanes_of("{dtype}"), {size}  # elements in a vector; bytes of an element
 S, NX, NH = {slots}, {fed_by_x}, {fed_by_h}  # slots; fed by x: the first NX, by h: the last NH
 U = {vectors}  # vectors of units in a full panel
 X_BLOCKS, H_BLOCKS = np.array({x_blocks}), np.array({h_blocks})
@@ -85,16 +86,16 @@ def from_x(addresses, x, packed_x, bias, z, z_rows, v, x_row, z_row, rows, turne
     u = min(U, HP // V - v)
     w = S * u * V
     at = v * S * V * z_rows + z_row * w
-    call(addresses[PRODUCT], address(x, x_row * I), I, 1, 0, address(packed_x, v * NX * V * I), 0,
-         address(bias, v * S * V), 0, address(z, at), w, rows, NX * u * V, I, 1, 0, turned)
+    call(addresses[PRODUCT], x + SIZE * (x_row * I), I, 1, 0, packed_x + SIZE * (v * NX * V * I), 0,
+         bias + SIZE * (v * S * V), 0, z + SIZE * at, w, rows, NX * u * V, I, 1, 0, turned)
     if NX < S:  # slots that x does not feed
         j = NX * u * V
-        call(addresses[COPY], w - j, rows, address(bias, v * S * V + j), 0, address(z, at + j), w)
+        call(addresses[COPY], w - j, rows, bias + SIZE * (v * S * V + j), 0, z + SIZE * (at + j), w)
 
 
-@njit("void(i8[::1], {t}, {f}, {f}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, "
-      "i8, i8, i8, i8, i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8, i8{state_types})",
-      cache={cache}, **COMPILE)
+@njit("void(i8[::1], i8, i8, i8, i8, i8, i8, i8, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, i8, i8, "
+      "i8, i8, i8, i8, i8, i8, i8[::1], i8, i8, i8, i8, i8, i8{addresses})",
+      cache={cache}, **INSIDE)
 def forward_rows(addresses, x, packed_x, packed_h, bias, z, output, finals, lengths, masked,
                  shortest, reverse, keeps, known, first_step, last_step, z_steps, z_rows, z_from,
                  first, last, v0, v1, barrier, team, clock, T, B, I, H, HP, depth{states}):
@@ -102,6 +103,7 @@ def forward_rows(addresses, x, packed_x, packed_h, bias, z, output, finals, leng
     met = first_step * team  # at the barrier, in the steps before
     chunk = max(1, min(z_steps, ({known_rows} if known else {chunk_rows}) // rows))
     panels = (v1 - v0 + U - 1) // U
+    ours = SIZE * (min(H, v1 * V) - v0 * V)  # bytes of our units in a state
     # Of one row the equations wait for one another's results: those of all panels overlap.
     group = panels if rows <= {few_rows} else 1
     for begin in range(first_step, last_step, chunk):
@@ -128,9 +130,9 @@ def forward_rows(addresses, x, packed_x, packed_h, bias, z, output, finals, leng
                     for i in range(times):
                         at = panel + ((entry + i) * B + first) * w + (S - NH) * u * V
                         before = low + i + 1 if reverse else low + i
-                        call(product, address(h, (before * B + first) * H), H, 1, 0,
-                             address(packed_h, v * NH * V * H), 0, address(z, at), w,
-                             address(z, at), w, together, NH * u * V, H, 1, 0, turned)
+                        call(product, h + SIZE * ((before * B + first) * H), H, 1, 0,
+                             packed_h + SIZE * (v * NH * V * H), 0, z + SIZE * at, w,
+                             z + SIZE * at, w, together, NH * u * V, H, 1, 0, turned)
                 if timed:
                     clock[1] += ticks() - started
         started = ticks() if timed else 0
@@ -156,38 +158,40 @@ def forward_rows(addresses, x, packed_x, packed_h, bias, z, output, finals, leng
                             clock[0] += ticks() - started
                             started = ticks()
                     # z += U h_(t-1)
-                    to = address(z, at + (S - NH) * u * V)
-                    call(product, address(h, (before * B + first) * H), H, 1, 0,
-                         address(packed_h, v * NH * V * H), 0, to, w, to, w,
+                    to = z + SIZE * (at + (S - NH) * u * V)
+                    call(product, h + SIZE * ((before * B + first) * H), H, 1, 0,
+                         packed_h + SIZE * (v * NH * V * H), 0, to, w, to, w,
                          rows, NH * u * V, H, 1, 0, turned)
                 for number in range(begun, until):
                     v, u, w, at = place(z_rows, row_of_z, v0, panels, number, turned, HP)
                     unit = v * V
                     if not uneven:
-                        forward_panel(rows, u, H - unit, ahead, address(z, at), w{lasts}{news})
+                        call(addresses[FORWARD_PANEL], rows, u, H - unit, ahead,
+                             z + SIZE * at, w{lasts}{news})
                         continue
                     for b in range(first, last):
                         if t < lengths[b]:
                             row = (b - first) * H
                             one = at + (b - first) * w
-                            forward_panel(1, u, H - unit, ahead, address(z, one),
-                                          w{lasts_of_row}{news_of_row})
+                            call(addresses[FORWARD_PANEL], 1, u, H - unit, ahead,
+                                 z + SIZE * one, w{lasts_of_row}{news_of_row})
                             continue
-                        for j in range(unit, min(H, unit + u * V)):
+                        row = (b - first) * H + unit
+                        size = SIZE * (min(H, unit + u * V) - unit)
 {copies}
             if masked and not known:
+                unit = v0 * V
                 for b in range(first, last):
                     if t < lengths[b]:
-                        for j in range(v0 * V, min(H, v1 * V)):
-                            output[t, b, j] = h[now, b, j]
+                        copy_bytes(output + SIZE * ((t * B + b) * H + unit),
+                                   h + SIZE * ((now * B + b) * H + unit), ours)
             if team > 1:
                 met += team
-                meet(address(barrier, 0), met)
+                meet(barrier, met)
         if timed:
             clock[1] += ticks() - started
     end = T - last_step if reverse else last_step
     for b in range(first, last):
-        for j in range(v0 * V, min(H, v1 * V)):
 {finals}
 
 
@@ -212,10 +216,11 @@ def forward_share(addresses, weight_ih, weight_hh, bias_ih, bias_hh, x, workspac
         if count > 1:
             met += count
             meet(address(meeting, {phases}), met)
-    forward_rows(addresses, x, workspace[:after_x], workspace[after_x:after_h],
-                 workspace[after_h:after_h + S * HP], z, output, finals, lengths, masked, shortest,
-                 reverse, keeps, known, first_step, last_step, z_steps, z_rows, z_from, first, last,
-                 v0, v1, meeting, team, clock, T, B, I, H, HP, depth{states})
+    forward_rows(addresses, address(x, 0), address(workspace, 0), address(workspace, after_x),
+                 address(workspace, after_h), address(z, 0), address(output, 0), address(finals, 0),
+                 lengths, masked, shortest, reverse, keeps, known, first_step, last_step, z_steps,
+                 z_rows, z_from, first, last, v0, v1, address(meeting, 0), team, clock, T, B, I, H,
+                 HP, depth{state_addresses})
     return met
 """
 
@@ -227,16 +232,17 @@ def forward_step(addresses, x, workspace, z, finals, none, reverse, I, H, HP{sta
     B = x.shape[0]
     after_x = NX * HP * I
     after_h = after_x + NH * HP * H
-    forward_rows(addresses, x.reshape(1, B, I), workspace[:after_x], workspace[after_x:after_h],
-                 workspace[after_h:], z, finals, finals, none, False, 1, reverse, False, False,
-                 0, 1, 1, B, 0, 0, B, 0, HP // V, none, 1, none, 1, B, I, H, HP, 2{states})
+    forward_rows(addresses, address(x, 0), address(workspace, 0), address(workspace, after_x),
+                 address(workspace, after_h), address(z, 0), address(finals, 0), address(finals, 0),
+                 none, False, 1, reverse, False, False, 0, 1, 1, B, 0, 0, B, 0, HP // V, 0, 1, none,
+                 1, B, I, H, HP, 2{state_addresses})
 """
 
 _BACKWARD = """
 
-@njit("void(i8[::1], {t}, {f}, {f}, {f}, {f}, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, i8, i8, i8, "
-      "i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8{gradient_types})",
-      cache={cache}, **COMPILE)
+@njit("void(i8[::1], i8, i8, i8, i8, i8, i8[::1], b1, i8, b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, "
+      "i8, i8, i8, i8[::1], i8, i8, i8, i8, i8{gradient_addresses})",
+      cache={cache}, **INSIDE)
 def backward_rows(addresses, doutput, zeros, z, dz, packed_h, lengths, masked, shortest, reverse,
                   records, has_doutput, first_step, last_step, z_rows, z_from, first, last, v0, v1,
                   barrier, team, clock, T, B, H, HP, depth{gradients}):
@@ -257,56 +263,55 @@ def backward_rows(addresses, doutput, zeros, z, dz, packed_h, lengths, masked, s
             u = min(U, vectors - v)
             w, unit = S * u * V, v * V
             at = v * S * V * z_rows + ((t - z_from) * B + first) * w
-            outside = address(zeros, 0)
+            outside = zeros
             if has_doutput:
-                outside = address(doutput, (t * B + first) * H + unit)
+                outside = doutput + SIZE * ((t * B + first) * H + unit)
             if not uneven:
                 total = (t * B + first) * H + unit if records else first * H + unit
                 carried = first * HP + unit
-                backward_panel(rows, u, H - unit, U, address(z, at), w, address(dz, at), w,
-                               outside, outside_row{places})
+                call(addresses[BACKWARD_PANEL], rows, u, H - unit, U, z + SIZE * at, w,
+                     dz + SIZE * at, w, outside, outside_row{places})
                 continue
             for b in range(first, last):
                 one = at + (b - first) * w
                 if t >= lengths[b]:
-                    for j in range(w):
-                        dz[one + j] = 0
+                    copy_bytes(dz + SIZE * one, zeros, SIZE * w)
                     continue
                 total = (t * B + b) * H + unit if records else b * H + unit
                 if has_doutput:
-                    outside = address(doutput, (t * B + b) * H + unit)
+                    outside = doutput + SIZE * ((t * B + b) * H + unit)
                 carried, row = b * HP + unit, (b - first) * H
-                backward_panel(1, u, H - unit, U, address(z, one), w, address(dz, one), w,
-                               outside, 0{places_of_row})
+                call(addresses[BACKWARD_PANEL], 1, u, H - unit, U, z + SIZE * one, w,
+                     dz + SIZE * one, w, outside, 0{places_of_row})
         if team > 1:
             met += team
-            meet(address(barrier, 0), met)
+            meet(barrier, met)
         # Meanwhile what the first panel of the step that comes next will read.
         if step > first_step:
-            size = rows * H * z.itemsize
+            size = rows * H * SIZE
             row = ((t + 1 if reverse else t - 1) * B + first) * H + v0 * V
             if has_doutput:
-                bring(address(doutput, row), size, H * z.itemsize)
+                bring(doutput + SIZE * row, size, H * SIZE)
 {brought}
         # dh_(t-1) += dz_t U
-        to = address(carry_h, first * HP + v0 * V)
+        to = carry_h + SIZE * (first * HP + v0 * V)
         row = (t - z_from) * B + first
         # Meanwhile the gates of the step that comes next, one row of panels before or behind.
-        ahead = address(z, 0) - address(dz, 0)
-        ahead += (B if reverse else -B) * S * U * V * z.itemsize
+        ahead = z - dz
+        ahead += (B if reverse else -B) * S * U * V * SIZE
         if step == first_step:
             ahead = 0
         if full > 0:
             w = S * U * V
-            call(product, address(dz, row * w + (S - NH) * U * V), w, 1, w * z_rows,
-                 address(packed_h, v0 * V * NH * HP), 0, to, HP, to, HP, rows, columns,
+            call(product, dz + SIZE * (row * w + (S - NH) * U * V), w, 1, w * z_rows,
+                 packed_h + SIZE * (v0 * V * NH * HP), 0, to, HP, to, HP, rows, columns,
                  NH * U * V, full // U, ahead, t & 1)
         if full < vectors:
             u = vectors - full
             w = S * u * V
             at = full * S * V * z_rows + row * w + (S - NH) * u * V
-            call(product, address(dz, at), w, 1, 0,
-                 address(packed_h, v0 * V * NH * HP + full * V * NH * columns), 0, to, HP, to, HP,
+            call(product, dz + SIZE * at, w, 1, 0,
+                 packed_h + SIZE * (v0 * V * NH * HP + full * V * NH * columns), 0, to, HP, to, HP,
                  rows, columns, NH * u * V, 1, ahead, t & 1)
     if timed:
         clock[1] += ticks() - started
@@ -349,9 +354,11 @@ def backward_share(addresses, weight_ih, weight_hh, x, doutput, zeros, z, dz, pa
         end = min(last_step, begin + steps)
         low = T - end if reverse else begin
         if loops and last > first:
-            backward_rows(addresses, doutput, zeros, z, dz, packed, lengths, masked, shortest,
-                          reverse, records, has_doutput, begin, end, z_rows, z_from, first, last,
-                          v0, v1, meeting, team, clock, T, B, H, HP, depth{gradients})
+            backward_rows(addresses, address(doutput, 0), address(zeros, 0), address(z, 0),
+                          address(dz, 0), address(packed, 0), lengths, masked, shortest, reverse,
+                          records, has_doutput, begin, end, z_rows, z_from, first, last, v0, v1,
+                          address(meeting, 0), team, clock, T, B, H, HP,
+                          depth{gradient_bases})
         if not multiplies:
             continue
         if count > 1:
@@ -361,7 +368,7 @@ def backward_share(addresses, weight_ih, weight_hh, x, doutput, zeros, z, dz, pa
         rows = (end - begin) * B
         pieces = {pieces} * count if count > 1 else 1
         clean = address(scratch, member * (scratch.shape[0] // count))
-        tiled = clean + (chunk * (I + H) + 2 * V if masked else 0) * z.itemsize
+        tiled = clean + (chunk * (I + H) + 2 * V if masked else 0) * SIZE
         h_at = (low + 1 if reverse else low) * B * H
         piece = take(address(meeting, {counters} + begin // steps), 1)
         while piece < pieces:
@@ -402,18 +409,24 @@ def backward_share(addresses, weight_ih, weight_hh, x, doutput, zeros, z, dz, pa
 
 
 def source(cell: Cell, dtype: str, cache: bool = True) -> str:
-    """The text of the module with the forward and backward loops of a cell."""
+    """The text of the module with the forward and backward loops of a cell.
+
+    It is the same for all activations of a cell: the equations are called by address.
+    """
     states, layout = cell.states, layout_of(cell)
+    per_state = [name for s in states for name in (_array(s), f"carry_{s}", f"total_{s}")]
     element = {"float32": "f4", "float64": "f8"}[dtype]
     flat, matrix, cube = (f"{element}[{axes}]" for axes in ("::1", ":, ::1", ":, :, ::1"))
     fields = {
         "name": cell.name,
         "dtype": dtype,
-        "fingerprint": cell.fingerprint(),
+        "state_names": ", ".join(states),
+        "order": ", ".join(layout.order),
         "cache": cache,
         "f": flat,
         "m": matrix,
         "t": cube,
+        "size": {"float32": 4, "float64": 8}[dtype],
         "slots": len(cell.slots),
         "fed_by_x": layout.fed_by_x,
         "fed_by_h": layout.fed_by_h,
@@ -433,27 +446,32 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
             **fields,
             states=_joined(map(_array, states)),
             state_types=f", {cube}" * len(states),
+            addresses=", i8" * len(states),
+            state_addresses=_bases(map(_array, states)),
             copies=_copies(states),
             finals=_finals(states),
             entries=_entries(states, 12),
-            lasts=_places(states, "before", "unit", 38),
-            news=_places(states, "now", "unit", 38),
-            lasts_of_row=_places(states, "before", "row + unit", 42),
-            news_of_row=_places(states, "now", "row + unit", 42),
+            lasts=_places(states, "before", "unit", 29),
+            news=_places(states, "now", "unit", 29),
+            lasts_of_row=_places(states, "before", "row + unit", 33),
+            news_of_row=_places(states, "now", "row + unit", 33),
         )
         + _STEP.format(
             **fields,
             states=_joined(map(_array, states)),
             state_types=f", {cube}" * len(states),
+            state_addresses=_bases(map(_array, states)),
         )
         + _BACKWARD.format(
             **fields,
             entries=_entries(states, 8),
             brought=_brought(cell),
-            gradients=_joined(f"{_array(s)}, carry_{s}, total_{s}" for s in states),
+            gradients=_joined(per_state),
+            gradient_addresses=", i8" * len(per_state),
+            gradient_bases=_bases(per_state),
             gradient_types=f", {cube}, {matrix}, {cube}" * len(states),
-            places=_gradient_places(states, "unit", 31),
-            places_of_row=_gradient_places(states, "row + unit", 31),
+            places=_gradient_places(states, "unit", 21),
+            places_of_row=_gradient_places(states, "row + unit", 21),
         )
     )
 
@@ -465,6 +483,10 @@ def _array(state: str) -> str:
 
 def _joined(names: Iterable[str]) -> str:
     return "".join(f", {name}" for name in names)
+
+
+def _bases(arrays: Iterable[str]) -> str:
+    return "".join(f", address({name}, 0)" for name in arrays)
 
 
 def _entries(states: tuple[str, ...], indent: int) -> str:
@@ -479,7 +501,7 @@ def _entries(states: tuple[str, ...], indent: int) -> str:
 
 def _places(states: tuple[str, ...], when: str, offset: str, indent: int) -> str:
     line = ",\n" + " " * indent
-    return "".join(f"{line}address({_array(s)}, {when}_{s} + {offset}), H" for s in states)
+    return "".join(f"{line}{_array(s)} + SIZE * ({when}_{s} + {offset}), H" for s in states)
 
 
 def _gradient_places(states: tuple[str, ...], offset: str, indent: int) -> str:
@@ -487,8 +509,8 @@ def _gradient_places(states: tuple[str, ...], offset: str, indent: int) -> str:
     return "".join(
         _places((s,), "before", offset, indent)
         + _places((s,), "now", offset, indent)
-        + f"{line}address(carry_{s}, carried), HP"
-        + f"{line}address(total_{s}, total), total_row"
+        + f"{line}carry_{s} + SIZE * carried, HP"
+        + f"{line}total_{s} + SIZE * total, total_row"
         for s in states
     )
 
@@ -503,22 +525,26 @@ def _brought(cell: Cell) -> str:
         if {("last", s), ("state", s)} & leaves:
             entry = "(before + before - now)" if s == "h" else "((before + before - now) % depth)"
             at = f"({entry} * B + first) * H + v0 * V"
-            lines.append(f"            bring(address({_array(s)}, {at}), size, H * z.itemsize)")
+            lines.append(f"            bring({_array(s)} + SIZE * ({at}), size, H * SIZE)")
     return "\n".join(lines)
 
 
 def _copies(states: tuple[str, ...]) -> str:
-    lines = []
-    for s in states:
-        now, before = ("now", "before") if s == "h" else ("now % depth", "before % depth")
-        array, indent = _array(s), " " * 28
-        lines.append(f"{indent}{array}[{now}, b, j] = {array}[{before}, b, j]")
-    return "\n".join(lines)
+    """The states of a sequence that has ended, as they were, for the units of a panel."""
+    indent = " " * 24
+    return "\n".join(
+        f"{indent}copy_bytes({_array(s)} + SIZE * (now_{s} + row), "
+        f"{_array(s)} + SIZE * (before_{s} + row), size)"
+        for s in states
+    )
 
 
 def _finals(states: tuple[str, ...]) -> str:
     lines = []
     for number, s in enumerate(states):
-        entry = "end" if s == "h" else "end % depth"
-        lines.append(f"            finals[{number}, b, j] = {_array(s)}[{entry}, b, j]")
+        entry = "end" if s == "h" else "(end % depth)"
+        lines.append(
+            f"        copy_bytes(finals + SIZE * (({number} * B + b) * H + v0 * V),\n"
+            f"                   {_array(s)} + SIZE * (({entry} * B + b) * H + v0 * V), ours)"
+        )
     return "\n".join(lines)

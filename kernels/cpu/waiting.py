@@ -1,4 +1,4 @@
-"""Meeting at a barrier and reading a clock, from inside compiled loops."""
+"""Memory and time from inside compiled loops: meeting, fetching ahead, copying, a clock."""
 
 from __future__ import annotations
 
@@ -76,6 +76,18 @@ def _bring(typingctx: Any, place: Any, size: Any, step: Any) -> Any:
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
+def _copy_bytes(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
+    """Copy `size` bytes from an address to another; they do not overlap."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        to, of = (builder.inttoptr(place, byte) for place in args[:2])
+        cgutils.raw_memcpy(builder, to, of, args[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
 def _ticks(typingctx: Any) -> Any:
     """The processor's counter; what a tick is worth is measured from outside, see `clock`."""
 
@@ -94,6 +106,7 @@ take: Any = intrinsic(_add)
 _look_at: Any = intrinsic(_look)
 _pause_here: Any = intrinsic(_pause)
 bring: Any = intrinsic(_bring)
+copy_bytes: Any = intrinsic(_copy_bytes)
 ticks: Any = intrinsic(_ticks)
 
 

@@ -211,7 +211,7 @@ def test_a_copy_of_the_cells_without_a_mutation_passes(kind: str, copy_of: Any) 
 LOOP_MUTANTS = {
     "gates-swapped": ("lstm", r"H_BLOCKS = np.array\(\[0, 1", "H_BLOCKS = np.array([1, 0"),
     "product-in-the-wrong-slots": (
-        "gru", r"address\(z, at \+ \(S - NH\) \* u \* V\)\n", "address(z, at)\n",
+        "gru", r"to = z \+ SIZE \* \(at \+ \(S - NH\) \* u \* V\)\n", "to = z + SIZE * at\n",
     ),
     "gate-gradient-forgotten": (
         "lstm", r"columns,\n( +)NH \* U \* V, full", r"columns,\n\1(NH - 1) * U * V, full",
@@ -231,8 +231,10 @@ LOOP_MUTANTS = {
     "state-gradient-forgotten": (
         "rnn", r"(?s)(def backward_rows.*)if full < vectors", r"\1if full < 0",
     ),
-    "cell-state-gradient-forgotten": (
-        "lstm", r"( +)total = \(t \* B \+ b\).*", r"\g<0>\n\1carry_c[b] = 0",
+    "state-gradient-of-another-row": ("lstm", r"carried, row = b \* HP", "carried, row = 0 * HP"),
+    "ended-sequence-goes-on": (
+        "lstm", r"copy_bytes\(state_c \+ SIZE \* \(now_c \+ row\)",
+        "copy_bytes(state_c + SIZE * (before_c + row)",
     ),
 }  # fmt: skip
 
