@@ -77,6 +77,7 @@ def _compile_cell(cell: Cell, dtype: str) -> Kernels:
 
     from minirnn.kernels.cpu import lowering, product, sequence
 
+    shared = shared_of(dtype)
     fingerprint = cell.fingerprint()
     _cells[fingerprint] = cell
     stem = re.sub(r"\W", "_", cell.name)[:40]  # a lambda's name would be no file's name everywhere
@@ -93,7 +94,7 @@ def _compile_cell(cell: Cell, dtype: str) -> Kernels:
         f"{cell.name} equations ({dtype})",
     )
     addresses = np.zeros(product.BACKWARD_PANEL + 1, np.int64)
-    addresses[: len(product.ROUTINES)] = shared_of(dtype)
+    addresses[: len(shared)] = shared
     addresses[product.FORWARD_PANEL] = panel.forward_panel.address
     addresses[product.BACKWARD_PANEL] = panel.backward_panel.address
     return Kernels(loop.forward_share, loop.forward_step, loop.backward_share, addresses)

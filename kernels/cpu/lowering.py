@@ -106,7 +106,7 @@ class _Panel:
         """Emit the body once: `emit(v, place)` for one vector of units of one row."""
         f = self.function
         f.linkage = "internal"
-        f.attributes.add("noinline")
+        f.attributes.add("alwaysinline")  # its caller does nothing but call it
         builder = ir.IRBuilder(f.append_basic_block("entry"))
         rows, vectors, units, ahead = f.args[:4]
         element = FORMATS[self.dtype].type.as_pointer()

@@ -26,7 +26,7 @@ _tile1, _tile2, _tile3, _tile4 = tiles(DTYPE)
 _transpose, _untranspose, _copy = moves(DTYPE)
 
 
-@njit(**COMPILE)
+@njit(forceinline=True, **COMPILE)
 def _product(a, a_row, a_k, a_block, b, b_row, start, start_row, c, c_row, rows, columns,
              depth, blocks, ahead, turned):  # fmt: skip
     """C (rows, columns) = start + A (rows, blocks * depth) B.

@@ -10,7 +10,7 @@ import pytest
 
 import minirnn
 from minirnn.kernels import cells
-from minirnn.kernels.cpu import build, generated_source, vector
+from minirnn.kernels.cpu import build, generated_source, lowering, vector
 
 ONE_CALL = """
 import numpy as np
@@ -70,7 +70,7 @@ def cache(compiled, tmp_path) -> tuple[Path, subprocess.CompletedProcess[str]]:
 
 def test_first_call_says_that_it_compiles_and_how_long_it_took_the_next_process_nothing(compiled):
     folder, first = compiled
-    assert "compiling rnn kernels (float32)" in first.stderr
+    assert "compiling rnn loops (float32)" in first.stderr
     assert " s (once for this processor)" in first.stderr
     again = run(ONE_CALL, MINIRNN_CACHE_DIR=str(folder))
     assert again.stderr == ""
@@ -132,7 +132,7 @@ def test_an_edited_kernel_never_runs_stale(cache, tmp_path):
     assert text.count(line) == 1
     source.write_text(text.replace(line, line.replace("a[0]", "v.add(a[0], a[0])")), "utf-8")
     edited = run(ONE_CALL, tmp_path, **places)
-    assert "compiling rnn kernels" in edited.stderr
+    assert "compiling rnn equations" in edited.stderr
     assert float(edited.stdout) != float(before.stdout)
     source.write_text(text, "utf-8")
     again = run(ONE_CALL, tmp_path, **places)
@@ -148,10 +148,14 @@ def test_the_digest_covers_every_source_of_the_package_and_the_vector_width():
     assert str(vector.vector_bytes()) in text.split("\0")
 
 
-def test_variants_of_a_cell_have_kernels_of_their_own():
+def test_variants_of_a_cell_have_equations_of_their_own_and_one_loop():
     variants = [cells.lstm(), cells.lstm("relu"), cells.gru(), cells.rnn(), cells.rnn("relu")]
     assert len({cell.fingerprint() for cell in variants}) == len(variants)
-    assert len({generated_source(cell) for cell in variants}) == len(variants)
+    assert len({lowering.source(cell, "float32") for cell in variants}) == len(variants)
+    assert len({generated_source(cell) for cell in variants}) == 3
+    tanh, relu = (build.kernels_of(cell, "float32") for cell in variants[:2])
+    assert tanh.forward_share is relu.forward_share
+    assert (tanh.addresses == relu.addresses).tolist() == [True] * 9 + [False] * 2
 
 
 def test_a_cell_is_one_object_however_it_is_asked_for():
