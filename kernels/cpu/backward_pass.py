@@ -98,10 +98,11 @@ class _Backward:
             self.z_rows, self.z, self.states = tape.z_rows, tape.z, tape.states
         self.depth = self.states[-1].shape[0]
         self.dz = pool.empty(tape.z.shape, dtype) if self.records else self.z
-        empty = pool.zeros if self.masked else pool.empty
-        self.totals = tuple(
-            [empty((T if self.records else 1, B, H), dtype) for _ in tape.cell.states]
-        )
+        if self.records:
+            empty = pool.zeros if self.masked else pool.empty
+            self.totals = tuple([empty((T, B, H), dtype) for _ in tape.cell.states])
+        else:  # somewhere to write what nobody asks for
+            self.totals = (pool.empty((1, B, H), dtype),) * len(tape.cell.states)
         self.carries = []
         for gradient in dstates:
             carry = pool.zeros((B, HP), dtype)
@@ -180,7 +181,8 @@ class _Backward:
 
         def share(member: int) -> None:
             part = cut.slices[member] if loops else NOTHING
-            ticks, rebuild_ticks, met = self.watch.ticks(), self.watch.ticks("rebuild"), 0
+            ticks, met = self.watch.ticks(), 0
+            rebuild_ticks = self.watch.ticks("rebuild") if tape.interval else ticks
             for begin, end in stretches:
                 first, last = begin * steps, min(T, end * steps)
                 begins, ends, z_from = last == T, first == 0, 0

@@ -135,6 +135,8 @@ class Cut(NamedTuple):
 def cut_up(plan: Plan, sizes: Sizes, operations: float, products: float = 0.0) -> Cut:
     """Cut the sequence loop for so much work, and for so much in products that follow."""
     vectors = sizes.HP // plan.lanes
+    if threads.is_small(max(operations, products)):  # most often, where microseconds count
+        return Cut([Slice(0, sizes.B, 0, vectors)], 1, 1)
     count, others = threads.parts(1 << 30, operations), threads.parts(1 << 30, products)
     if max(count, others) == 1 or not threads.reserve_team():
         return Cut([Slice(0, sizes.B, 0, vectors)], 1, 1)

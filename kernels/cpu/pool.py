@@ -10,7 +10,6 @@ had it, and serves the next array of about its size.
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import threading
@@ -31,7 +30,9 @@ _kept_bytes = 0
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """An array of that shape, its values arbitrary; unless small, from the start of a line."""
-    size = math.prod(shape) * dtype.itemsize
+    size = dtype.itemsize
+    for n in shape:  # a call of math.prod takes as long as the allocation
+        size *= n
     if size < SMALLEST:
         return np.empty(shape, dtype)
     return np.ndarray(shape, dtype, *_take(size))
