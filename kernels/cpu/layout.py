@@ -27,8 +27,11 @@ from minirnn.kernels.slots import slot_order
 # by panel and each has to be worth beginning.
 PANEL_VECTORS, NARROW_PANEL_VECTORS = 4, 16
 # Rows of z that the input product fills at a time, so that they are in the cache when the recurrent
-# product comes to them.
+# product comes to them, and W is read once for so many; more where all h are known, and both
+# products go over the same rows. A thread with at least half so many sequences goes step by step.
 CHUNK_ROWS, KNOWN_ROWS = 32, 192
+# Up to so many sequences the equations of one panel, a chain of operations that wait for one
+# another, run together with those of the others.
 FEW_ROWS = 2
 
 
