@@ -125,11 +125,12 @@ class _Backward:
         xs = (self.dx is not None) + (self.wanted[0] is not None)
         products = at_once * (width * xs + H * (self.wanted[1] is not None))
         cut = cut_up(plan, tape.sizes, each * T * H, products)
-        count = max(len(cut.slices), cut.products)
-        self._allocate(count)
-        parts = range((T - 1) // self.steps + 1)
         try:
-            if 2 * len(cut.slices) > count:  # they start but once
+            count = max(len(cut.slices), cut.products)
+            self._allocate(count)
+            parts = range((T - 1) // self.steps + 1)
+            # A team counts its steps from the last one on, so it goes through all of them.
+            if cut.team > 1 or 2 * len(cut.slices) > count:  # they start but once
                 self._share_out(cut, len(cut.slices), parts, True, True)
             else:  # steps that few threads can go back through: no others shall wait meanwhile
                 for part in reversed(parts):

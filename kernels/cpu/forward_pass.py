@@ -72,29 +72,29 @@ def forward(
     given = [plan.no_bias if w is None else plain(w) for w in weights]
     checkpoints = [pool.empty((-(-T // interval), B, H), dtype) for _ in buffers[1:] if interval]
     cut = cut_up(plan, sizes, 2.0 * T * B * plan.slots * H * (width + H))
-    count = len(cut.slices)
-    most = max([part.last - part.first for part in cut.slices])
-    z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // most))
-    z_rows = plan.z_rows(z_steps, B)
-    z = pool.empty((z_rows * plan.slots * sizes.HP,), dtype)
-    meeting = meeting_place()
-
-    def share(member: int) -> None:
-        part, met, ticks = cut.slices[member], 0, watch.ticks()
-        for step in range(0, T, interval) if interval else (0,):
-            end = min(T, step + interval) if interval else T
-            for s, kept in zip(buffers[1:], checkpoints, strict=False):
-                entry = (T - step if reverse else step) % depth
-                units = slice(part.v0 * lanes, part.v1 * lanes)
-                some = slice(part.first, part.last)
-                kept[step // interval, some, units] = s[entry, some, units]
-            met = plan.kernels.forward_share(
-                plan.addresses, *given, x, workspace, z, output, finals, flat_lengths, masked,
-                shortest, reverse, keeps, False, step == 0, step, end, z_steps, z_rows, 0, *part,
-                member, count, cut.team, meeting, met, ticks, *sizes, depth, *buffers,
-            )  # fmt: skip
-
     try:
+        count = len(cut.slices)
+        most = max([part.last - part.first for part in cut.slices])
+        z_steps = T if keeps else max(1, min(T, CHUNK_ROWS // most))
+        z_rows = plan.z_rows(z_steps, B)
+        z = pool.empty((z_rows * plan.slots * sizes.HP,), dtype)
+        meeting = meeting_place()
+
+        def share(member: int) -> None:
+            part, met, ticks = cut.slices[member], 0, watch.ticks()
+            for step in range(0, T, interval) if interval else (0,):
+                end = min(T, step + interval) if interval else T
+                for s, kept in zip(buffers[1:], checkpoints, strict=False):
+                    entry = (T - step if reverse else step) % depth
+                    units = slice(part.v0 * lanes, part.v1 * lanes)
+                    some = slice(part.first, part.last)
+                    kept[step // interval, some, units] = s[entry, some, units]
+                met = plan.kernels.forward_share(
+                    plan.addresses, *given, x, workspace, z, output, finals, flat_lengths, masked,
+                    shortest, reverse, keeps, False, step == 0, step, end, z_steps, z_rows, 0,
+                    *part, member, count, cut.team, meeting, met, ticks, *sizes, depth, *buffers,
+                )  # fmt: skip
+
         threads.run_each(share, count, meeting)
     finally:
         cut.release()

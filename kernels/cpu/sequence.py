@@ -392,7 +392,8 @@ def backward_share(addresses, weight_ih, weight_hh, x, doutput, zeros, z, dz, pa
                     clock[4] += ticks() - started
             piece = take(address(meeting, {counters} + begin // steps), 1)
         fresh = False
-    if multiplies and count > 1:
+    # All of dz has been read, before anybody rebuilds gates there, or unpacks the sums.
+    if count > 1 and (multiplies or team > 1):
         met += count
         meet(address(meeting, {phases}), met)
     if unpacks:

@@ -23,7 +23,7 @@ MOVING = 64.0
 OPEN = 1 << 62  # a barrier that nobody waits at
 
 _lock = threading.Lock()
-_team = threading.Lock()
+_team: dict[str, int] = {}  # whose call has several threads that meet
 _jobs: SimpleQueue[_Group] = SimpleQueue()
 _workers: list[threading.Thread] = []
 _kept_off: int | None = None  # the core that workers keep off
@@ -115,8 +115,7 @@ def run_each(work: Callable[[int], None], count: int, barrier: Any = None) -> No
         work(0)
     except BaseException as problem:  # noqa: BLE001 (raised again below)
         failure = problem
-        group.abandon()
-    failure = group.wait() or failure
+    failure = group.wait(failure)
     if failure is not None:
         raise failure
 
@@ -160,28 +159,35 @@ class _Group:
             if self._barrier is not None:
                 self._barrier[:] = OPEN
 
-    def wait(self) -> BaseException | None:
-        """Return when all parts that were begun are done: what failed or interrupted, if any."""
-        interruption: BaseException | None = None
+    def wait(self, failure: BaseException | None) -> BaseException | None:
+        """Return when all parts that were begun are done: what failed or interrupted, if any.
+
+        `failure` is that of the caller's own part.
+        """
         while True:
-            try:
+            try:  # whatever comes next, an interruption of this included
+                if failure is not None:
+                    self.abandon()
                 while self._done < self._most:
                     with suppress(Empty):
                         self._wake.get(timeout=1.0)  # a lost word is missed for so long at most
-                return self._failure or interruption
+                return self._failure or failure
             except BaseException as problem:  # noqa: BLE001 (raised again by `run_each`)
-                interruption = interruption or problem
-                self.abandon()
+                failure = failure or problem
 
 
 def reserve_team() -> bool:
-    """Whether a team may work now. Two that wait could keep each other's members from starting."""
-    return _team.acquire(blocking=False)
+    """Whether a team may work now. Two that wait could keep each other's members from starting.
+
+    A thread whose last call was interrupted before it released its team has it still.
+    """
+    ours = threading.get_ident()
+    return _team.setdefault("caller", ours) == ours  # in one step, which nothing interrupts
 
 
 def release_team() -> None:
     """The reserved team has done its work."""
-    _team.release()
+    _team.pop("caller", None)
 
 
 def _staffed(workers: int) -> SimpleQueue[_Group]:
@@ -226,8 +232,9 @@ def _serve(jobs: SimpleQueue[_Group]) -> None:
 
 
 def _forget_threads() -> None:
-    global _jobs, _lock, _team, _kept_off
-    _jobs, _lock, _team = SimpleQueue(), threading.Lock(), threading.Lock()
+    global _jobs, _lock, _kept_off
+    _jobs, _lock = SimpleQueue(), threading.Lock()
+    _team.clear()
     _workers.clear()
     _kept_off = None
 

@@ -102,17 +102,87 @@ def test_a_team_that_shares_the_units(
     assert results[1] == results[2] == results[3]
 
 
+@pytest.mark.parametrize("meeting", [0, 1e9], ids=["team", "rows"])
+@pytest.mark.parametrize("keep", ["tape", "record", "checkpoints"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_backward_in_one_part_or_in_several(
+    name: str, reverse: bool, keep: Keep, meeting: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too much for the cache goes back through some steps at a time."""
+    monkeypatch.setattr(plan, "MEETING", meeting)
+    monkeypatch.setattr(threads, "cores", lambda: 2)
+    case = random_case(
+        CELLS[name], T=11, B=2, I=7, H=130, dtype="float32", lengths=(11, 6), reverse=reverse
+    )
+    cpu.set_num_threads(1)
+    whole = bits(case, keep)
+    monkeypatch.setattr(forward_pass, "CACHED_BYTES", 1)
+    monkeypatch.setattr(forward_pass, "REBUILT_STEPS", (3, 3))
+    for n in (1, 2, 4):  # with 4, more threads than a team may have, or rows of the batch
+        cpu.set_num_threads(n)
+        assert bits(case, keep) == whole
+
+
+def test_gates_are_not_rebuilt_over_what_others_still_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the state's gradient is asked for, so there are no products to meet after."""
+    monkeypatch.setattr(threads, "cores", lambda: 5)
+    monkeypatch.setattr(plan, "MEETING", 0)
+    monkeypatch.setattr(forward_pass, "REBUILT_STEPS", (1, 1))
+    needs = Needs(*(name == "state" for name in Needs._fields))
+    case = random_case(CELLS["lstm-tanh"], T=40, B=2, I=1, H=230, dtype="float64")
+
+    def gradients(n: int) -> list[bytes]:
+        cpu.set_num_threads(n)
+        result = run(cpu, case, keep="checkpoints", needs=needs).gradients
+        return [gradient.tobytes() for gradient in result.state]
+
+    alone = gradients(1)
+    assert all(gradients(n) == alone for n in (2, 3) * 10)
+
+
 def test_a_second_team_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two teams at once could keep each other's members from starting."""
     monkeypatch.setattr(plan, "MEETING", 0)
     case = random_case(CELLS["gru-tanh"], T=6, B=1, H=70, dtype="float32")
     cpu.set_num_threads(2)
-    alone = bits(case)
-    assert threads.reserve_team()
+    used = counted_parts(monkeypatch)
+    together = bits(case)
+    assert max(used) == 2
+    used.clear()
+    other = threading.Thread(target=threads.reserve_team)  # it ends and has the team still
+    other.start()
+    other.join()
     try:
-        assert bits(case) == alone
+        assert not threads.reserve_team()
+        assert bits(case) == together
+        assert max(used) == 1
     finally:
         threads.release_team()
+    used.clear()
+    assert threads.reserve_team()  # as if a call of this thread had been interrupted
+    assert bits(case) == together
+    assert max(used) == 2
+    assert threads.reserve_team()
+    threads.release_team()
+
+
+@pytest.mark.parametrize("module", [forward_pass, backward_pass])
+def test_a_call_that_finds_no_memory_leaves_its_team(
+    module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = random_case(CELLS["gru-tanh"], T=6, B=4, H=70, dtype="float32")
+    cpu.set_num_threads(2)
+    meeting_place = module.meeting_place
+
+    def none(*_: int) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "meeting_place", none)
+    with pytest.raises(MemoryError):
+        bits(case)
+    monkeypatch.setattr(module, "meeting_place", meeting_place)
+    assert not threads._team
 
 
 def test_a_member_that_fails_does_not_leave_the_others_waiting() -> None:
