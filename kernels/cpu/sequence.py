@@ -31,11 +31,7 @@ What else a call is given:
 The arguments of `call(product, …)` are those of `routines._product`, those of other calls by
 address stand in `around`.
 
-`forward_share` and `backward_share` are all that one of `count` threads does in a call, the packing
-of weights and the products over time and batch included; between phases the threads meet. What
-each is told besides: its number, `member`; `team` is `count` if threads meet at every step, else 1;
-`meeting` is what they meet at and count in, see `plan`; `met` how often they have. `forward_step`
-runs one step with weights that are packed already.
+What each thread does before and after the loop stands in `shares`.
 """
 
 from __future__ import annotations
@@ -46,6 +42,7 @@ from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cells.vocabulary import in_order
 from minirnn.kernels.cpu.layout import CHUNK_ROWS, FEW_ROWS, KNOWN_ROWS, layout_of
 from minirnn.kernels.cpu.plan import COUNTERS, PHASES, PIECES
+from minirnn.kernels.cpu.shares import BACKWARD_SHARE, FORWARD_SHARE, STEP
 
 _HEADER = '''\
 """Sequence loop in {dtype} of a cell like {name}; written by minirnn.kernels.cpu.sequence.
@@ -193,49 +190,6 @@ def forward_rows(addresses, x, packed_x, packed_h, bias, z, output, finals, leng
     end = T - last_step if reverse else last_step
     for b in range(first, last):
 {finals}
-
-
-@njit("i8(i8[::1], {m}, {m}, {f}, {f}, {t}, {f}, {f}, {t}, {t}, i8[::1], b1, i8, b1, b1, b1, b1, "
-      "i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8[::1], i8, i8[::1], i8, i8, i8, i8, i8, "
-      "i8{state_types})", cache={cache}, **COMPILE)
-def forward_share(addresses, weight_ih, weight_hh, bias_ih, bias_hh, x, workspace, z, output,
-                  finals, lengths, masked, shortest, reverse, keeps, known, packs, first_step,
-                  last_step, z_steps, z_rows, z_from, first, last, v0, v1, member, count, team,
-                  meeting, met, clock, T, B, I, H, HP, depth{states}):
-    started = ticks() if clock.shape[0] > 0 else 0
-    after_x = NX * HP * I
-    after_h = after_x + NH * HP * H
-    if packs:
-        call(addresses[PACK_FORWARD], address(addresses, 0), address(weight_ih, 0),
-             address(weight_hh, 0), address(bias_ih, 0), address(bias_hh, 0), bias_ih.shape[0],
-             bias_hh.shape[0], address(X_BLOCKS, 0), NX, address(H_BLOCKS, 0), NH, U, S, H, HP, I,
-             address(workspace, 0), address(workspace, after_x), address(workspace, after_h),
-             member, count)
-        if clock.shape[0] > 0:
-            clock[2] += ticks() - started
-        if count > 1:
-            met += count
-            meet(address(meeting, {phases}), met)
-    forward_rows(addresses, address(x, 0), address(workspace, 0), address(workspace, after_x),
-                 address(workspace, after_h), address(z, 0), address(output, 0), address(finals, 0),
-                 lengths, masked, shortest, reverse, keeps, known, first_step, last_step, z_steps,
-                 z_rows, z_from, first, last, v0, v1, address(meeting, 0), team, clock, T, B, I, H,
-                 HP, depth{state_addresses})
-    return met
-"""
-
-_STEP = """
-
-@njit("void(i8[::1], {m}, {f}, {f}, {t}, i8[::1], b1, i8, i8, i8{state_types})",
-      cache={cache}, **COMPILE)
-def forward_step(addresses, x, workspace, z, finals, none, reverse, I, H, HP{states}):
-    B = x.shape[0]
-    after_x = NX * HP * I
-    after_h = after_x + NH * HP * H
-    forward_rows(addresses, address(x, 0), address(workspace, 0), address(workspace, after_x),
-                 address(workspace, after_h), address(z, 0), address(finals, 0), address(finals, 0),
-                 none, False, 1, reverse, False, False, 0, 1, 1, B, 0, 0, B, 0, HP // V, 0, 1, none,
-                 1, B, I, H, HP, 2{state_addresses})
 """
 
 _BACKWARD = """
@@ -315,97 +269,6 @@ def backward_rows(addresses, doutput, zeros, z, dz, packed_h, lengths, masked, s
                  rows, columns, NH * u * V, 1, ahead, t & 1)
     if timed:
         clock[1] += ticks() - started
-
-
-@njit("i8(i8[::1], {m}, {m}, {t}, {t}, {f}, {f}, {f}, {f}, {f}, i8[::1], b1, i8, b1, b1, b1, b1, "
-      "b1, b1, b1, b1, b1, b1, b1, b1, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8, i8[::1], "
-      "i8, i8[::1], i8, {f}, {t}, {m}, {m}, {f}, {f}, i8, i8, i8, i8, i8, i8{gradient_types})",
-      cache={cache}, **COMPILE)
-def backward_share(addresses, weight_ih, weight_hh, x, doutput, zeros, z, dz, packed, scratch,
-                   lengths, masked, shortest, reverse, records, has_doutput, packs, loops,
-                   multiplies, unpacks, needs_x, needs_ih, needs_hh, needs_bias, fresh, first_step,
-                   last_step, steps, z_rows, z_from, first, last, v0, v1, member, count, team,
-                   meeting, met, clock, chunk, sums, dx, dw_ih, dw_hh, db_ih, db_hh, T, B, I, H, HP,
-                   depth{gradients}):
-    timed = clock.shape[0] > 0
-    started = ticks() if timed else 0
-    after_h = NH * HP * HP
-    panels = (HP // V + U - 1) // U
-    height = I + H + 1
-    if packs:
-        if team > 1:  # everyone multiplies by some columns, and packs those
-            call(addresses[PACK_ROWS], address(addresses, 0), address(weight_hh, 0),
-                 address(H_BLOCKS, 0), NH, U, H, HP, H, v0 * V, v1 * V, address(packed, 0), 0, 1)
-        else:
-            call(addresses[PACK_ROWS], address(addresses, 0), address(weight_hh, 0),
-                 address(H_BLOCKS, 0), NH, U, H, HP, H, 0, HP, address(packed, 0), member, count)
-        if needs_x:
-            call(addresses[PACK_ROWS], address(addresses, 0), address(weight_ih, 0),
-                 address(X_BLOCKS, 0), NX, U, H, HP, I, 0, I, address(packed, after_h), member,
-                 count)
-        if timed:
-            clock[2] += ticks() - started
-        if count > 1:
-            met += count
-            meet(address(meeting, {phases}), met)
-    parts = (last_step - first_step + steps - 1) // steps
-    for number in range(parts - 1, -1, -1):
-        begin = first_step + number * steps
-        end = min(last_step, begin + steps)
-        low = T - end if reverse else begin
-        if loops and last > first:
-            backward_rows(addresses, address(doutput, 0), address(zeros, 0), address(z, 0),
-                          address(dz, 0), address(packed, 0), lengths, masked, shortest, reverse,
-                          records, has_doutput, begin, end, z_rows, z_from, first, last, v0, v1,
-                          address(meeting, 0), team, clock, T, B, H, HP,
-                          depth{gradient_bases})
-        if not multiplies:
-            continue
-        if count > 1:
-            met += count
-            meet(address(meeting, {phases}), met)
-        # More pieces than threads: one that starts late, or is held up, takes fewer.
-        rows = (end - begin) * B
-        pieces = {pieces} * count if count > 1 else 1
-        clean = address(scratch, member * (scratch.shape[0] // count))
-        tiled = clean + (chunk * (I + H) + 2 * V if masked else 0) * SIZE
-        h_at = (low + 1 if reverse else low) * B * H
-        piece = take(address(meeting, {counters} + begin // steps), 1)
-        while piece < pieces:
-            started = ticks() if timed else 0
-            if needs_x:
-                call(addresses[INPUT_GRADIENT], address(addresses, 0), address(dz, 0), z_rows,
-                     (low - z_from) * B, address(packed, after_h), address(zeros, 0), U, S, NX, HP,
-                     I, address(dx, low * B * I), rows * piece // pieces,
-                     rows * (piece + 1) // pieces)
-                if timed:
-                    clock[3] += ticks() - started
-                    started = ticks()
-            if needs_ih or needs_hh or needs_bias:
-                call(addresses[WEIGHT_GRADIENTS], address(addresses, 0), address(dz, 0), z_rows,
-                     (low - z_from) * B, address(x, low * B * I), address(h, h_at),
-                     address(zeros, 0), address(zeros, zeros.shape[0] - 1), rows, B, I, H, HP, U, S,
-                     NX, NH, address(lengths, 0), low, masked, reverse, needs_ih, needs_hh,
-                     needs_bias, fresh, chunk, clean, tiled, address(sums, 0),
-                     panels * height * piece // pieces, panels * height * (piece + 1) // pieces)
-                if timed:
-                    clock[4] += ticks() - started
-            piece = take(address(meeting, {counters} + begin // steps), 1)
-        fresh = False
-    # All of dz has been read, before anybody rebuilds gates there, or unpacks the sums.
-    if count > 1 and (multiplies or team > 1):
-        met += count
-        meet(address(meeting, {phases}), met)
-    if unpacks:
-        started = ticks() if timed else 0
-        call(addresses[UNPACK_GRADIENTS], address(addresses, 0), address(sums, 0),
-             address(X_BLOCKS, 0), NX, address(H_BLOCKS, 0), NH, U, S, I, H, HP, address(dw_ih, 0),
-             address(dw_hh, 0), address(db_ih, 0), address(db_hh, 0), dw_ih.shape[0],
-             dw_hh.shape[0], db_ih.shape[0], db_hh.shape[0], panels * member // count,
-             panels * (member + 1) // count)
-        if timed:
-            clock[2] += ticks() - started
-    return met
 """
 
 
@@ -443,7 +306,7 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
     }
     return (
         _HEADER.format(**fields)
-        + _FORWARD.format(
+        + (_FORWARD + FORWARD_SHARE).format(
             **fields,
             states=_joined(map(_array, states)),
             state_types=f", {cube}" * len(states),
@@ -457,13 +320,13 @@ def source(cell: Cell, dtype: str, cache: bool = True) -> str:
             lasts_of_row=_places(states, "before", "row + unit", 33),
             news_of_row=_places(states, "now", "row + unit", 33),
         )
-        + _STEP.format(
+        + STEP.format(
             **fields,
             states=_joined(map(_array, states)),
             state_types=f", {cube}" * len(states),
             state_addresses=_bases(map(_array, states)),
         )
-        + _BACKWARD.format(
+        + (_BACKWARD + BACKWARD_SHARE).format(
             **fields,
             entries=_entries(states, 8),
             brought=_brought(cell),
