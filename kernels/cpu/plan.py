@@ -105,7 +105,7 @@ MEETING = 600
 # What the threads of a call meet at and count in, places in an array of int64: in every step, if
 # they are a team; between phases; and for each part of backward how many pieces of its products
 # are taken. In different cache lines, but for the last.
-STEPS, PHASES, COUNTERS = 0, 8, 16
+PHASES, COUNTERS = 8, 16  # steps: 0
 PIECES = 4  # of the products over time and batch, for each thread
 
 
@@ -137,7 +137,7 @@ def cut_up(plan: Plan, sizes: Sizes, operations: float, products: float = 0.0) -
     vectors = sizes.HP // plan.lanes
     if threads.is_small(max(operations, products)):  # most often, where microseconds count
         return Cut([Slice(0, sizes.B, 0, vectors)], 1, 1)
-    count, others = threads.parts(1 << 30, operations), threads.parts(1 << 30, products)
+    count, others = threads.parts(operations), threads.parts(products)
     if max(count, others) == 1 or not threads.reserve_team():
         return Cut([Slice(0, sizes.B, 0, vectors)], 1, 1)
     edges = _cut_units(plan, sizes, count) if count > 1 else []

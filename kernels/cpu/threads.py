@@ -18,8 +18,6 @@ from minirnn.errors import ArgumentError
 
 # An idle thread takes up to 100 µs to begin; a part should be worth about as much.
 OPERATIONS_WORTH_A_THREAD = 5_000_000
-# What it takes to move an element of a matrix to or from a packed one, in operations; measured.
-MOVING = 64.0
 OPEN = 1 << 62  # a barrier that nobody waits at
 
 _lock = threading.Lock()
@@ -67,32 +65,16 @@ def get_num_threads() -> int:
     return _threads
 
 
-def parts(size: int, operations: float) -> int:
-    """Into how many slices of range(size) that much work is worth cutting."""
-    if is_small(operations):  # most often, where microseconds count
+def parts(operations: float) -> int:
+    """Into how many parts so much work is worth cutting."""
+    if is_small(operations):
         return 1
-    return min(_threads, size, int(operations / OPERATIONS_WORTH_A_THREAD))
+    return min(_threads, int(operations / OPERATIONS_WORTH_A_THREAD))
 
 
 def is_small(operations: float) -> bool:
     """Whether so much work is not worth a second thread, however many there may be."""
     return operations < 2 * OPERATIONS_WORTH_A_THREAD
-
-
-def run(work: Callable[[int, int], None], size: int, operations: float) -> None:
-    """Call `work(first, last)` on even slices of range(size), as many as the work is worth."""
-    count = parts(size, operations)
-    if count == 1:
-        work(0, size)
-    else:
-        edges = [size * i // count for i in range(count + 1)]
-        run_each(lambda i: work(edges[i], edges[i + 1]), count)
-
-
-def run_parts(work: Callable[[int, int], None], size: int, operations: float) -> None:
-    """Call `work(part, parts)` for every part, as many as the work is worth and at most `size`."""
-    count = parts(size, operations)
-    run_each(lambda i: work(i, count), count)
 
 
 def run_each(work: Callable[[int], None], count: int, barrier: Any = None) -> None:

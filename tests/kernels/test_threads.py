@@ -148,15 +148,10 @@ def test_a_part_that_fails_opens_the_gate_for_those_that_wait() -> None:
     assert gate[0] == threads.OPEN
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_slices_cover_everything_once(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_threads", count)
-    lock, seen = threading.Lock(), []
-
-    def work(first: int, last: int) -> None:
-        with lock:
-            seen.append((first, last))
-
-    threads.run(work, 11, 1e12)
-    assert len(seen) == count
-    assert [i for first, last in sorted(seen) for i in range(first, last)] == list(range(11))
+@pytest.mark.parametrize(("operations", "count"), [(0.0, 1), (9.9, 1), (10.0, 2), (1e3, 3)])
+def test_work_is_cut_into_parts_that_are_worth_a_thread(
+    operations: float, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "_threads", 3)
+    monkeypatch.setattr(threads, "OPERATIONS_WORTH_A_THREAD", 5)
+    assert threads.parts(operations) == count
