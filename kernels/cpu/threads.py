@@ -22,6 +22,7 @@ OPEN = 1 << 62  # a barrier that nobody waits at
 
 _lock = threading.Lock()
 _team: dict[str, int] = {}  # whose call has several threads that meet
+_last: Any = None  # what the threads of the last such call met at
 _jobs: SimpleQueue[_Group] = SimpleQueue()
 _workers: list[threading.Thread] = []
 _kept_off: int | None = None  # the core that workers keep off
@@ -87,6 +88,13 @@ def run_each(work: Callable[[int], None], count: int, barrier: Any = None) -> No
     if count == 1:
         work(0)
         return
+    global _last
+    if barrier is not None:
+        # A team is alone, so the one before is over; but if its caller was interrupted twice,
+        # before it let the others go, they wait still, and would be missing here.
+        if _last is not None:
+            _last[:] = OPEN
+        _last = barrier
     group = _Group(work, count, barrier)
     failure: BaseException | None = None
     try:
@@ -214,7 +222,8 @@ def _serve(jobs: SimpleQueue[_Group]) -> None:
 
 
 def _forget_threads() -> None:
-    global _jobs, _lock, _kept_off
+    global _jobs, _lock, _kept_off, _last
+    _last = None
     _jobs, _lock = SimpleQueue(), threading.Lock()
     _team.clear()
     _workers.clear()

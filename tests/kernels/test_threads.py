@@ -155,3 +155,22 @@ def test_work_is_cut_into_parts_that_are_worth_a_thread(
     monkeypatch.setattr(threads, "_threads", 3)
     monkeypatch.setattr(threads, "OPERATIONS_WORTH_A_THREAD", 5)
     assert threads.parts(operations) == count
+
+
+def test_a_team_that_was_left_waiting_is_let_go_by_the_next() -> None:
+    """As if its caller had been interrupted again while it dealt with an interruption."""
+    left = np.zeros(1, np.int64)
+    waiting = threading.Event()
+
+    def wait_for_ever(i: int) -> None:
+        waiting.set()
+        while left[0] < 2:
+            time.sleep(0.001)
+
+    threads._last = left
+    threads._staffed(1).put(threads._Group(wait_for_ever, 2, left))
+    assert waiting.wait(timeout=30)
+    done: list[int] = []
+    threads.run_each(done.append, 2, np.zeros(1, np.int64))
+    assert sorted(done) == [0, 1]
+    assert left[0] == threads.OPEN
