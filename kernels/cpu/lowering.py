@@ -90,7 +90,7 @@ class _Panel:
     """A function that loops over the rows of a panel and the vectors of units in it.
 
     Its arguments are int64: `rows`, `vectors` of units in the panel, `units` that are left from the
-    panel's first one on (fewer than the vectors hold: the last is incomplete), how many elements
+    panel's first one on (fewer than the vectors hold: the last is incomplete), how many vectors
     `ahead` the units of the panel lie that comes next; then the arrays, each an address and the
     distance between its rows.
     """

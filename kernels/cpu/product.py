@@ -183,7 +183,7 @@ def _emit_tile(
     block, outer, outer_head, outer_end = loop("block", given["blocks"], [given["b"], *in_order])
     a = builder.gep(given["a"], [builder.mul(block, given["a_block"])])
     with builder.if_then(builder.icmp_signed("!=", given["ahead"], ir.Constant(INT64, 0))):
-        _emit_prefetch(builder, dtype, a, row_offsets, given["depth"], given["ahead"])
+        _emit_prefetch(v, a, row_offsets, given["depth"], given["ahead"])
     k, inner, head, end = loop("k", given["depth"], [a, *outer])
     a_k, b, inner_sums = inner[0], inner[1], inner[2:]
     row_of_b = [v.load(v.at(b, ir.Constant(INT64, j * v.lanes))) for j in range(vectors)]
@@ -210,22 +210,14 @@ def _emit_tile(
                 v.store_masked(results[n], place_of_sum("c", n), mask)
 
 
-def _emit_prefetch(
-    builder: ir.IRBuilder, dtype: str, a: Any, row_offsets: list[Any], depth: Any, ahead: Any
-) -> None:
+def _emit_prefetch(v: Vectors, a: Any, row_offsets: list[Any], depth: Any, ahead: Any) -> None:
     """Ask for what lies `ahead` bytes from this block of A: a later call will want it."""
-    byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    line = ir.Constant(INT64, CACHE_LINE // FORMATS[dtype].bytes)
-    zero = ir.Constant(INT64, 0)
-    with cgutils.for_range_slice(builder, zero, depth, line) as (k, _):
+    byte = ir.IntType(8).as_pointer()
+    line = ir.Constant(INT64, CACHE_LINE // v.format.bytes)
+    with cgutils.for_range_slice(v.builder, ir.Constant(INT64, 0), depth, line) as (k, _):
         for offset in row_offsets:
-            here = builder.bitcast(builder.gep(a, [builder.add(offset, k)]), byte)
-            # To be read, into the second-level cache, as data.
-            builder.call(
-                prefetch, [builder.gep(here, [ahead]), *(ir.Constant(word, n) for n in (0, 2, 1))]
-            )
+            here = v.builder.bitcast(v.builder.gep(a, [v.builder.add(offset, k)]), byte)
+            v.prefetch(v.builder.gep(here, [ahead]), near=False)
 
 
 def _tile_intrinsic(dtype: str, vectors: int) -> Any:

@@ -117,6 +117,23 @@ def test_an_edit_of_the_package_leads_to_another_file(tmp_path, monkeypatch):
     assert written[0] == written[1] != written[2]
 
 
+def test_a_compilation_that_was_interrupted_is_begun_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIRNN_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(build, "interrupts", True, raising=False)
+    text = (
+        "from minirnn.kernels.cpu import build\n"
+        "if build.interrupts:\n"
+        "    raise KeyboardInterrupt\n"
+        "compiled = True\n"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        build._load("interrupted", lambda cached: text, "", "interrupted")
+    monkeypatch.setattr(build, "interrupts", False)
+    module = build._load("interrupted", lambda cached: text, "", "interrupted")
+    assert module.compiled
+    assert build._load("interrupted", lambda cached: text, "", "interrupted") is module
+
+
 def test_an_edited_kernel_never_runs_stale(cache, tmp_path):
     """One cache, three processes, a changed line of a kernel between them."""
     folder, before = cache
