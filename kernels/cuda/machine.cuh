@@ -37,6 +37,33 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned* p) {
     return value;
 }
 
+// Have what lies there come to the second-level cache: it is read soon.
+__device__ __forceinline__ void expect(const void* p) {
+    asm volatile("prefetch.global.L2 [%0];" : : "l"(p));
+}
+
+// --- copies to shared memory that go on by themselves --------------------------------------------
+//
+// Past the first-level cache, so that what other blocks wrote is seen. A thread's copies are in groups;
+// whose group it has waited for have come, for itself: others see them after a barrier.
+
+// 16 bytes between addresses that are multiples of 16; zeros unless `inside`, and `from` is not read.
+__device__ __forceinline__ void copy_later(void* to, const void* from, bool inside) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 : : "r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from),
+                 "r"(inside ? 16 : 0) : "memory");
+}
+
+// The copies since the last end of a group are one.
+__device__ __forceinline__ void end_group() {
+    asm volatile("cp.async.commit_group;" : : : "memory");
+}
+
+// Wait for all groups that have ended but the last LATER.
+template <int LATER> __device__ __forceinline__ void wait_for_groups() {
+    asm volatile("cp.async.wait_group %0;" : : "n"(LATER) : "memory");
+}
+
 // --- narrow formats: what the tensor cores multiply ----------------------------------------------
 
 // To the nearest number with tf32's 10 bits of mantissa, as the bits of a float.
@@ -57,6 +84,24 @@ __device__ __forceinline__ unsigned short round_float16(float value) {
     unsigned short bits;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
     return bits;
+}
+
+// --- parts of matrices -----------------------------------------------------------------------------
+//
+// Four matrices of 8 rows of 16 bytes from shared memory: lane i names row i % 8 of matrix i / 8. Each
+// lane gets a word of each: with g = lane / 4 and q = lane % 4, word q of row g; or turned, for elements
+// of 16 bits, elements g of the rows 2q and 2q + 1.
+
+__device__ __forceinline__ void load_parts(unsigned (&to)[4], const void* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row))) : "memory");
+}
+
+__device__ __forceinline__ void load_parts_turned(unsigned (&to)[4], const void* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row))) : "memory");
 }
 
 // --- tensor cores --------------------------------------------------------------------------------

@@ -24,6 +24,33 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned* p) {
     return emulation::read_and_acquire(p);
 }
 
+// Far ahead of a use: nothing that can be seen here.
+__device__ __forceinline__ void expect(const void* p) { static_cast<void>(p); }
+
+// --- copies to shared memory that go on by themselves --------------------------------------------
+
+// They come when they are waited for; until then their place holds NaN, whoever looks or still looks.
+__device__ __forceinline__ void copy_later(void* to, const void* from, bool inside,
+                                           int line = __builtin_LINE()) {
+    emulation::Copies& copies = emulation::current->copies;
+    if (copies.begun - copies.done == copies.MOST)
+        emulation::refuse("a copy while so many are on their way", line);
+    *static_cast<uint4*>(to) = make_uint4(~0u, ~0u, ~0u, ~0u);
+    copies.waiting[copies.begun++ % copies.MOST] = {to, inside ? from : nullptr, copies.group};
+}
+
+__device__ __forceinline__ void end_group() { ++emulation::current->copies.group; }
+
+template <int LATER> __device__ __forceinline__ void wait_for_groups() {
+    emulation::Copies& copies = emulation::current->copies;
+    for (; copies.done != copies.begun; ++copies.done) {
+        const auto& copy = copies.waiting[copies.done % copies.MOST];
+        if (copy.group + LATER >= copies.group) break;
+        *static_cast<uint4*>(copy.to) = copy.from ? __ldcg(static_cast<const uint4*>(copy.from))
+                                                  : make_uint4(0, 0, 0, 0);
+    }
+}
+
 // --- narrow formats ------------------------------------------------------------------------------
 
 // cvt.rna.tf32.f32: to nearest, ties away from zero, too large to infinity; NaN is 0x7fffffff.
@@ -62,6 +89,37 @@ __device__ __forceinline__ unsigned short round_float16(float value) {
     }
     if (cut > half || (cut == half && (kept & 1u))) ++kept;
     return static_cast<unsigned short>(sign | kept);
+}
+
+// --- parts of matrices -----------------------------------------------------------------------------
+
+namespace emulation {
+// Of the row of 16 bytes that `row` points to in some lane, the 16 or 32 bits at an offset.
+template <typename Word>
+inline Word word_of_lane(const void* row, int lane, int offset, int line) {
+    const auto at = shuffled(0xffffffffu, reinterpret_cast<unsigned long long>(row), lane, line);
+    return *reinterpret_cast<const Word*>(at + offset);
+}
+}  // namespace emulation
+
+__device__ __forceinline__ void load_parts(unsigned (&to)[4], const void* row,
+                                           int line = __builtin_LINE()) {
+    const int lane = emulation::lane();
+    for (int n = 0; n < 4; ++n)
+        to[n] = emulation::word_of_lane<unsigned>(row, 8 * n + lane / 4, lane % 4 * 4, line);
+}
+
+__device__ __forceinline__ void load_parts_turned(unsigned (&to)[4], const void* row,
+                                                  int line = __builtin_LINE()) {
+    const int lane = emulation::lane(), first = lane % 4 * 2;
+    using Half = unsigned short;
+    for (int n = 0; n < 4; ++n) {
+        const unsigned low =
+            emulation::word_of_lane<Half>(row, 8 * n + first, lane / 4 * 2, line);
+        const unsigned high =
+            emulation::word_of_lane<Half>(row, 8 * n + first + 1, lane / 4 * 2, line);
+        to[n] = low | high << 16;
+    }
 }
 
 // --- tensor cores --------------------------------------------------------------------------------

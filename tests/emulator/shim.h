@@ -55,9 +55,20 @@ struct BlockView {
     dim3 block_dim, grid_dim;
     char* shared;
 };
+// What a thread has begun to copy and not waited for, see machine.cuh: in groups, the oldest first.
+struct Copies {
+    static constexpr unsigned MOST = 256;
+    struct Copy {
+        void* to;
+        const void* from;  // null: zeros
+        unsigned group;
+    } waiting[MOST];
+    unsigned begun, done, group;
+};
 struct ThreadView {
     uint3 index;
     const BlockView* block;
+    Copies copies;
 };
 extern ThreadView* current;  // the thread that runs
 

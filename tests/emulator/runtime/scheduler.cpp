@@ -74,6 +74,7 @@ void start_block(Block& b, uint64_t number) {
         f.index = place_in(s.block, i);
         f.state = READY;
         f.watched = nullptr;
+        f.copies.begun = f.copies.done = f.copies.group = 0;
         char* top = reinterpret_cast<char*>(&f);
         f.stack_pointer = fresh_stack(top - reinterpret_cast<uintptr_t>(top) % 16, start_thread);
     }
