@@ -92,5 +92,5 @@ def test_more_copies_than_the_model_has_room_for_are_told():
 def test_a_copy_without_a_barrier_is_a_race(name):
     to, from_ = np.zeros(32, np.uint32), np.arange(128, dtype=np.uint32)
     launched(name, to, from_, np.int32(1))
-    with pytest.raises(EmulationError, match="a race|nobody has written them"):
+    with pytest.raises(EmulationError, match=r"a race|nobody has written them"):
         launched(name, to, from_, np.int32(0))
