@@ -14,9 +14,10 @@ from minirnn.kernels.cuda.forward_pass import (
     add_from_h,
     enough_memory,
     fill_from_x,
-    pack_forward,
+    pack_bias,
     runs,
 )
+from minirnn.kernels.cuda.packing import Packing
 from minirnn.kernels.cuda.products import C_ITSELF, ZERO, Operand, Products
 from minirnn.kernels.cuda.steps import Span, State, Steps
 from minirnn.kernels.cuda.tape import CudaTape
@@ -112,7 +113,7 @@ class _Backward:
             self.totals = tuple(cupy.empty((T, B, H), dtype) for _ in tape.cell.states)
         self.dz: Any = None
         with self.watch.phase("pack"):
-            self.packed = self.products.packed(
+            self.packed = Packing(dtype, self.precision, tape.gpu).weights(
                 tape.weights.weight_hh, order.h_blocks, H, transposed=True
             )
         # Weight gradients in the weights' own order of blocks; sums of dz in the order of a row.
@@ -147,7 +148,7 @@ class _Backward:
             states.append(State(entries, low))
         with self.watch.phase("rebuild"):
             forward = Products(self.dtype, tape.precision, tape.gpu)
-            bias, _ = pack_forward(forward, self.order, self.weights, H)
+            bias = pack_bias(self.steps.packing, self.order, self.weights, H)
             z = cupy.empty((steps, B, self.S * H), self.dtype)
             only_h = z[:, :, self.order.fed_by_x * H :]
             only_h[...] = 0 if bias is None else bias[self.order.fed_by_x :].reshape(-1)

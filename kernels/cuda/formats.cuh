@@ -8,6 +8,8 @@
 // A tile's rows are STRIDE elements apart, a whole number of 16 bytes that is 16 bytes past a
 // multiple of what 8 rows span, so that neither of the two ways of reading meets itself in a bank.
 
+constexpr int THREADS = 256;  // of every block
+
 template <typename T, int N> struct alignas(sizeof(T) * N) Pack { T at[N]; };
 
 // Operands as they are, on the ordinary multiply-add units.

@@ -15,6 +15,7 @@ from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.contract import Array, Keep, Weights, check_call
 from minirnn.kernels.cuda import device
 from minirnn.kernels.cuda.clock import Watch
+from minirnn.kernels.cuda.packing import Packing
 from minirnn.kernels.cuda.precision import precision_of
 from minirnn.kernels.cuda.products import C_ITSELF, ROW, ZERO, Operand, Products
 from minirnn.kernels.cuda.steps import RING, Sizes, Span, State, Steps
@@ -78,7 +79,8 @@ def forward(
         if lengths is not None:
             output = cupy.empty((T, B, H), dtype)
         with watch.phase("pack"):
-            bias, packed = pack_forward(products, order, weights, H)
+            bias, packed = pack_forward(steps.packing, order, weights, H)
+            steps.begin(h[T if reverse else 0], 0)
         z = cupy.empty((chunk, B, len(cell.slots) * H), dtype)
         checkpoints: list[Any] = []
         if interval:
@@ -110,13 +112,18 @@ def rebuilt_steps(T: int, step_bytes: int) -> int:
     return min(T, most, max(least, REBUILT_BYTES // step_bytes))
 
 
-def pack_forward(products: Products, order: SlotOrder, weights: Weights, H: int) -> Any:
+def pack_forward(packing: Packing, order: SlotOrder, weights: Weights, H: int) -> tuple[Any, Any]:
     """The biases of every slot (S, H) or None, and the weights of the steps."""
+    bias = pack_bias(packing, order, weights, H)
+    return bias, packing.weights(weights.weight_hh, order.h_blocks, H)
+
+
+def pack_bias(packing: Packing, order: SlotOrder, weights: Weights, H: int) -> Any:
+    """The biases of every slot (S, H), or None."""
     S = len(order.slots)
     x_places = (*order.x_blocks, *[-1] * (S - order.fed_by_x))
     h_places = (*[-1] * (S - order.fed_by_h), *order.h_blocks)
-    bias = products.packed_bias(weights.bias_ih, weights.bias_hh, x_places, h_places, H)
-    return bias, products.packed(weights.weight_hh, order.h_blocks, H)
+    return packing.bias(weights.bias_ih, weights.bias_hh, x_places, h_places, H)
 
 
 def fill_from_x(

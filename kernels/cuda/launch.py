@@ -11,7 +11,7 @@ from minirnn.errors import DeviceError
 from minirnn.kernels.cuda.clock import launched
 from minirnn.kernels.cuda.device import NULL, current
 
-THREADS = 256  # of every block, see product.cuh
+THREADS = 256  # of every block, see formats.cuh
 PLAIN_SHARED = 48 << 10  # more shared memory has to be asked for
 
 

@@ -10,8 +10,6 @@
 // is summed in order of k. A sum too long for the few tiles of C is cut along k into gridDim.z slices,
 // whose results, slice_step apart, `add_slices` sums in order: the same bits in every run.
 
-constexpr int THREADS = 256;
-
 // The lesser of a count and what fits a tile.
 __device__ __forceinline__ int least(long long count, int most) {
     return count < most ? static_cast<int>(count) : most;
@@ -121,44 +119,4 @@ __device__ __forceinline__ void sum_rows(Real* parts, const Real* a, long long a
     if (warp > 0 || n >= N) return;
     for (int w = 1; w < WARPS; ++w) sum += sums[w * WARP + lane];
     parts[blockIdx.y * N + n] = sum;
-}
-
-// A weight as it lies packed: 16 bits where the format has them, else as it came.
-template <typename Format>
-__device__ __forceinline__ typename Format::Stored stored(typename Format::Real value) {
-    if constexpr (sizeof(typename Format::Stored) < 4)
-        return Format::round(value);
-    else
-        return value;
-}
-
-// Weights as the kernels read them: the row blocks of H rows that `from` has come in the order that
-// `place` gives; `transposed` gives the transpose of that.
-//
-//   from (blocks * H, width)      to (blocks * H, width) or (width, blocks * H)
-template <typename Format>
-__device__ __forceinline__ void pack(typename Format::Stored* to, const typename Format::Real* from,
-                                     const long long* place, long long blocks, long long H,
-                                     long long width, long long transposed) {
-    const long long i = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
-    const long long rows = blocks * H;
-    if (i >= rows * width) return;
-    const long long row = transposed ? i % rows : i / width;
-    const long long column = transposed ? i / rows : i % width;
-    to[i] = stored<Format>(from[(place[row / H] * H + row % H) * width + column]);
-}
-
-// What enters each slot beside the products: to[s, u] = the biases of slot s, where it has any. A
-// slot's block of a bias is at x_place[s], h_place[s]; -1 where that product does not feed it.
-template <typename Real>
-__device__ __forceinline__ void pack_bias(Real* to, const Real* bias_ih, const Real* bias_hh,
-                                          const long long* x_place, const long long* h_place,
-                                          long long slots, long long H) {
-    const long long i = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
-    if (i >= slots * H) return;
-    const long long s = i / H, u = i % H;
-    Real sum = 0;
-    if (bias_ih && x_place[s] >= 0) sum += bias_ih[x_place[s] * H + u];
-    if (bias_hh && h_place[s] >= 0) sum += bias_hh[h_place[s] * H + u];
-    to[i] = sum;
 }

@@ -107,38 +107,6 @@ class Products:
         arguments = (c, parts, count, slices, int(accumulate))
         launch(self._around("add_the_slices"), blocks(count), arguments)
 
-    def packed(
-        self, weight: Any, places: tuple[int, ...], H: int, *, transposed: bool = False
-    ) -> Any:
-        """Blocks of H rows of a weight in the order of `places`, in the format that is read."""
-        import cupy
-
-        rows, width = weight.shape
-        narrow = self.precision in ("bfloat16", "float16")
-        if not narrow and not transposed and places == tuple(range(len(places))):
-            return weight
-        shape = (width, rows) if transposed else (rows, width)
-        to = cupy.empty(shape, np.uint16 if narrow else self.dtype)
-        arguments = (to, weight, constant(places), len(places), H, width, int(transposed))
-        launch(self._around("pack_weights"), blocks(rows * width), arguments)
-        return to
-
-    def packed_bias(
-        self, bias_ih: Any, bias_hh: Any, x: tuple[int, ...], h: tuple[int, ...], H: int
-    ) -> Any:
-        """What enters each slot (slots, H) beside the products, or None if there is no bias.
-
-        x, h   the block of each bias that belongs to each slot; -1 for none
-        """
-        import cupy
-
-        if bias_ih is None and bias_hh is None:
-            return None
-        to = cupy.empty((len(x), H), self.dtype)
-        arguments = (to, bias_ih, bias_hh, constant(x), constant(h), len(x), H)
-        launch(self._around("pack_the_bias"), blocks(len(x) * H), arguments)
-        return to
-
     def _tile(self, M: int, N: int) -> ProductTile:
         return (LARGE_TILES if M * N >= LARGE else SMALL_TILES)[self.precision]
 

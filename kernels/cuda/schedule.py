@@ -10,25 +10,30 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
+
 from minirnn.errors import DeviceError
 from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.launch import THREADS
-from minirnn.kernels.cuda.products import ELEMENT_BYTES, PADDING
+from minirnn.kernels.cuda.packing import ELEMENTS
 from minirnn.kernels.cuda.source import StepTile
 
 WARPS = THREADS // 32
-ROWS, UNITS, DEPTHS = (8, 16, 32, 64), (4, 8, 16, 32), (128, 64, 32)
+ROWS, UNITS, DEPTHS = (8, 16, 32, 64), (4, 8, 16, 32), (64, 32, 16)
+STAGES = (4, 3, 2)  # pieces of a product that are on their way at once
 MOST_GROUPS = 65535  # of sequences: the second dimension of a grid ends there
 MANY_SLOTS, FEW_UNITS = 8, (1, 2)  # of a cell with more slots, a block may own fewer units
+PAD_BYTES = 16  # between rows in shared memory: Format::PAD
 # Sums that a lane holds at once; more would not leave registers for the rest.
-MOST_SUMS = {"float32": 48, "float64": 16, "tf32": 48, "bfloat16": 48, "float16": 48}
+MOST_SUMS = {"float32": 64, "float64": 16, "tf32": 64, "bfloat16": 64, "float16": 64}
+MOST_PAIRS = 4 * THREADS  # of sequences and units in a tile: what a thread holds of their step
 
-
-# What a step takes of a multiprocessor, in cycles, to choose by: the wait for h and for the others,
-# multiply-adds a cycle, and bytes of weights a cycle from the second-level cache. Estimates.
-WAIT = 2500
-MULTIPLY_ADDS = {"float32": 128, "float64": 64, "tf32": 512, "bfloat16": 1024, "float16": 1024}
-CACHED_BYTES = 32
+# What a step takes, to choose by, in nanoseconds.
+MEETING = 950.0  # of the blocks, after each step
+PASS = 900.0  # of some sequences: until what was handed over comes, sums, equations
+MULTIPLY_ADDS = {"float32": 160, "float64": 80, "tf32": 1000, "bfloat16": 2000, "float16": 2000}
+CACHED_BYTES = 110  # that come to a multiprocessor from the second-level cache in a nanosecond
+SUMMED = 40  # partial sums that meet in a nanosecond
 
 
 class Schedule(NamedTuple):
@@ -51,17 +56,27 @@ def schedule_of(
 
     Raises: DeviceError for a cell with too many slots for the GPU's shared memory.
     """
-    for depth in (d for d in DEPTHS if d <= step_depth(precision, slots, K)):
+    found = schedules(gpu, precision, slots, B, H, K, whole)
+    if not found:
+        raise DeviceError(
+            "device", f"'cuda' with {gpu.shared_bytes:,} bytes of shared memory for a block",
+            f"enough for a cell of {slots} slots fed by h, in {precision}", "Use the CPU for it",
+        )  # fmt: skip
+    return min(found, key=lambda s: nanoseconds(gpu, s, precision, slots, B, K))
+
+
+def schedules(
+    gpu: Gpu, precision: str, slots: int, B: int, H: int, K: int, whole: bool = True
+) -> list[Schedule]:
+    """All that `schedule_of` chooses from: those of the greatest depth that can be had."""
+    for depth in (d for d in DEPTHS if d <= step_depth(precision, K)):
         tiles = [t for t in tiles_of(precision, slots) if t.depth == depth]
         found = [s for t in tiles if whole and (s := _whole(gpu, precision, slots, t, B, H, K))]
         if not found:
             found = [s for t in tiles if (s := _stepwise(gpu, precision, slots, t, B, H, K))]
         if found:
-            return min(found, key=lambda s: _cycles(gpu, s, precision, slots, B, K))
-    raise DeviceError(
-        "device", f"'cuda' with {gpu.shared_bytes:,} bytes of shared memory for a block",
-        f"enough for a cell of {slots} slots fed by h, in {precision}", "Use the CPU for it",
-    )  # fmt: skip
+            return found
+    return []
 
 
 def _whole(
@@ -70,10 +85,10 @@ def _whole(
     """The schedule of one launch with that tile, or None if the GPU cannot have it."""
     shared = shared_bytes(precision, slots, tile, K)
     across, groups = -(-H // tile.units), -(-B // tile.rows)
-    if shared > gpu.shared_bytes or across > gpu.multiprocessors:
+    if shared > gpu.shared_bytes or across > gpu.multiprocessors or _idle(tile, K):
         return None
     groups = min(groups, gpu.multiprocessors // across)
-    if across * groups > 1 and not gpu.cooperative:
+    if across > 1 and not gpu.cooperative:
         return None
     return Schedule(tile, (across, groups), shared, whole=True)
 
@@ -83,30 +98,34 @@ def _stepwise(
 ) -> Schedule | None:
     """The schedule of a launch a step with that tile, or None if the GPU cannot have it."""
     shared = shared_bytes(precision, slots, tile, K)
-    if tile.resident or shared > gpu.shared_bytes:
+    if tile.resident or shared > gpu.shared_bytes or _idle(tile, K):
         return None
     groups = min(-(-B // tile.rows), MOST_GROUPS)
     return Schedule(tile, (-(-H // tile.units), groups), shared, whole=False)
 
 
-def _cycles(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: int) -> float:
+def _idle(tile: StepTile, K: int) -> bool:
+    """Whether a tile has room for more pieces than a warp takes."""
+    return tile.stages > max(STAGES[-1], -(-K // (WARPS * tile.depth)))
+
+
+def nanoseconds(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: int) -> float:
     """What a step takes, estimated."""
-    passes = -(-B // (s.tile.rows * s.grid[1]))
-    columns = slots * s.tile.units
-    once = s.tile.rows * columns * K / MULTIPLY_ADDS[precision]
-    if not s.tile.resident:
-        once += columns * K * ELEMENT_BYTES[precision] / CACHED_BYTES
+    tile = s.tile
+    passes = -(-B // (tile.rows * s.grid[1]))
+    columns, element = slots * tile.units, np.dtype(ELEMENTS[precision]).itemsize
+    fetched = (tile.rows + (0 if tile.resident else columns)) * K * element
+    once = PASS + fetched / CACHED_BYTES / (tile.stages - 1) ** 0.5
+    once += tile.rows * columns * (K / MULTIPLY_ADDS[precision] + WARPS / SUMMED)
     turns = -(-s.grid[0] * s.grid[1] // gpu.multiprocessors)  # all blocks at work, or in turns
-    return turns * (WAIT + passes * (WAIT / 2 + once))
+    return turns * ((MEETING if s.grid[0] > 1 else 0.0) + passes * once)
 
 
-def step_depth(precision: str, slots: int, K: int) -> int:
-    """How much of K a warp takes at a time: little enough to occupy all, enough to be worth it."""
-    if K <= WARPS * 32:
-        return 32
-    # Many rows of weights that cannot stay in shared memory need their room while they pass.
-    crowded = slots >= 3 and K > WARPS * 128
-    return 64 if K <= WARPS * 64 or precision == "float64" or crowded else 128
+def step_depth(precision: str, K: int) -> int:
+    """How much of K a warp takes at a time: that with which the busiest warp has least to do."""
+    most = 32 if precision == "float64" else 64
+    depths = [d for d in DEPTHS if 32 <= d <= most]
+    return min(depths, key=lambda d: (-(-K // (WARPS * d)) * d, -d))
 
 
 def tiles_of(precision: str, slots: int) -> Iterator[StepTile]:
@@ -117,31 +136,24 @@ def tiles_of(precision: str, slots: int) -> Iterator[StepTile]:
     lanes = 4 if precision in ("float32", "float64") else 8  # columns come in multiples of it
     for units in (*FEW_UNITS, *UNITS) if slots > MANY_SLOTS else UNITS:
         columns = slots * units
-        for resident in (True, False):
-            for rows in ROWS:
+        for rows in ROWS:
+            if columns % lanes or rows * columns > 32 * MOST_SUMS[precision]:
+                continue
+            if rows * units > MOST_PAIRS:
+                continue
+            if rows == 8 and lanes == 8:  # the tensor cores take 16
+                continue
+            for resident in (True, False):
                 for depth in DEPTHS:
-                    if columns % lanes or rows * columns > 32 * MOST_SUMS[precision]:
-                        continue
-                    if rows == 8 and lanes == 8:  # the tensor cores take 16
-                        continue
-                    # More would not have its numbers in registers while they are on their way.
-                    if depth == 128 and (precision == "float64" or rows == 64):
-                        continue
-                    if depth == 64 and precision == "float64" and rows > 16:
-                        continue
-                    yield StepTile(rows, units, depth, resident)
+                    for stages in STAGES:
+                        yield StepTile(rows, units, depth, stages, resident)
 
 
 def shared_bytes(precision: str, slots: int, tile: StepTile, K: int) -> int:
     """The shared memory of a block, as `Share` in sequence.cuh lays it out."""
-    rows, units, depth, resident = tile
-    columns, pad = slots * units, PADDING[precision]
-    element, real = ELEMENT_BYTES[precision], 8 if precision == "float64" else 4
-    sums = WARPS * rows * columns * real
-    staged = WARPS * rows * (depth + pad) * element
-    span = WARPS * depth
-    if resident:
-        weights = columns * (-(-K // span) * span + pad) * element
-    else:
-        weights = WARPS * columns * (depth + pad) * element
-    return sums + staged + weights
+    rows, units, depth, stages, resident = tile
+    columns, element = slots * units, np.dtype(ELEMENTS[precision]).itemsize
+    pieces = stages * (rows if resident else rows + columns) * (depth * element + PAD_BYTES)
+    sums = rows * columns * (8 if precision == "float64" else 4)
+    weights = columns * (-(-K // depth) * depth * element + PAD_BYTES) if resident else 0
+    return WARPS * max(pieces, sums) + weights

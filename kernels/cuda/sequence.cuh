@@ -5,6 +5,7 @@
 //                dL/dz of each slot after its backward step
 //   weights      forward   U (FED_BY_H * H, H), row `slot * H + unit`
 //                backward  its transpose (H, FED_BY_H * H)
+//   handed       (2, B, …) between blocks, see below: forward (…, H), backward (…, FED_BY_H * H)
 //   states       entries (B, H): the state before the first step, then the one after each, or the
 //                other way round in reverse; see `Arrays`
 //   lengths      (B) or null: a step at or past it changes no state and gives zeros
@@ -16,9 +17,15 @@
 // at a time. The product with h is cut along k among its warps, whose sums meet in shared memory,
 // where one thread for each sequence and unit adds them in order and runs the cell's equations.
 //
-// Two schedules, one code. *Whole*: one cooperative launch takes all steps, its blocks meeting at a
-// barrier after each; with RESIDENT, a block's weights stay in shared memory throughout. *Steps*: a
-// launch a step, for devices that cannot have all blocks at work at once.
+// What a step's product reads, h or, backward, dL/dz, was written by many blocks. They hand it over in
+// `handed`, as the format has it and in rows of whole vectors, so that it is copied to shared memory as
+// it is: two entries, which take turns, since a block may be a step ahead of another.
+//
+// Two schedules, one code. *Whole*: one cooperative launch takes all steps, the blocks that have the
+// same sequences meeting at a barrier after each; with RESIDENT, a block's weights stay in shared
+// memory throughout. *Steps*: a launch a step, for devices that cannot have all blocks at work at once.
+// Of a step's results only what is handed over is written before the barrier; the rest is written while
+// the others are waited for.
 
 // The steps of a launch, in the order in which they are taken: step n is at time n, or at T - 1 - n in
 // reverse.
@@ -69,123 +76,152 @@ __device__ __forceinline__ void each_pair(long long b0, long long unit0, const S
     }
 }
 
-// All blocks of a launch wait here for each other: of one block, or a cooperative launch of several,
-// for which `arrived` counts from zero.
-__device__ __forceinline__ void grid_barrier(unsigned* arrived, unsigned& round) {
-    __syncthreads();
-    const unsigned blocks = gridDim.x * gridDim.y;
-    if (blocks == 1) return;
-    round += blocks;
-    if (threadIdx.x == 0) {
-        add_release(arrived, 1);
-        while (load_acquire(arrived) < round) {
-        }
+// Where the blocks that have the same sequences wait for each other, those of one blockIdx.y: all at
+// work at once, in a cooperative launch, or one alone. Counters from zero, a line of the cache apart.
+struct Meeting {
+    unsigned* arrived;
+    unsigned round;
+
+    __device__ __forceinline__ explicit Meeting(unsigned* counters)
+        : arrived(counters + blockIdx.y * 32), round(0) {}
+
+    // This block has written all that the others wait for.
+    __device__ __forceinline__ void arrive() {
+        __syncthreads();
+        if (gridDim.x == 1) return;
+        round += gridDim.x;
+        if (threadIdx.x == 0) add_release(arrived, 1);
     }
-    __syncthreads();
-}
+
+    // All of them have.
+    __device__ __forceinline__ void wait() {
+        if (gridDim.x > 1 && threadIdx.x == 0)
+            while (load_acquire(arrived) < round) {
+            }
+        __syncthreads();
+    }
+};
 
 // A block's share of the product of a step, and where it lies in shared memory.
 //
-//   COLUMNS   rows of the weights that the block owns      K    what is summed over
-template <typename Format, int ROWS, int COLUMNS, int DEPTH, bool RESIDENT> struct Share {
+//   COLUMNS   rows of the weights that the block owns      STAGES   pieces on their way at once
+//   K         what is summed over: warp w takes DEPTH of it at w * DEPTH, (w + WARPS) * DEPTH, …
+template <typename Format, int ROWS, int COLUMNS, int DEPTH, int STAGES, bool RESIDENT>
+struct Share {
     using Real = typename Format::Real;
     using Element = typename Format::Element;
-    static constexpr int WARPS = THREADS / WARP;
-    static constexpr int STRIDE = DEPTH + Format::PAD;
-    static constexpr int SPAN = WARPS * DEPTH;  // k of all warps together
+    static constexpr int WARPS = THREADS / WARP, VECTOR = 16 / sizeof(Element);
+    static constexpr int STRIDE = DEPTH + Format::PAD, SPAN = WARPS * DEPTH;
+    static constexpr int LINES = RESIDENT ? ROWS : ROWS + COLUMNS;  // of a piece
+    static constexpr int PIECE = LINES * STRIDE;                    // elements
+    // A warp's own memory: first the pieces, then its sums in their place.
+    static constexpr int OWN_PIECES = STAGES * PIECE * sizeof(Element);
+    static constexpr int OWN_SUMS = ROWS * COLUMNS * sizeof(Real);
+    static constexpr int OWN = OWN_PIECES > OWN_SUMS ? OWN_PIECES : OWN_SUMS;
 
-    Element* resident;  // [COLUMNS][resident_stride], if RESIDENT
-    Element* rows;      // [ROWS][STRIDE] of this warp
-    Element* columns;   // [COLUMNS][STRIDE] of this warp, unless RESIDENT
-    Real* sums;         // [WARPS][ROWS][COLUMNS]
-    long long K;
+    const Element* weights;  // rows of `step` elements
+    Element* resident;       // [COLUMNS][resident_stride], if RESIDENT
+    Element* pieces;         // [STAGES][LINES][STRIDE] of this warp
+    long long K, step;
     int resident_stride, lane, warp;
 
-    __device__ __forceinline__ explicit Share(long long depth) {
+    __device__ __forceinline__ Share(const Element* weights, long long depth) : weights(weights) {
         K = depth;
+        step = (K + VECTOR - 1) / VECTOR * VECTOR;
         lane = threadIdx.x % WARP;
         warp = threadIdx.x / WARP;
-        sums = reinterpret_cast<Real*>(shared_memory());
-        Element* next = reinterpret_cast<Element*>(sums + WARPS * ROWS * COLUMNS);
-        rows = next + warp * ROWS * STRIDE;
-        next += WARPS * ROWS * STRIDE;
-        columns = next + warp * COLUMNS * STRIDE;
-        resident = next;
-        resident_stride = static_cast<int>((K + SPAN - 1) / SPAN * SPAN) + Format::PAD;
+        pieces = reinterpret_cast<Element*>(shared_memory() + warp * OWN);
+        resident = reinterpret_cast<Element*>(shared_memory() + WARPS * OWN);
+        resident_stride = static_cast<int>((K + DEPTH - 1) / DEPTH * DEPTH) + Format::PAD;
     }
 
-    // Bring the block's weights into shared memory to stay; row(c) is where row c of them begins.
+    // Bring the block's weights into shared memory to stay; row(c) is the number of its row c, or
+    // negative for one that is not there.
     template <typename Row> __device__ __forceinline__ void settle(Row row) {
         if (!RESIDENT) return;
-        const int depth = resident_stride - Format::PAD;
+        const int across = (resident_stride - Format::PAD) / VECTOR;
         for (int c = warp; c < COLUMNS; c += WARPS) {
-            const typename Format::Stored* from = row(c);
-            for (int k = lane; k < depth; k += WARP)
-                resident[c * resident_stride + k] =
-                    operand<Format>(from && k < K ? from[k] : typename Format::Stored(0));
+            const long long at = row(c);
+            for (int v = lane; v < across; v += WARP)
+                copy_later(resident + c * resident_stride + v * VECTOR,
+                           weights + (at < 0 ? 0 : at * step + v * VECTOR),
+                           at >= 0 && v * VECTOR < K);
         }
+        end_group();
+        wait_for_groups<0>();
         __syncthreads();
     }
 
-    // sums[warp] = this warp's part of A times the weights; line(r) is where row r of A begins, or
-    // null for one outside the batch.
-    template <typename Line, typename Row>
-    __device__ __forceinline__ void multiply(Line line, bool aligned, Row row, bool row_aligned) {
+    // This warp's part of A times the weights, for `sum`. A has `rows` rows of `step` elements.
+    template <typename Row>
+    __device__ __forceinline__ void multiply(const Element* a, long long rows, Row row) {
         WarpTile<Format, ROWS, COLUMNS> tile;
         tile.clear();
-        for (long long k0 = warp * DEPTH; k0 < K; k0 += SPAN) {
-            const int inside = least(K - k0, DEPTH);
-            bring<ROWS, true, Real>(rows, aligned, inside, [&](int r) -> const Real* {
-                const Real* from = line(r);
-                return from ? from + k0 : nullptr;
-            });
-            if (!RESIDENT) {
-                using Stored = typename Format::Stored;
-                bring<COLUMNS, false, Stored>(columns, row_aligned, inside,
-                                              [&](int c) -> const Stored* {
-                                                  const Stored* from = row(c);
-                                                  return from ? from + k0 : nullptr;
-                                              });
+        int arriving = 0, at = 0;  // pieces take turns with their places
+        long long asked = warp * DEPTH;
+        auto ask = [&] {
+            if (asked < K) {
+                Element* piece = pieces + arriving * PIECE;
+                bring<ROWS>(piece, asked, [&](int r) { return r < rows ? r : -1LL; }, a);
+                if (!RESIDENT) bring<COLUMNS>(piece + ROWS * STRIDE, asked, row, weights);
             }
-            __syncwarp();
-            tile.template multiply<DEPTH>(rows, STRIDE, RESIDENT ? resident + k0 : columns,
+            end_group();
+            asked += SPAN;
+            arriving = arriving + 1 == STAGES ? 0 : arriving + 1;
+        };
+#pragma unroll
+        for (int n = 0; n < STAGES - 1; ++n) ask();
+        for (long long k0 = warp * DEPTH; k0 < K; k0 += SPAN) {
+            wait_for_groups<STAGES - 2>();
+            __syncwarp();  // the piece has come for all lanes, and all are done with the one before
+            ask();
+            const Element* piece = pieces + at * PIECE;
+            tile.template multiply<DEPTH>(piece, STRIDE,
+                                          RESIDENT ? resident + k0 : piece + ROWS * STRIDE,
                                           RESIDENT ? resident_stride : STRIDE, lane);
-            __syncwarp();
+            at = at + 1 == STAGES ? 0 : at + 1;
         }
-        Real* mine = sums + warp * ROWS * COLUMNS;
+        __syncwarp();
+        Real* mine = sums(warp);
         tile.each(lane, [&](int r, int c, Real sum) { mine[r * COLUMNS + c] = sum; });
         __syncthreads();
     }
 
     // The whole sum for a place, its parts added in order of the warps.
     __device__ __forceinline__ Real sum(int r, int c) const {
-        Real total = sums[r * COLUMNS + c];
+        Real total = sums(0)[r * COLUMNS + c];
 #pragma unroll
-        for (int w = 1; w < WARPS; ++w) total += sums[(w * ROWS + r) * COLUMNS + c];
+        for (int w = 1; w < WARPS; ++w) total += sums(w)[r * COLUMNS + c];
         return total;
     }
 
 private:
-    // Some rows at a time, as many as have their numbers in registers together.
-    template <int COUNT, bool FRESH, typename Source, typename Line>
-    __device__ __forceinline__ void bring(Element* tile, bool aligned, int inside, Line line) {
-        constexpr int MOST = 32 * WARP / DEPTH;  // 32 numbers a lane
-        constexpr int AT_ONCE = COUNT % 16 == 0 && MOST >= 16 ? 16 : COUNT % 8 == 0 ? 8 : 4;
-        static_assert(COUNT % AT_ONCE == 0, "rows come in whole portions");
-#pragma unroll 1
-        for (int r0 = 0; r0 < COUNT; r0 += AT_ONCE) {
-            Stage<Format, AT_ONCE, DEPTH, WARP, true, FRESH, Source> stage;
-            stage.fetch(lane, aligned, inside, [&](int r) { return line(r0 + r); });
-            stage.put(lane, tile + r0 * STRIDE, STRIDE);
+    static __device__ __forceinline__ Real* sums(int warp) {
+        return reinterpret_cast<Real*>(shared_memory() + warp * OWN);
+    }
+
+    // Ask for DEPTH elements from k0 on of some rows; row(r) is the number of row r, or negative.
+    template <int COUNT, typename Row>
+    __device__ __forceinline__ void bring(Element* piece, long long k0, Row row,
+                                          const Element* from) {
+        constexpr int ACROSS = DEPTH / VECTOR, VECTORS = COUNT * ACROSS;
+#pragma unroll 4  // more at once, and all their addresses would be kept in registers
+        for (int first = 0; first < VECTORS; first += WARP) {
+            const int i = first + lane;
+            if (VECTORS % WARP && i >= VECTORS) break;
+            const long long at = row(i / ACROSS), k = k0 + i % ACROSS * VECTOR;
+            const bool inside = at >= 0 && k < K;
+            copy_later(piece + i / ACROSS * STRIDE + i % ACROSS * VECTOR,
+                       inside ? from + at * step + k : from, inside);
         }
     }
 };
 
-template <typename Format, typename Cell, int ROWS, int UNITS, int DEPTH, bool RESIDENT>
+template <typename Format, typename Cell, int ROWS, int UNITS, int DEPTH, int STAGES, bool RESIDENT>
 __device__ __forceinline__ void forward_steps(
-    typename Cell::Real* z, const typename Format::Stored* weights, const typename Cell::Real* bias,
-    const long long* lengths, typename Cell::Real* output, Arrays<Cell> arrays, Steps steps,
-    unsigned* arrived) {
+    typename Cell::Real* z, const typename Format::Element* weights,
+    typename Format::Element* handed, const typename Cell::Real* bias, const long long* lengths,
+    typename Cell::Real* output, Arrays<Cell> arrays, Steps steps, unsigned* counters) {
     using Real = typename Cell::Real;
     constexpr int S = Cell::SLOTS, STATES = Cell::STATES, ONLY_X = S - Cell::FED_BY_H;
     constexpr int PAIRS = (ROWS * UNITS + THREADS - 1) / THREADS;
@@ -193,54 +229,71 @@ __device__ __forceinline__ void forward_steps(
     const long long unit0 = static_cast<long long>(blockIdx.x) * UNITS;
 
     // Column `slot * UNITS + u` of the product is unit u of a slot fed by h.
-    auto row = [&](int c) -> const typename Format::Stored* {
+    auto row = [&](int c) -> long long {
         const long long unit = unit0 + c % UNITS;
-        return unit < H ? weights + (c / UNITS * H + unit) * H : nullptr;
+        return unit < H ? c / UNITS * H + unit : -1;
     };
-    const bool row_aligned = whole_vectors(weights, H);
-    Share<Format, ROWS, Cell::FED_BY_H * UNITS, DEPTH, RESIDENT> share(H);
+    Share<Format, ROWS, Cell::FED_BY_H * UNITS, DEPTH, STAGES, RESIDENT> share(weights, H);
     share.settle(row);
 
-    unsigned round = 0;
+    Meeting meeting(counters);
     for (long long n = steps.first; n < steps.last; ++n) {
         const long long t = steps.time(n);
+        const typename Format::Element* from = handed + n % 2 * B * share.step;
+        typename Format::Element* to = handed + (n + 1) % 2 * B * share.step;
         for (long long b0 = blockIdx.y * ROWS; b0 < B; b0 += gridDim.y * ROWS) {
             // What does not depend on the product is asked for before it.
-            Real given[PAIRS][S], last[PAIRS][STATES];
+            Real gate[PAIRS][S], last[PAIRS][STATES], state[PAIRS][STATES];
             each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int, int, long long b, long long u) {
                 const Real* at = z + ((steps.row(n) * B + b) * S) * H + u;
 #pragma unroll
-                for (int s = 0; s < Cell::FED_BY_X; ++s) given[p][s] = at[s * H];
+                for (int s = 0; s < Cell::FED_BY_X; ++s) gate[p][s] = at[s * H];
 #pragma unroll
                 for (int s = Cell::FED_BY_X; s < S; ++s)
-                    given[p][s] = bias ? bias[s * H + u] : Real(0);
+                    gate[p][s] = bias ? bias[s * H + u] : Real(0);
 #pragma unroll
                 for (int s = 0; s < STATES; ++s)
                     last[p][s] = arrays.before(s, n, steps)[b * H + u];
             });
-            const Real* from = arrays.before(0, n, steps);
-            share.multiply(
-                [&](int r) -> const Real* { return b0 + r < B ? from + (b0 + r) * H : nullptr; },
-                whole_vectors(from, H), row, row_aligned);
+            share.multiply(from + b0 * share.step, B - b0, row);
             each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c, long long b,
                                                          long long u) {
-                Real* at = z + ((steps.row(n) * B + b) * S) * H + u;
-                Real gate[S], state[STATES];
+                Real given[S];
 #pragma unroll
-                for (int s = ONLY_X; s < S; ++s)
-                    given[p][s] += share.sum(r, (s - ONLY_X) * UNITS + c);
-                Cell::forward(given[p], last[p], gate, state);
+                for (int s = 0; s < S; ++s) {
+                    given[s] = gate[p][s];
+                    if (s >= ONLY_X) given[s] += share.sum(r, (s - ONLY_X) * UNITS + c);
+                }
+                Cell::forward(given, last[p], gate[p], state[p]);
+                if (lengths && t >= lengths[b]) {  // past a sequence's end
+#pragma unroll
+                    for (int s = 0; s < STATES; ++s) state[p][s] = last[p][s];
+                }
+                to[b * share.step + u] = Format::round(state[p][0]);
+            });
+            if (b0 + gridDim.y * ROWS >= B && n + 1 < steps.last)
+                meeting.arrive();
+            else
+                __syncthreads();  // the sums have been read
+            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int, int, long long b, long long u) {
                 const bool on = !lengths || t < lengths[b];
+                Real* at = z + ((steps.row(n) * B + b) * S) * H + u;
 #pragma unroll
-                for (int s = 0; s < S; ++s) at[s * H] = on ? gate[s] : Real(0);
+                for (int s = 0; s < S; ++s) at[s * H] = on ? gate[p][s] : Real(0);
 #pragma unroll
                 for (int s = 0; s < STATES; ++s)
-                    arrays.after(s, n, steps)[b * H + u] = on ? state[s] : last[p][s];
-                if (output) output[(t * B + b) * H + u] = on ? state[0] : Real(0);
+                    arrays.after(s, n, steps)[b * H + u] = state[p][s];
+                if (output) output[(t * B + b) * H + u] = on ? state[p][0] : Real(0);
             });
-            __syncthreads();  // the sums have been read
         }
-        if (n + 1 < steps.last) grid_barrier(arrived, round);
+        if (n + 1 == steps.last) break;
+        each_pair<ROWS, UNITS>(blockIdx.y * ROWS, unit0, steps, [&](int, int, int, long long b,
+                                                                    long long u) {
+#pragma unroll
+            for (int s = 0; s < Cell::FED_BY_X; ++s)
+                expect(z + ((steps.row(n + 1) * B + b) * S + s) * H + u);
+        });
+        meeting.wait();
     }
 }
 
@@ -261,33 +314,32 @@ template <typename Cell> struct Gradients {
     long long finish, started;
 };
 
-template <typename Format, typename Cell, int ROWS, int UNITS, int DEPTH, bool RESIDENT>
+template <typename Format, typename Cell, int ROWS, int UNITS, int DEPTH, int STAGES, bool RESIDENT>
 __device__ __forceinline__ void backward_steps(
-    const typename Cell::Real* z, typename Cell::Real* dz, const typename Format::Stored* weights,
-    const long long* lengths, Arrays<Cell> arrays, Gradients<Cell> gradients, Steps steps,
-    unsigned* arrived) {
+    const typename Cell::Real* z, typename Cell::Real* dz, const typename Format::Element* weights,
+    typename Format::Element* handed, const long long* lengths, Arrays<Cell> arrays,
+    Gradients<Cell> gradients, Steps steps, unsigned* counters) {
     using Real = typename Cell::Real;
     constexpr int S = Cell::SLOTS, STATES = Cell::STATES, ONLY_X = S - Cell::FED_BY_H;
     constexpr int PAIRS = (ROWS * UNITS + THREADS - 1) / THREADS;
     const long long H = steps.H, B = steps.B;
     const long long unit0 = static_cast<long long>(blockIdx.x) * UNITS;
 
-    auto row = [&](int c) -> const typename Format::Stored* {
-        const long long unit = unit0 + c;
-        return unit < H ? weights + unit * Cell::FED_BY_H * H : nullptr;
-    };
-    const bool row_aligned = whole_vectors(weights, Cell::FED_BY_H * H);
-    Share<Format, ROWS, UNITS, DEPTH, RESIDENT> share(Cell::FED_BY_H * H);
+    auto row = [&](int c) -> long long { return unit0 + c < H ? unit0 + c : -1; };
+    Share<Format, ROWS, UNITS, DEPTH, STAGES, RESIDENT> share(weights, Cell::FED_BY_H * H);
     share.settle(row);
 
-    unsigned round = 0;
+    Meeting meeting(counters);
     // One turn more than there are steps: the last brings dL/dh past the first step, if wanted.
     const long long end = steps.first - (gradients.finish ? 1 : 0);
     for (long long n = steps.last - 1; n >= end; --n) {
         const bool is_step = n >= steps.first, has_later = n < gradients.started;
         const long long t = steps.time(n);
+        const typename Format::Element* from = handed + (n + 1) % 2 * B * share.step;
+        typename Format::Element* to = handed + (n + 2) % 2 * B * share.step;
         for (long long b0 = blockIdx.y * ROWS; b0 < B; b0 += gridDim.y * ROWS) {
-            // What does not depend on the product is asked for before it.
+            // What does not depend on the product is asked for before it. In the end gate, state and
+            // grad hold dL/dz, the states' gradients in all, and what goes to the step before.
             Real gate[PAIRS][S], state[PAIRS][STATES], last[PAIRS][STATES], grad[PAIRS][STATES];
             Real outside[PAIRS];
             each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int, int, long long b,
@@ -306,38 +358,61 @@ __device__ __forceinline__ void backward_steps(
                 outside[p] =
                     gradients.output ? gradients.output[(t * B + b) * H + u] : Real(0);
             });
-            if (has_later) {
-                const Real* from = dz + (steps.row(n + 1) * B * S + ONLY_X) * H;
-                share.multiply(
-                    [&](int r) -> const Real* {
-                        return b0 + r < B ? from + (b0 + r) * S * H : nullptr;
-                    },
-                    whole_vectors(from, S * H), row, row_aligned);
-            }
+            if (has_later) share.multiply(from + b0 * share.step, B - b0, row);
             each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c, long long b,
                                                          long long u) {
                 if (has_later) grad[p][0] += share.sum(r, c);
+                if (!is_step) return;
                 // A step past a sequence's end takes no gradient and passes all of it on.
-                const bool on = is_step && (!lengths || t < lengths[b]);
-                Real total[STATES], dslot[S], dlast[STATES];
+                const bool on = !lengths || t < lengths[b];
+                Real total[STATES] = {}, dslot[S] = {}, dlast[STATES];
                 if (on) {
                     grad[p][0] += outside[p];
                     Cell::backward(gate[p], state[p], last[p], grad[p], total, dslot, dlast);
                 }
 #pragma unroll
                 for (int s = 0; s < STATES; ++s) {
-                    gradients.carry[s][b * H + u] = on ? dlast[s] : grad[p][s];
+                    state[p][s] = total[s];
+                    if (on) grad[p][s] = dlast[s];
+                }
+#pragma unroll
+                for (int s = 0; s < S; ++s) {
+                    gate[p][s] = dslot[s];
+                    if (s >= ONLY_X)
+                        to[b * share.step + (s - ONLY_X) * H + u] = Format::round(dslot[s]);
+                }
+            });
+            if (b0 + gridDim.y * ROWS >= B && n > end)
+                meeting.arrive();
+            else
+                __syncthreads();  // the sums have been read
+            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int, int, long long b, long long u) {
+#pragma unroll
+                for (int s = 0; s < STATES; ++s) {
+                    gradients.carry[s][b * H + u] = grad[p][s];
                     if (is_step && gradients.total[s])
-                        gradients.total[s][(t * B + b) * H + u] = on ? total[s] : Real(0);
+                        gradients.total[s][(t * B + b) * H + u] = state[p][s];
                 }
                 if (!is_step) return;
                 Real* at = dz + ((steps.row(n) * B + b) * S) * H + u;
 #pragma unroll
-                for (int s = 0; s < S; ++s) at[s * H] = on ? dslot[s] : Real(0);
+                for (int s = 0; s < S; ++s) at[s * H] = gate[p][s];
             });
-            __syncthreads();  // the sums have been read
         }
-        if (n > end) grid_barrier(arrived, round);
+        if (n == end) break;
+        if (n > steps.first)
+            each_pair<ROWS, UNITS>(blockIdx.y * ROWS, unit0, steps, [&](int, int, int, long long b,
+                                                                        long long u) {
+#pragma unroll
+                for (int s = 0; s < S; ++s)
+                    expect(z + ((steps.row(n - 1) * B + b) * S + s) * H + u);
+#pragma unroll
+                for (int s = 0; s < STATES; ++s)
+                    expect(arrays.before(s, n - 1, steps) + b * H + u);
+                if (gradients.output)
+                    expect(gradients.output + (steps.time(n - 1) * B + b) * H + u);
+            });
+        meeting.wait();
     }
 }
 

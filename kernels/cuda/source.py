@@ -31,6 +31,7 @@ class StepTile(NamedTuple):
     rows: int  # sequences a block takes at a time
     units: int  # hidden units that a block owns
     depth: int  # k that a warp takes at a time
+    stages: int  # of which so many are on their way at once
     resident: bool  # whether a block's weights stay in shared memory
 
 
@@ -47,13 +48,14 @@ class ProductTile(NamedTuple):
 def forward_source(cell: Cell, dtype: str, precision: str, tile: StepTile) -> str:
     """The module with `forward`: a cell's steps through time."""
     parameters = [
-        "Real* z", "const Stored* weights", "const Real* bias", "const long long* lengths",
-        "Real* output", *_states(cell), *_STEPS, "unsigned* arrived",
+        "Real* z", "const Element* weights", "Element* handed", "const Real* bias",
+        "const long long* lengths",
+        "Real* output", *_states(cell), *_STEPS, "unsigned* counters",
     ]  # fmt: skip
     body = [
         *_arrays_and_steps(cell),
         f"forward_steps<Format, Cell, {_numbers(tile)}>(",
-        "    z, weights, bias, lengths, output, arrays, steps, arrived);",
+        "    z, weights, handed, bias, lengths, output, arrays, steps, counters);",
     ]
     return _sequence_module(cell, dtype, precision, "forward", parameters, body)
 
@@ -64,9 +66,9 @@ def backward_source(cell: Cell, dtype: str, precision: str, tile: StepTile) -> s
     totals = [f"Real* total_{mangled(s)}" for s in cell.states]
     carries = [f"Real* carry_{mangled(s)}" for s in cell.states]
     parameters = [
-        "const Real* z", "Real* dz", "const Stored* weights", "const long long* lengths",
-        "const Real* doutput", *carries, *totals, "long long finish", "long long started",
-        *_states(cell), *_STEPS, "unsigned* arrived",
+        "const Real* z", "Real* dz", "const Element* weights", "Element* handed",
+        "const long long* lengths", "const Real* doutput", *carries, *totals, "long long finish", "long long started",
+        *_states(cell), *_STEPS, "unsigned* counters",
     ]  # fmt: skip
     names = [mangled(s) for s in cell.states]
     body = [
@@ -75,7 +77,7 @@ def backward_source(cell: Cell, dtype: str, precision: str, tile: StepTile) -> s
         "    doutput, {" + ", ".join(f"carry_{n}" for n in names) + "},",
         "    {" + ", ".join(f"total_{n}" for n in names) + "}, finish, started};",
         f"backward_steps<Format, Cell, {_numbers(tile)}>(",
-        "    z, dz, weights, lengths, arrays, gradients, steps, arrived);",
+        "    z, dz, weights, handed, lengths, arrays, gradients, steps, counters);",
     ]
     return _sequence_module(cell, dtype, precision, "backward", parameters, body)
 
@@ -109,7 +111,7 @@ def product_source(
 
 @cache
 def around_source(dtype: str, precision: str) -> str:
-    """The module with what surrounds the products: sums and packing."""
+    """The module with the sums that surround the products."""
     entries = [
         (
             "add_the_slices",
@@ -122,13 +124,27 @@ def around_source(dtype: str, precision: str) -> str:
             ["Real* parts", "const Real* a", "long long a_step", "long long N", "long long K"],
             ["sum_rows<Real>(parts, a, a_step, N, K);"],
         ),
+    ]  # fmt: skip
+    return _module(dtype, precision, ["product.cuh"], "", entries)
+
+
+@cache
+def packing_source(dtype: str, precision: str) -> str:
+    """The module with what packs for the steps."""
+    entries = [
         (
             "pack_weights",
             [
-                "Stored* to", "const Real* from", "const long long* place", "long long blocks",
-                "long long H", "long long width", "long long transposed",
+                "Element* to", "const Real* from", "const long long* place", "long long blocks",
+                "long long H", "long long width", "long long step", "long long transposed",
             ],
-            ["pack<Format>(to, from, place, blocks, H, width, transposed);"],
+            ["pack<Format>(to, from, place, blocks, H, width, step, transposed);"],
+        ),
+        (
+            "hand_it_over",
+            ["Element* to", "const Real* from", "long long rows", "long long width",
+             "long long step"],
+            ["hand_over<Format>(to, from, rows, width, step);"],
         ),
         (
             "pack_the_bias",
@@ -140,7 +156,7 @@ def around_source(dtype: str, precision: str) -> str:
             ["pack_bias<Real>(to, bias_ih, bias_hh, x_place, h_place, slots, H);"],
         ),
     ]  # fmt: skip
-    return _module(dtype, precision, ["product.cuh"], "", entries)
+    return _module(dtype, precision, ["packing.cuh"], "", entries)
 
 
 _STEPS = [f"long long {name}" for name in ("first", "last", "origin", "T", "B", "H", "reverse")]
@@ -163,7 +179,8 @@ def _arrays_and_steps(cell: Cell) -> list[str]:
 
 
 def _numbers(tile: StepTile) -> str:
-    return f"{tile.rows}, {tile.units}, {tile.depth}, {'true' if tile.resident else 'false'}"
+    resident = "true" if tile.resident else "false"
+    return f"{tile.rows}, {tile.units}, {tile.depth}, {tile.stages}, {resident}"
 
 
 Entry = tuple[str, list[str], list[str]]  # name, parameters, body
@@ -173,7 +190,7 @@ def _sequence_module(
     cell: Cell, dtype: str, precision: str, name: str, parameters: list[str], body: list[str]
 ) -> str:
     equations = f"{FUNCTIONS}\n{cell_text(cell)}"
-    files = ["product.cuh", "sequence.cuh"]
+    files = ["sequence.cuh"]
     return _module(dtype, precision, files, equations, [(name, parameters, body)])
 
 
@@ -185,7 +202,7 @@ def _module(
     for file in ("formats.cuh", *files):
         parts += [_text(file), "\n"]
     parts += [
-        f"using Format = {FORMATS[precision]};\nusing Stored = Format::Stored;\n\n",
+        f"using Format = {FORMATS[precision]};\nusing Element = Format::Element;\n\n",
         equations,
     ]
     for name, parameters, body in entries:

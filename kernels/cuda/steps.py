@@ -13,9 +13,11 @@ from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cuda import build, source
 from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.launch import blocks, check_all_at_work, launch
+from minirnn.kernels.cuda.packing import Packing
 from minirnn.kernels.cuda.schedule import Schedule, schedule_of
 from minirnn.kernels.slots import slot_order
 
+COUNTER_STEP = 32  # from one counter to the next: a line of the cache, see `Meeting`
 RING = -1  # base of a state of which two entries take turns, see sequence.cuh
 
 _whole: ContextVar[bool] = ContextVar("whole", default=True)
@@ -76,16 +78,27 @@ class Steps:
         self.cell, self.dtype, self.precision, self.gpu = cell, dtype, precision, gpu
         self.sizes, self.reverse, self.whole = sizes, reverse, whole
         self.order = slot_order(cell)
+        self.packing = Packing(dtype, precision, gpu)
+        self._handed: Any = None  # room for what blocks hand each other forward, once h is there
+
+    def begin(self, h: Any, first: int) -> None:
+        """Say that h (B, H) is the state before step `first`: the next that `forward` takes."""
+        if self._handed is None:
+            self._handed = self.packing.room(self.sizes.B, self.sizes.H)
+        self.packing.hand_over(self._handed[first % 2], h)
 
     def forward(
         self, z: Any, weights: Any, bias: Any, lengths: Any, output: Any,
         states: Sequence[State], span: Span,
     ) -> None:  # fmt: skip
-        """Run the cell over a span; z (steps of the span, B, S, H)."""
+        """Run the cell over a span, the first after `begin`, or that after the last one.
+
+        z (steps of the span, B, S, H)
+        """
         B, H = self.sizes.B, self.sizes.H
         plan = self._schedule(self.precision, self.order.fed_by_h, H)
         text = source.forward_source(self.cell, self.dtype.name, self.precision, plan.tile)
-        given = [z, weights, bias, lengths, output, *_pointers(states)]
+        given = [z, weights, self._handed, bias, lengths, output, *_pointers(states)]
         for part in _launches(plan, span, backward=False):
             self._launch("forward", text, plan, [*given, *self._steps(part, span)], B)
 
@@ -94,14 +107,17 @@ class Steps:
         total: Sequence[Any], states: Sequence[State], span: Span, *, precision: str, finish: bool,
     ) -> None:  # fmt: skip
         """Go back through a span; see `Gradients` in sequence.cuh."""
-        plan = self._schedule(precision, 1, self.order.fed_by_h * self.sizes.H)
+        K = self.order.fed_by_h * self.sizes.H
+        plan = self._schedule(precision, 1, K)
+        handed = Packing(self.dtype, precision, self.gpu).room(self.sizes.B, K)
         text = source.backward_source(self.cell, self.dtype.name, precision, plan.tile)
         started = span.last - 1
         for part in _launches(plan, span, backward=True):
             # A launch a step: past the first one the product is a launch of its own.
             wanted = finish and (plan.whole or part.first == part.last)
-            given = [z, dz, weights, lengths, doutput, *carry, *total, int(wanted), started]
-            arguments = [*given, *_pointers(states), *self._steps(part, span)]
+            given = [z, dz, weights, handed, lengths, doutput, *carry, *total]
+            given += [int(wanted), started, *_pointers(states)]
+            arguments = [*given, *self._steps(part, span)]
             if part.first < part.last or wanted:
                 self._launch("backward", text, plan, arguments, self.sizes.B)
 
@@ -123,16 +139,16 @@ class Steps:
     def _launch(self, name: str, text: str, plan: Schedule, arguments: list[Any], B: int) -> None:
         import cupy
 
-        meets = plan.whole and plan.grid[0] * plan.grid[1] > 1
+        meets = plan.whole and plan.grid[0] > 1
         kernel = build.kernel(
             name, text, self.gpu.target, f"{self.cell.name} {name} ({self.precision})",
             cooperative=meets,
         )  # fmt: skip
-        arrived = None
+        counters = None
         if meets:
             check_all_at_work(kernel, plan.grid, plan.shared_bytes, self.gpu.multiprocessors)
-            arrived = cupy.zeros(1, np.uint32)
-        launch(kernel, plan.grid, [*arguments, arrived], plan.shared_bytes)
+            counters = cupy.zeros((plan.grid[1], COUNTER_STEP), np.uint32)
+        launch(kernel, plan.grid, [*arguments, counters], plan.shared_bytes)
 
 
 def _launches(plan: Schedule, span: Span, *, backward: bool) -> Iterator[Span]:

@@ -70,6 +70,7 @@ class CudaStream:
         self._turn = 0
         for buffer, values in zip(self._states, state, strict=True):
             buffer.entries[0] = values
+        self._steps.begin(self._states[0].entries[0], 0)
 
     def pack(self, weights: Weights) -> None:
         """Take up weights of the same shapes and dtype."""
@@ -77,7 +78,7 @@ class CudaStream:
 
         self._weights = Weights(*[None if w is None else cupy.array(w, order="C") for w in weights])
         self._bias, self._packed = pack_forward(
-            self._products, self._order, self._weights, self._sizes.H
+            self._steps.packing, self._order, self._weights, self._sizes.H
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CudaStream:
