@@ -59,6 +59,8 @@ class Job(NamedTuple):
             return source.rebuild_source(CELLS[self.cell], dtype)
         if self.kernel == "around":
             return source.around_source(dtype, self.precision)
+        if self.kernel == "packing":
+            return source.packing_source(dtype, self.precision)
         *tile, a, b = self.tile
         return source.product_source(
             dtype, self.precision, source.ProductTile(*tile), bool(a), bool(b)
@@ -122,6 +124,7 @@ def _products(precision: str, target: str) -> Iterator[Job]:
             shared = products.shared_bytes(precision, tile)
             yield Job("product", "", precision, target, (*tile, *along), shared)
     yield Job("around", "", precision, target, (), 0)
+    yield Job("packing", "", precision, target, (), 0)
 
 
 def compiled(job: Job) -> list[Line]:

@@ -56,6 +56,7 @@ def of_products(precision: str) -> Iterator[Module]:
     """The large products, and what surrounds them."""
     dtype = "float64" if precision == "float64" else "float32"
     yield Module(f"around ({precision})", source.around_source(dtype, precision))
+    yield Module(f"packing ({precision})", source.packing_source(dtype, precision))
     for tiles in (products.SMALL_TILES, products.LARGE_TILES):
         for a, b in ((True, True), (True, False), (False, False)):
             text = source.product_source(dtype, precision, tiles[precision], a, b)

@@ -45,10 +45,10 @@ class Packing:
         rows, width = weight.shape
         count, across = (width, rows) if transposed else (rows, width)
         step = step_of(self.precision, across)
-        as_it_is = self.precision in EXACT and not transposed and step == across
-        if as_it_is and weight.data.ptr % VECTOR_BYTES == 0:
-            if tuple(places) == tuple(range(len(places))):
-                return weight
+        in_order = not transposed and tuple(places) == tuple(range(len(places)))
+        aligned = step == across and weight.data.ptr % VECTOR_BYTES == 0
+        if self.precision in EXACT and in_order and aligned:
+            return weight
         to = cupy.empty((count, step), ELEMENTS[self.precision])
         arguments = (
             to, weight, constant(tuple(places)), len(places), H, width, step, int(transposed),

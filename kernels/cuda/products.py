@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minirnn.kernels.cuda import build, source
-from minirnn.kernels.cuda.device import Gpu, constant
+from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.launch import THREADS, blocks, launch
 from minirnn.kernels.cuda.source import ProductTile
 

@@ -118,7 +118,8 @@ def nanoseconds(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: in
     once = PASS + fetched / CACHED_BYTES / (tile.stages - 1) ** 0.5
     once += tile.rows * columns * (K / MULTIPLY_ADDS[precision] + WARPS / SUMMED)
     turns = -(-s.grid[0] * s.grid[1] // gpu.multiprocessors)  # all blocks at work, or in turns
-    return turns * ((MEETING if s.grid[0] > 1 else 0.0) + passes * once)
+    meeting = MEETING if s.grid[0] > 1 else 0.0
+    return float(turns * (meeting + passes * once))
 
 
 def step_depth(precision: str, K: int) -> int:

@@ -67,8 +67,8 @@ def backward_source(cell: Cell, dtype: str, precision: str, tile: StepTile) -> s
     carries = [f"Real* carry_{mangled(s)}" for s in cell.states]
     parameters = [
         "const Real* z", "Real* dz", "const Element* weights", "Element* handed",
-        "const long long* lengths", "const Real* doutput", *carries, *totals, "long long finish", "long long started",
-        *_states(cell), *_STEPS, "unsigned* counters",
+        "const long long* lengths", "const Real* doutput", *carries, *totals, "long long finish",
+        "long long started", *_states(cell), *_STEPS, "unsigned* counters",
     ]  # fmt: skip
     names = [mangled(s) for s in cell.states]
     body = [

@@ -51,16 +51,17 @@ def test_the_report_covers_every_kernel_cell_precision_and_target() -> None:
         assert {p for k, p in of_cell if k == "backward"} == {*cuda_report.PRECISIONS} - {"float16"}
         assert ("rebuild", "float32") in of_cell
     kinds = {job.kernel for job in wanted}
-    assert kinds == {"forward", "backward", "rebuild", "product", "around"}
+    assert kinds == {"forward", "backward", "rebuild", "product", "around", "packing"}
 
 
 def test_the_report_fails_on_a_spill(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     only = ["--cells", "rnn-tanh", "--precisions", "float32", "--gpus", "sm_90"]
-    job = cuda_report.Job("forward", "rnn-tanh", "float32", "sm_90", (8, 4, 32, True), 0)
+    job = cuda_report.Job("forward", "rnn-tanh", "float32", "sm_90", (8, 4, 32, 2, True), 0)
     monkeypatch.setattr(cuda_report, "jobs", lambda *_: [job])
     assert cuda_report.main(only) == 0
     # A tile whose sums alone are more than a thread's registers.
-    monkeypatch.setattr(cuda_report, "jobs", lambda *_: [job._replace(tile=(64, 128, 32, False))])
+    large = job._replace(tile=(64, 128, 32, 2, False))
+    monkeypatch.setattr(cuda_report, "jobs", lambda *_: [large])
     assert cuda_report.main(only) == 1
     assert "1 spill registers" in capsys.readouterr().out
 

@@ -39,13 +39,13 @@ EQUATIONS = {
 SEQUENCE = {
     "step-shifted": (
         "forward",
-        "const Real* from = arrays.before(0, n, steps);",
-        "const Real* from = arrays.before(0, n > 0 ? n - 1 : n, steps);",
+        "handed + n % 2 * B",
+        "handed + (n > 0 ? n - 1 : n) % 2 * B",
     ),
     "later-step-shifted": (
         "backward",
-        "steps.row(n + 1) * B * S",
-        "steps.row(n + (n + 2 < steps.last ? 2 : 1)) * B * S",
+        "handed + (n + 1) % 2 * B",
+        "handed + (n + (n + 2 < steps.last ? 2 : 1)) % 2 * B",
     ),
     "lengths-ignored": (
         "forward",
@@ -54,9 +54,10 @@ SEQUENCE = {
     ),
     "padding-takes-a-gradient": (
         "backward",
-        "const bool on = is_step && (!lengths || t < lengths[b]);",
-        "const bool on = is_step;",
+        "const bool on = !lengths || t < lengths[b];",
+        "const bool on = true;",
     ),
+    "padding-moves-a-state": ("forward", "if (lengths && t >= lengths[b])", "if (false)"),
     "outside-gradient-dropped": ("backward", "grad[p][0] += outside[p];", ""),
     "last-product-left-out": ("backward", "(gradients.finish ? 1 : 0)", "0"),
     "one-warp-left-out": (
@@ -95,31 +96,53 @@ PRODUCTS = {
 }
 # Each of these is right in some order of threads: only random order shows them.
 BARRIERS = {
-    "grid-barrier-missing": (
+    "grid-barrier-missing": ("forward", "meeting.wait();", "__syncthreads();"),
+    "grid-barrier-missing-backward": ("backward", "meeting.wait();", "__syncthreads();"),
+    "grid-barrier-waits-for-too-few": (
         "forward",
-        "if (n + 1 < steps.last) grid_barrier(arrived, round);",
-        "__syncthreads();",
+        "round += gridDim.x;",
+        "round += gridDim.x - 1;",
     ),
-    "grid-barrier-missing-backward": (
-        "backward",
-        "if (n > end) grid_barrier(arrived, round);",
-        "__syncthreads();",
+    "arrives-before-all-is-handed-over": (
+        "forward",
+        "void arrive() {\n        __syncthreads();",
+        "void arrive() {",
     ),
-    "grid-barrier-waits-for-too-few": ("forward", "round += blocks;", "round += blocks - 1;"),
+    "goes-on-before-one-has-seen-the-others": (
+        "forward",
+        "            }\n        __syncthreads();",
+        "            }",
+    ),
     "sums-read-too-early": (
         "forward",
         "mine[r * COLUMNS + c] = sum; });\n        __syncthreads();",
         "mine[r * COLUMNS + c] = sum; });",
     ),
-    "tile-multiplied-too-early": (
+    "piece-multiplied-before-it-came": ("forward", "wait_for_groups<STAGES - 2>();", ""),
+    "piece-multiplied-too-early": (
         "forward",
-        "            __syncwarp();\n            tile.template multiply",
-        "            tile.template multiply",
+        "__syncwarp();  // the piece has come for all lanes, and",
+        "// the piece has come for all lanes, and",
+    ),
+    "sums-in-the-place-of-a-piece-in-use": (
+        "forward",
+        "__syncwarp();\n        Real* mine",
+        "Real* mine",
+    ),
+    "sums-overwritten-while-read": (
+        "forward",
+        "__syncthreads();  // the sums have been read",
+        "{}",
     ),
     "weights-used-before-they-settled": (
         "forward",
-        "typename Format::Stored(0));\n        }\n        __syncthreads();",
-        "typename Format::Stored(0));\n        }",
+        "wait_for_groups<0>();\n        __syncthreads();",
+        "wait_for_groups<0>();",
+    ),
+    "weights-not-waited-for": (
+        "forward",
+        "wait_for_groups<0>();\n        __syncthreads();",
+        "__syncthreads();",
     ),
     "one-buffer-for-two-tiles": ("large_product", "put(1 - turn);", "put(turn);"),
 }

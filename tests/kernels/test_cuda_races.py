@@ -61,7 +61,13 @@ def test_tensor_cores_are_fed_without_races(kernels: Any, precision: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    "mutant", ["grid-barrier-missing", "sums-read-too-early", "tile-multiplied-too-early"]
+    "mutant",
+    [
+        "grid-barrier-missing",
+        "sums-read-too-early",
+        "piece-multiplied-too-early",
+        "sums-in-the-place-of-a-piece-in-use",
+    ],
 )
 def test_a_missing_barrier_is_told_in_one_run(
     kernels: Any, mutant: str, monkeypatch: pytest.MonkeyPatch

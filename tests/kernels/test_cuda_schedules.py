@@ -61,7 +61,7 @@ def take_tile(monkeypatch: pytest.MonkeyPatch, **wanted: Any) -> list[Any]:
         return plan
 
     monkeypatch.setattr(schedule, "tiles_of", some)
-    monkeypatch.setattr(schedule, "step_depth", lambda *_: 128)
+    monkeypatch.setattr(schedule, "step_depth", lambda *_: wanted.get("depth", 64))
     monkeypatch.setattr(steps, "schedule_of", noted)
     return taken
 
@@ -79,7 +79,7 @@ def _choices_are_made_anew() -> Any:
 def test_every_kind_of_tile(
     kernels: Any, rows: int, units: int, depth: int, resident: bool, monkeypatch: Any
 ) -> None:
-    tile = StepTile(rows, units, depth, resident)
+    tile = StepTile(rows, units, depth, 2, resident)
     if tile not in schedule.tiles_of("float32", 3):
         pytest.skip("no tile of the schedule's: it would not have its numbers in registers")
     if schedule.shared_bytes("float32", 3, tile, 21) > device.current().shared_bytes:
@@ -88,6 +88,18 @@ def test_every_kind_of_tile(
     case = random_case(CELLS["gru-tanh"], T=3, B=35, I=5, H=21, dtype="float32", lengths=True)
     assert_kernels_match(kernels, case)
     assert tile in {plan.tile for plan in taken}
+
+
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("stages", schedule.STAGES)
+def test_pieces_of_a_product_take_turns(
+    kernels: Any, emulated: Any, stages: int, resident: bool, monkeypatch: Any
+) -> None:
+    taken = take_tile(monkeypatch, rows=8, depth=16, stages=stages, resident=resident)
+    case = random_case(CELLS["gru-tanh"], T=2, B=3, I=4, H=410, dtype="float32")
+    with emulated.device_properties(multiProcessorCount=40):
+        assert_kernels_match(kernels, case)  # 4 pieces to a warp forward, 10 backward
+    assert {plan.tile.stages for plan in taken} == {stages}
 
 
 @pytest.mark.parametrize("reverse", [False, True])
