@@ -19,8 +19,14 @@ from minirnn.kernels.cuda.packing import ELEMENTS
 from minirnn.kernels.cuda.source import StepTile
 
 WARPS = THREADS // 32
-ROWS, UNITS, DEPTHS = (8, 16, 32, 64), (4, 8, 16, 32), (64, 32, 16)
-STAGES = (4, 3, 2)  # pieces of a product that are on their way at once
+ROWS, UNITS = (8, 16, 32, 64), (4, 8, 16, 32)
+# Small pieces of a product leave room for many rows, which is what the multiply-add units need; the
+# tensor cores are fed sooner by large ones.
+DEPTHS = {
+    "float32": (16,), "float64": (16,),
+    "tf32": (32, 16), "bfloat16": (64, 32), "float16": (64, 32),
+}  # fmt: skip
+STAGES = (8, 6, 4, 3, 2)  # pieces of a product that are on their way at once
 MOST_GROUPS = 65535  # of sequences: the second dimension of a grid ends there
 MANY_SLOTS, FEW_UNITS = 8, (1, 2)  # of a cell with more slots, a block may own fewer units
 PAD_BYTES = 16  # between rows in shared memory: Format::PAD
@@ -69,7 +75,7 @@ def schedules(
     gpu: Gpu, precision: str, slots: int, B: int, H: int, K: int, whole: bool = True
 ) -> list[Schedule]:
     """All that `schedule_of` chooses from: those of the greatest depth that can be had."""
-    for depth in (d for d in DEPTHS if d <= step_depth(precision, K)):
+    for depth in (d for d in DEPTHS[precision] if d <= step_depth(precision, K)):
         tiles = [t for t in tiles_of(precision, slots) if t.depth == depth]
         found = [s for t in tiles if whole and (s := _whole(gpu, precision, slots, t, B, H, K))]
         if not found:
@@ -124,9 +130,7 @@ def nanoseconds(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: in
 
 def step_depth(precision: str, K: int) -> int:
     """How much of K a warp takes at a time: that with which the busiest warp has least to do."""
-    most = 32 if precision == "float64" else 64
-    depths = [d for d in DEPTHS if 32 <= d <= most]
-    return min(depths, key=lambda d: (-(-K // (WARPS * d)) * d, -d))
+    return min(DEPTHS[precision], key=lambda d: (-(-K // (WARPS * d)) * d, -d))
 
 
 def tiles_of(precision: str, slots: int) -> Iterator[StepTile]:
@@ -145,7 +149,7 @@ def tiles_of(precision: str, slots: int) -> Iterator[StepTile]:
             if rows == 8 and lanes == 8:  # the tensor cores take 16
                 continue
             for resident in (True, False):
-                for depth in DEPTHS:
+                for depth in DEPTHS[precision]:
                     for stages in STAGES:
                         yield StepTile(rows, units, depth, stages, resident)
 

@@ -13,7 +13,7 @@ import pytest
 from host_arrays import OnDevice
 from kernel_cases import CELLS, assert_kernels_match, random_case, run
 from launch import EmulationError
-from test_cuda_mutants import BARRIERS
+from test_cuda_mutants import BARRIERS, RARELY_WRONG
 
 from minirnn.kernels import cuda
 from minirnn.kernels.cuda import build, products, steps
@@ -67,12 +67,13 @@ def test_tensor_cores_are_fed_without_races(kernels: Any, precision: Any) -> Non
         "sums-read-too-early",
         "piece-multiplied-too-early",
         "sums-in-the-place-of-a-piece-in-use",
+        "arrives-before-all-is-handed-over",
     ],
 )
 def test_a_missing_barrier_is_told_in_one_run(
     kernels: Any, mutant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernel, old, new = BARRIERS[mutant]
+    kernel, old, new = (BARRIERS | RARELY_WRONG)[mutant]
     image = build._image
 
     def mutated(source: str, target: str, label: str) -> Any:

@@ -61,7 +61,7 @@ def take_tile(monkeypatch: pytest.MonkeyPatch, **wanted: Any) -> list[Any]:
         return plan
 
     monkeypatch.setattr(schedule, "tiles_of", some)
-    monkeypatch.setattr(schedule, "step_depth", lambda *_: wanted.get("depth", 64))
+    monkeypatch.setattr(schedule, "step_depth", lambda *_: wanted.get("depth", 16))
     monkeypatch.setattr(steps, "schedule_of", noted)
     return taken
 
@@ -74,12 +74,11 @@ def _choices_are_made_anew() -> Any:
 
 
 @pytest.mark.parametrize("resident", [True, False])
-@pytest.mark.parametrize("depth", schedule.DEPTHS)
-@pytest.mark.parametrize(("rows", "units"), [(8, 4), (16, 8), (32, 16), (64, 4)])
+@pytest.mark.parametrize(("rows", "units"), [(8, 4), (16, 8), (32, 16), (64, 4), (64, 8)])
 def test_every_kind_of_tile(
-    kernels: Any, rows: int, units: int, depth: int, resident: bool, monkeypatch: Any
+    kernels: Any, rows: int, units: int, resident: bool, monkeypatch: Any
 ) -> None:
-    tile = StepTile(rows, units, depth, 2, resident)
+    tile = StepTile(rows, units, 16, 2, resident)
     if tile not in schedule.tiles_of("float32", 3):
         pytest.skip("no tile of the schedule's: it would not have its numbers in registers")
     if schedule.shared_bytes("float32", 3, tile, 21) > device.current().shared_bytes:
@@ -95,7 +94,8 @@ def test_every_kind_of_tile(
 def test_pieces_of_a_product_take_turns(
     kernels: Any, emulated: Any, stages: int, resident: bool, monkeypatch: Any
 ) -> None:
-    taken = take_tile(monkeypatch, rows=8, depth=16, stages=stages, resident=resident)
+    taken = take_tile(monkeypatch, rows=8, stages=stages, resident=resident)
+    monkeypatch.setattr(schedule, "_idle", lambda *_: False)  # stages for pieces that never come
     case = random_case(CELLS["gru-tanh"], T=2, B=3, I=4, H=410, dtype="float32")
     with emulated.device_properties(multiProcessorCount=40):
         assert_kernels_match(kernels, case)  # 4 pieces to a warp forward, 10 backward
