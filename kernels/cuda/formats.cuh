@@ -1,12 +1,12 @@
 // Formats: what the operands of a product are rounded to, and how a warp multiplies them.
 //
 //   Real     float or double: what arrays hold, and what is summed
-//   Element  what an operand becomes in shared memory
-//   Stored   how weights that are packed ahead lie in global memory
-//   k        the dimension that is summed over; it is contiguous in every tile
+//   Element  what an operand becomes before it is multiplied
+//   k        the dimension that is summed over; contiguous in a tile unless something else is said
 //
-// A tile's rows are STRIDE elements apart, a whole number of 16 bytes that is 16 bytes past a
-// multiple of what 8 rows span, so that neither of the two ways of reading meets itself in a bank.
+// Lines of a tile are a whole number of 16 bytes apart, with PAD elements between two that run along k
+// and PAD_ACROSS between two that run along the rows (in large products), so that what a warp reads at
+// once does not meet itself in a bank.
 
 constexpr int THREADS = 256;  // of every block
 
@@ -16,20 +16,20 @@ template <typename T, int N> struct alignas(sizeof(T) * N) Pack { T at[N]; };
 template <typename T> struct Exact {
     using Real = T;
     using Element = T;
-    using Stored = T;
     static constexpr bool TENSOR = false;
     static constexpr int K_STEP = 16 / sizeof(T);  // elements of k in one vector of 16 bytes
     static constexpr int PAD = 16 / sizeof(T);
+    static constexpr int PAD_ACROSS = 0;
     static __device__ __forceinline__ Element round(Real value) { return value; }
 };
 
 struct Tf32 {
     using Real = float;
     using Element = unsigned;
-    using Stored = float;
     static constexpr bool TENSOR = true;
     static constexpr int K_STEP = 8;
     static constexpr int PAD = 4;
+    static constexpr int PAD_ACROSS = 8;
     static __device__ __forceinline__ Element round(Real value) { return round_tf32(value); }
     static __device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
@@ -40,10 +40,10 @@ struct Tf32 {
 struct Bfloat16 {
     using Real = float;
     using Element = unsigned short;
-    using Stored = unsigned short;
     static constexpr bool TENSOR = true;
     static constexpr int K_STEP = 16;
     static constexpr int PAD = 8;
+    static constexpr int PAD_ACROSS = 8;
     static __device__ __forceinline__ Element round(Real value) { return round_bfloat16(value); }
     static __device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
@@ -54,26 +54,16 @@ struct Bfloat16 {
 struct Float16 {
     using Real = float;
     using Element = unsigned short;
-    using Stored = unsigned short;
     static constexpr bool TENSOR = true;
     static constexpr int K_STEP = 16;
     static constexpr int PAD = 8;
+    static constexpr int PAD_ACROSS = 8;
     static __device__ __forceinline__ Element round(Real value) { return round_float16(value); }
     static __device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
         multiply_float16(c, a, b);
     }
 };
-
-// An operand from global memory as an element of a tile; the second is rounded already.
-template <typename Format>
-__device__ __forceinline__ typename Format::Element operand(typename Format::Real value) {
-    return Format::round(value);
-}
-template <typename Format>
-__device__ __forceinline__ typename Format::Element operand(unsigned short value) {
-    return value;
-}
 
 // One warp's tile of C += A B^T, in registers. A has ROWS rows, B has COLUMNS rows, both in shared
 // memory with k contiguous.
@@ -133,8 +123,13 @@ template <typename Format, int ROWS, int COLUMNS> struct WarpTile<Format, ROWS, 
 template <typename Format, int ROWS, int COLUMNS> struct WarpTile<Format, ROWS, COLUMNS, true> {
     static_assert(ROWS % 16 == 0 && COLUMNS % 8 == 0, "the tensor cores' pieces are 16 by 8");
     using Element = typename Format::Element;
-    static constexpr int M = ROWS / 16, N = COLUMNS / 8, PER_WORD = 4 / sizeof(Element);
+    static constexpr int M = ROWS / 16, N = COLUMNS / 8, RUN = 2, K_STEP = Format::K_STEP;
+    static constexpr int HALF = K_STEP / 2;  // elements in 16 bytes
+    static constexpr bool WORDS = sizeof(Element) == 4;
     float c[M][N][4];
+
+    // What a step of k takes of both operands.
+    struct Parts { unsigned left[M][4], right[N][2]; };
 
     __device__ __forceinline__ void clear() {
 #pragma unroll
@@ -148,32 +143,38 @@ template <typename Format, int ROWS, int COLUMNS> struct WarpTile<Format, ROWS, 
     template <int DEPTH>
     __device__ __forceinline__ void multiply(const Element* a, int a_stride, const Element* b,
                                              int b_stride, int lane) {
-        const int g = lane / 4, q = lane % 4;
-        const int a_words = a_stride / PER_WORD, b_words = b_stride / PER_WORD;
-        const unsigned* rows = reinterpret_cast<const unsigned*>(a) + g * a_words + q;
-        const unsigned* columns = reinterpret_cast<const unsigned*>(b) + g * b_words + q;
 #pragma unroll
-        for (int k = 0; k < DEPTH / PER_WORD; k += 8) {
-            unsigned left[M][4], right[N][2];
-#pragma unroll
-            for (int i = 0; i < M; ++i) {
-                const unsigned* row = rows + i * 16 * a_words + k;
-                left[i][0] = row[0];
-                left[i][1] = row[8 * a_words];
-                left[i][2] = row[4];
-                left[i][3] = row[8 * a_words + 4];
-            }
-#pragma unroll
-            for (int j = 0; j < N; ++j) {
-                const unsigned* column = columns + j * 8 * b_words + k;
-                right[j][0] = column[0];
-                right[j][1] = column[4];
-            }
-#pragma unroll
-            for (int i = 0; i < M; ++i)
-#pragma unroll
-                for (int j = 0; j < N; ++j) Format::multiply(c[i][j], left[i], right[j]);
+        for (int k = 0; k < DEPTH; k += K_STEP) {
+            Parts parts;
+            load<true, true>(parts, a, a_stride, b, b_stride, k, lane);
+            multiply(parts);
         }
+    }
+
+    // The parts at k. Element (r, k) of A is at a[r * a_stride + k] if A_ALONG_K, else at
+    // a[k * a_stride + r]; likewise B.
+    template <bool A_ALONG_K, bool B_ALONG_K>
+    __device__ __forceinline__ static void load(Parts& parts, const Element* a, int a_stride,
+                                                const Element* b, int b_stride, int k, int lane) {
+#pragma unroll
+        for (int i = 0; i < M; ++i) load_left<A_ALONG_K>(parts.left[i], a, a_stride, i * 16, k, lane);
+#pragma unroll
+        for (int j = 0; j + 1 < N; j += 2) {
+            unsigned two[4];
+            load_right<B_ALONG_K>(two, b, b_stride, j * 8, k, lane);
+            parts.right[j][0] = two[0];
+            parts.right[j][1] = two[1];
+            parts.right[j + 1][0] = two[2];
+            parts.right[j + 1][1] = two[3];
+        }
+        if constexpr (N % 2) load_last<B_ALONG_K>(parts.right[N - 1], b, b_stride, k, lane);
+    }
+
+    __device__ __forceinline__ void multiply(const Parts& parts) {
+#pragma unroll
+        for (int i = 0; i < M; ++i)
+#pragma unroll
+            for (int j = 0; j < N; ++j) Format::multiply(c[i][j], parts.left[i], parts.right[j]);
     }
 
     template <typename Visit> __device__ __forceinline__ void each(int lane, Visit visit) const {
@@ -186,91 +187,82 @@ template <typename Format, int ROWS, int COLUMNS> struct WarpTile<Format, ROWS, 
                 for (int e = 0; e < 4; ++e)
                     visit(i * 16 + g + (e / 2) * 8, j * 8 + 2 * q + e % 2, c[i][j][e]);
     }
-};
 
-// What some threads bring from global memory into a tile of shared memory: fetched into registers
-// first, so that all of it is on its way at once, then rounded and put in its place.
-//
-//   ROWS, DEPTH   of the tile; THREADS take part, the caller is number `thread`
-//   ALONG_K       a line of global memory runs along k, else along the rows
-//   FRESH         whether other blocks write there during this launch
-//
-// A thread brings vectors of 16 bytes. Where lines run along the rows, it brings as many lines as a
-// vector has numbers, and turns that square in its registers.
-template <typename Format, int ROWS, int DEPTH, int THREADS, bool ALONG_K, bool FRESH,
-          typename Source>
-struct Stage {
-    using Element = typename Format::Element;
-    static constexpr int VECTOR = 16 / sizeof(Source);
-    static constexpr int LINES = ALONG_K ? 1 : VECTOR;  // that a piece spans
-    static constexpr int ACROSS = DEPTH / VECTOR, PIECES = ROWS * ACROSS / LINES;
-    static constexpr int COUNT = (PIECES + THREADS - 1) / THREADS;
-    static_assert(DEPTH % VECTOR == 0 && ROWS % LINES == 0, "pieces are whole");
-    using Vector = Pack<Source, VECTOR>;
-    Vector held[COUNT][LINES];
-
-    // line(l) is where line l of the tile begins, or null for one outside the array; `extent` of its
-    // numbers are inside. `aligned`: lines begin at whole vectors. What is outside counts as zero.
-    template <typename Line>
-    __device__ __forceinline__ void fetch(int thread, bool aligned, int extent, Line line) {
+    // Add value(column) to what this lane holds of each column.
+    template <typename Value> __device__ __forceinline__ void add_to_columns(int lane, Value value) {
 #pragma unroll
-        for (int n = 0; n < COUNT; ++n) {
-            const int piece = n * THREADS + thread;
-            if (PIECES % THREADS && piece >= PIECES) break;
-            const int first = ALONG_K ? row(piece) : depth(piece);
-            const int at = ALONG_K ? depth(piece) : row(piece);
+        for (int j = 0; j < N; ++j)
 #pragma unroll
-            for (int l = 0; l < LINES; ++l) held[n][l] = brought(line(first + l), at, aligned, extent);
-        }
+            for (int e = 0; e < 2; ++e) {
+                const float added = value(j * 8 + 2 * (lane % 4) + e);
+#pragma unroll
+                for (int i = 0; i < M; ++i) {
+                    c[i][j][e] += added;
+                    c[i][j][e + 2] += added;
+                }
+            }
     }
 
-    __device__ __forceinline__ void put(int thread, Element* tile, int stride) const {
+    // visit(line(row), column, values) for every two neighbours that this lane holds, unless the line is
+    // null.
+    template <typename Line, typename Visit>
+    __device__ __forceinline__ void each_run(int lane, Line line, Visit visit) const {
 #pragma unroll
-        for (int n = 0; n < COUNT; ++n) {
-            const int piece = n * THREADS + thread;
-            if (PIECES % THREADS && piece >= PIECES) break;
+        for (int i = 0; i < M; ++i)
 #pragma unroll
-            for (int r = 0; r < LINES; ++r) {
-                Pack<Element, VECTOR> rounded;
+            for (int e = 0; e < 4; e += 2) {
+                auto at = line(i * 16 + lane / 4 + e * 4);
+                if (!at) continue;
 #pragma unroll
-                for (int k = 0; k < VECTOR; ++k)
-                    rounded.at[k] = operand<Format>(held[n][ALONG_K ? 0 : k].at[ALONG_K ? k : r]);
-                Element* to = tile + (row(piece) + r) * stride + depth(piece);
-                *reinterpret_cast<Pack<Element, VECTOR>*>(to) = rounded;
+                for (int j = 0; j < N; ++j)
+                    visit(at, j * 8 + 2 * (lane % 4), Pack<float, 2>{c[i][j][e], c[i][j][e + 1]});
             }
-        }
     }
 
 private:
-    static __device__ __forceinline__ int row(int piece) { return piece / ACROSS * LINES; }
-    static __device__ __forceinline__ int depth(int piece) { return piece % ACROSS * VECTOR; }
-
-    static __device__ __forceinline__ Vector brought(const Source* from, int at, bool aligned,
-                                                     int extent) {
-        Vector vector;
-        if (from && aligned && at + VECTOR <= extent) {
-            if constexpr (FRESH)
-                vector = __builtin_bit_cast(Vector, load_fresh_vector(from + at));
-            else
-                vector = *reinterpret_cast<const Vector*>(from + at);
+    // A's piece of 16 rows at `row`: words 0 to 3 of rows 0 to 7 and 8 to 15, then words 4 to 7.
+    template <bool ALONG_K>
+    __device__ __forceinline__ static void load_left(unsigned (&to)[4], const Element* a, int stride,
+                                                     int row, int k, int lane) {
+        if constexpr (ALONG_K) {
+            load_parts(to, a + (row + lane % 16) * stride + k + lane / 16 * HALF);
+        } else if constexpr (WORDS) {
+            const unsigned* word = a + (k + lane % 4) * stride + row + lane / 4;
+            to[0] = word[0];
+            to[1] = word[8];
+            to[2] = word[4 * stride];
+            to[3] = word[4 * stride + 8];
         } else {
-#pragma unroll
-            for (int v = 0; v < VECTOR; ++v) {
-                vector.at[v] = 0;
-                if (from && at + v < extent) {
-                    if constexpr (FRESH)
-                        vector.at[v] = load_fresh(from + at + v);
-                    else
-                        vector.at[v] = from[at + v];
-                }
-            }
+            const int line = k + lane % 8 + lane / 16 * 8;
+            load_parts_turned(to, a + line * stride + row + lane / 8 % 2 * 8);
         }
-        return vector;
+    }
+
+    // Two of B's pieces of 8 columns, from `column` on: words 0 to 3 and 4 to 7 of one, then the other.
+    template <bool ALONG_K>
+    __device__ __forceinline__ static void load_right(unsigned (&to)[4], const Element* b, int stride,
+                                                      int column, int k, int lane) {
+        if constexpr (ALONG_K) {
+            const int row = column + lane % 8 + lane / 16 * 8;
+            load_parts(to, b + row * stride + k + lane / 8 % 2 * HALF);
+        } else if constexpr (WORDS) {
+            const unsigned* word = b + (k + lane % 4) * stride + column + lane / 4;
+            to[0] = word[0];
+            to[1] = word[4 * stride];
+            to[2] = word[8];
+            to[3] = word[4 * stride + 8];
+        } else {
+            load_parts_turned(to, b + (k + lane % 16) * stride + column + lane / 16 * 8);
+        }
+    }
+
+    // The last piece of B where their number is odd, word by word.
+    template <bool ALONG_K>
+    __device__ __forceinline__ static void load_last(unsigned (&to)[2], const Element* b, int stride,
+                                                     int k, int lane) {
+        static_assert(ALONG_K, "large tiles have an even number of pieces");
+        const Element* row = b + ((N - 1) * 8 + lane / 4) * stride + k + lane % 4 * (HALF / 4);
+        to[0] = *reinterpret_cast<const unsigned*>(row);
+        to[1] = *reinterpret_cast<const unsigned*>(row + HALF);
     }
 };
-
-// Whether lines so far apart, from there on, begin at whole vectors of 16 bytes.
-template <typename Source>
-__device__ __forceinline__ bool whole_vectors(const Source* from, long long step) {
-    return reinterpret_cast<unsigned long long>(from) % 16 == 0 && step * sizeof(Source) % 16 == 0;
-}

@@ -1,7 +1,10 @@
-"""Large products and sums over time and batch, and the packing of weights."""
+"""Large products and sums over time and batch."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,38 +12,81 @@ import numpy as np
 from minirnn.kernels.cuda import build, source
 from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.launch import THREADS, blocks, launch
+from minirnn.kernels.cuda.packing import ELEMENTS, EXACT, VECTOR_BYTES
 from minirnn.kernels.cuda.source import ProductTile
 
 ZERO, ROW, C_ITSELF = 0, 1, 2  # what a product begins with, see product.cuh
-# A product is cut along what it sums over when it has fewer tiles than this: two for each
-# multiprocessor of the largest GPU. A constant, so that every GPU sums in the same order.
-MOST_TILES = 264
+# What is long is cut along what it sums over, in up to so many tiles: two for each multiprocessor
+# of the largest GPU. A constant, so that every GPU sums in the same order.
+MULTIPROCESSORS = 132
+MOST_TILES = 2 * MULTIPROCESSORS
 SLICE_DEPTH = 256  # of which a slice has so much at least
-# From so many elements of C on, the large tile: enough of them for all multiprocessors.
-LARGE = 132 * 128 * 128
+START_DEPTH = 64  # what a tile takes before and after its sums, as so much more to sum
 
+# The tiles that a product may be cut into, and how much of the arithmetic's speed each can reach.
+# All of a format have one depth, so that no element's sum depends on the choice.
 LARGE_TILES = {
-    "float32": ProductTile(128, 128, 16, 2),
-    "float64": ProductTile(64, 64, 16, 4),
-    "tf32": ProductTile(128, 128, 16, 2),
-    "bfloat16": ProductTile(128, 128, 32, 2),
-    "float16": ProductTile(128, 128, 32, 2),
+    "float32": ProductTile(128, 128, 16, 4, 3),
+    "float64": ProductTile(128, 64, 8, 4, 3),
+    "tf32": ProductTile(128, 256, 16, 2, 3),
+    "bfloat16": ProductTile(128, 256, 32, 2, 3),
+    "float16": ProductTile(128, 256, 32, 2, 3),
+}
+MIDDLE_TILES = {
+    "float32": ProductTile(128, 64, 16, 4, 3),
+    "float64": ProductTile(64, 64, 8, 4, 4),
+    "tf32": ProductTile(128, 128, 16, 2, 3),
+    "bfloat16": ProductTile(128, 128, 32, 2, 3),
+    "float16": ProductTile(128, 128, 32, 2, 3),
 }
 SMALL_TILES = {
-    "float32": ProductTile(64, 64, 16, 4),
-    "float64": ProductTile(64, 64, 16, 4),
-    "tf32": ProductTile(64, 64, 16, 4),
-    "bfloat16": ProductTile(64, 64, 32, 4),
-    "float16": ProductTile(64, 64, 32, 4),
+    "float32": ProductTile(64, 64, 16, 4, 4),
+    "float64": ProductTile(64, 64, 8, 4, 4),
+    "tf32": ProductTile(64, 64, 16, 4, 4),
+    "bfloat16": ProductTile(64, 64, 32, 4, 4),
+    "float16": ProductTile(64, 64, 32, 4, 4),
 }
+TILES = ((LARGE_TILES, 1.0), (MIDDLE_TILES, 0.8), (SMALL_TILES, 0.5))
 PADDING = {"float32": 4, "float64": 2, "tf32": 4, "bfloat16": 8, "float16": 8}  # Format::PAD
+PADDING_ACROSS = {"float32": 0, "float64": 0, "tf32": 8, "bfloat16": 8, "float16": 8}
 ELEMENT_BYTES = {"float32": 4, "float64": 8, "tf32": 4, "bfloat16": 2, "float16": 2}
+LINES_EACH = 4  # lines of an operand in which a thread lays out a vector
 
 
-def shared_bytes(precision: str, tile: ProductTile) -> int:
-    """The shared memory of a block of a large product: two tiles of each operand."""
-    stride = (tile.depth + PADDING[precision]) * ELEMENT_BYTES[precision]
-    return 2 * (tile.rows + tile.columns) * stride
+def shared_bytes(
+    precision: str, tile: ProductTile, a_along_k: bool = True, b_along_k: bool = True
+) -> int:
+    """The shared memory of a block of a large product: `Side::SIZE` of both, for each stage."""
+    elements = 0
+    for rows, along_k in ((tile.rows, a_along_k), (tile.columns, b_along_k)):
+        if along_k:
+            elements += rows * (tile.depth + PADDING[precision])
+        else:
+            elements += tile.depth * (rows + PADDING_ACROSS[precision])
+    return tile.stages * elements * ELEMENT_BYTES[precision]
+
+
+class Cut(NamedTuple):
+    """How a product is shared among blocks."""
+
+    tile: ProductTile
+    slices: int
+
+
+@lru_cache(maxsize=4096)
+def cut_of(precision: str, M: int, N: int, K: int, most_slices: int) -> Cut:
+    """The cut that is done first, by an estimate, with at most so many slices of K."""
+    best, least = Cut(SMALL_TILES[precision], 1), math.inf
+    for tiles, speed in TILES:
+        tile = tiles[precision]
+        count = -(-M // tile.rows) * -(-N // tile.columns)
+        for slices in range(1, max(1, min(most_slices, MOST_TILES // max(1, count))) + 1):
+            turns = -(-count * slices // MULTIPROCESSORS)
+            time = turns * tile.rows * tile.columns / speed * (K / slices + START_DEPTH)
+            time += M * N * slices if slices > 1 else 0  # to write the slices, and to add them
+            if time < least:
+                best, least = Cut(tile, slices), time
+    return best
 
 
 class Operand(NamedTuple):
@@ -49,6 +95,7 @@ class Operand(NamedTuple):
     array: Any  # where it begins
     step: int  # from one row of memory to the next
     along_k: bool  # whether k is contiguous, else the rows are
+    laid_out: bool = False  # whether it lies as the kernel reads it; see operands.cuh
 
 
 class Products:
@@ -69,9 +116,8 @@ class Products:
         start: Any = None,
     ) -> None:
         """C = start + A B^T for sizes (M, N, K); element (m, n) of C at c[m * c_step + n]."""
-        M, N, _ = sizes
-        tile = self._tile(M, N)
-        self._launch(c, c_step, 0, a, b, start, begin, sizes, tile, slices=1)
+        cut = cut_of(self.precision, *sizes, 1)
+        self._launch(c, c_step, 0, a, b, start, begin, sizes, cut)
 
     def sum_over(
         self, c: Any, a: Operand, b: Operand, sizes: tuple[int, int, int], *, accumulate: bool
@@ -80,16 +126,14 @@ class Products:
         import cupy
 
         M, N, K = sizes
-        tile = self._tile(M, N)
-        tiles = -(-M // tile.rows) * -(-N // tile.columns)
-        slices = min(MOST_TILES // tiles, K // SLICE_DEPTH)
-        if slices < 2:
+        cut = cut_of(self.precision, M, N, K, K // SLICE_DEPTH)
+        if cut.slices == 1:
             begin = C_ITSELF if accumulate else ZERO
-            self._launch(c, N, 0, a, b, None, begin, sizes, tile, slices=1)
+            self._launch(c, N, 0, a, b, None, begin, sizes, cut)
             return
-        parts = cupy.empty((slices, M, N), self.dtype)
-        self._launch(parts, N, M * N, a, b, None, ZERO, sizes, tile, slices)
-        self.add_slices(c, parts, M * N, slices, accumulate)
+        parts = cupy.empty((cut.slices, M, N), self.dtype)
+        self._launch(parts, N, M * N, a, b, None, ZERO, sizes, cut)
+        self.add_slices(c, parts, M * N, cut.slices, accumulate)
 
     def sum_rows(self, to: Any, a: Any, a_step: int, N: int, K: int, *, accumulate: bool) -> None:
         """to (N,) = the sum of a[k * a_step + n] over K rows; added to it if so asked."""
@@ -107,23 +151,60 @@ class Products:
         arguments = (c, parts, count, slices, int(accumulate))
         launch(self._around("add_the_slices"), blocks(count), arguments)
 
-    def _tile(self, M: int, N: int) -> ProductTile:
-        return (LARGE_TILES if M * N >= LARGE else SMALL_TILES)[self.precision]
-
     def _launch(
         self, c: Any, c_step: int, slice_step: int, a: Operand, b: Operand, start: Any, begin: int,
-        sizes: tuple[int, int, int], tile: ProductTile, slices: int,
+        sizes: tuple[int, int, int], cut: Cut,
     ) -> None:  # fmt: skip
-        M, N, _ = sizes
+        M, N, K = sizes
+        tile = cut.tile
         text = source.product_source(self.dtype.name, self.precision, tile, a.along_k, b.along_k)
         kernel = build.kernel(
             "large_product", text, self.gpu.target, f"products ({self.precision})"
         )
+        a, b = self._laid_out(((a, M), (b, N)), K)
         launch(
             kernel,
-            (-(-M // tile.rows), -(-N // tile.columns), slices),
+            (-(-M // tile.rows) * -(-N // tile.columns), 1, cut.slices),
             (c, c_step, slice_step, a.array, a.step, b.array, b.step, start, begin, *sizes),
-            shared_bytes(self.precision, tile),
+            shared_bytes(self.precision, tile, a.along_k, b.along_k),
+        )
+
+    def _laid_out(self, operands: Sequence[tuple[Operand, int]], K: int) -> list[Operand]:
+        """Operands, each with its number of rows, as the kernel reads them; see operands.cuh."""
+        import cupy
+
+        element = ELEMENTS[self.precision]
+        vector = VECTOR_BYTES // ELEMENT_BYTES[self.precision]
+        found: list[Operand] = []
+        jobs: list[tuple[Any, ...]] = []
+        counts: list[int] = []
+        for operand, rows in operands:
+            lines, width = (rows, K) if operand.along_k else (K, rows)
+            if operand.laid_out or not lines * width or self._lies_so(operand, width):
+                found.append(operand)
+                continue
+            vectors = -(-width // vector)
+            to = cupy.empty((lines, vectors * vector), element)
+            found.append(Operand(to, vectors * vector, operand.along_k, True))
+            shift = min(5, (vectors - 1).bit_length())  # so many threads side by side
+            jobs.append((to, vectors * vector, operand.array, operand.step, lines, width, shift))
+            down = (THREADS >> shift) * LINES_EACH
+            counts.append(-(-lines // down) * (-(-vectors // (1 << shift))))
+        if jobs:
+            second = jobs[1] if len(jobs) > 1 else (None, 0, None, 0, 0, 0, 0)
+            text = source.operands_source(self.dtype.name, self.precision)
+            label = f"operands of products ({self.precision})"
+            kernel = build.kernel("lay_out_operands", text, self.gpu.target, label)
+            launch(kernel, (sum(counts),), (*jobs[0], counts[0], *second))
+        return found
+
+    def _lies_so(self, operand: Operand, width: int) -> bool:
+        """Whether an operand with lines of `width` is already what the kernel reads."""
+        return (
+            self.precision in EXACT
+            and operand.step * self.dtype.itemsize % VECTOR_BYTES == 0
+            and width * self.dtype.itemsize % VECTOR_BYTES == 0
+            and operand.array.data.ptr % VECTOR_BYTES == 0
         )
 
     def _around(self, name: str) -> Any:

@@ -42,6 +42,7 @@ class ProductTile(NamedTuple):
     columns: int
     depth: int
     warp_rows: int  # warps one under another
+    stages: int  # tiles of each operand that have room
 
 
 @cache
@@ -96,9 +97,9 @@ def product_source(
 ) -> str:
     """The module with `large_product`: C = start + A B^T."""
     parameters = [
-        "Real* c", "long long c_step", "long long slice_step", "const Real* a", "long long a_step",
-        "const Real* b", "long long b_step", "const Real* start", "long long begin", "long long M",
-        "long long N", "long long K",
+        "Real* c", "long long c_step", "long long slice_step", "const Format::Element* a",
+        "long long a_step", "const Format::Element* b", "long long b_step", "const Real* start",
+        "long long begin", "long long M", "long long N", "long long K",
     ]  # fmt: skip
     along = ", ".join("true" if flag else "false" for flag in (a_along_k, b_along_k))
     numbers = ", ".join(map(str, tile))
@@ -106,7 +107,32 @@ def product_source(
         f"product<Format, {numbers}, {along}>(",
         "    c, c_step, slice_step, a, a_step, b, b_step, start, begin, M, N, K);",
     ]
-    return _module(dtype, precision, ["product.cuh"], "", [("large_product", parameters, body)])
+    return _module(
+        dtype, precision, ["product.cuh"], "", [("large_product", parameters, body)],
+        blocks=2 if precision == dtype else 1,
+    )  # fmt: skip
+
+
+@cache
+def operands_source(dtype: str, precision: str) -> str:
+    """The module with `lay_out_operands`: one or two operands as `large_product` reads them."""
+    parameters, body = [], ["const int block = blockIdx.x, before = static_cast<int>(blocks0);"]
+    for n in ("0", "1"):
+        names = ["from_step", "lines", "width", "shift"]
+        parameters += [f"Format::Element* to{n}", f"long long to_step{n}", f"const Real* from{n}"]
+        parameters += [f"long long {name}{n}" for name in names]
+        places = ("to", "to_step", "from", "from_step", "lines", "width")
+        arguments = ", ".join(f"{name}{n}" for name in places) + f", static_cast<int>(shift{n})"
+        if n == "0":
+            parameters += ["long long blocks0"]
+            body += ["if (block < before)"]
+        else:
+            body += ["else"]
+        body += [f"    lay_out<Format>({arguments}, {'block' if n == '0' else 'block - before'});"]
+    return _module(
+        dtype, precision, ["product.cuh", "operands.cuh"], "",
+        [("lay_out_operands", parameters, body)],
+    )  # fmt: skip
 
 
 @cache
@@ -195,8 +221,10 @@ def _sequence_module(
 
 
 def _module(
-    dtype: str, precision: str, files: list[str], equations: str, entries: list[Entry]
-) -> str:
+    dtype: str, precision: str, files: list[str], equations: str, entries: list[Entry],
+    blocks: int = 1,
+) -> str:  # fmt: skip
+    """A text; of its kernels' blocks, so many are to fit into the registers of a multiprocessor."""
     parts = ["// begin machine.cuh\n", _text("machine.cuh"), "// end machine.cuh\n\n"]
     parts += [f"using Real = {REALS[dtype]};\n\n"]
     for file in ("formats.cuh", *files):
@@ -208,7 +236,7 @@ def _module(
     for name, parameters, body in entries:
         inside = "\n".join(f"    {line}" for line in body)
         parts.append(
-            f'\nextern "C" __global__ void __launch_bounds__(THREADS, 1) {name}(\n    '
+            f'\nextern "C" __global__ void __launch_bounds__(THREADS, {blocks}) {name}(\n    '
             + ",\n    ".join(parameters)
             + f") {{\n{inside}\n}}\n"
         )

@@ -72,11 +72,11 @@ SEQUENCE = {
     ),
 }
 PRODUCTS = {
-    "bias-dropped": ("large_product", "if (begin == ROW) value += start[n];", ""),
+    "bias-dropped": ("large_product", "if (begin == ROW)", "if (false)"),
     "sum-not-continued": (
         "large_product",
-        "for (long long depth = first; depth < last; ++depth)",
-        "for (long long depth = first; depth < first + 1; ++depth)",
+        "for (int depth = 0; depth < count; ++depth)",
+        "for (int depth = 0; depth < count && depth < 1; ++depth)",
     ),
     "slice-left-out": (
         "add_the_slices",
@@ -139,7 +139,16 @@ BARRIERS = {
         "wait_for_groups<0>();\n        __syncthreads();",
         "__syncthreads();",
     ),
-    "one-buffer-for-two-tiles": ("large_product", "put(1 - turn);", "put(turn);"),
+    "stage-multiplied-too-early": (
+        "large_product",
+        "wait_for_groups<STAGES - 2>();",
+        "wait_for_groups<STAGES - 1>();",
+    ),
+    "stage-not-there-for-all": (
+        "large_product",
+        "wait_for_groups<STAGES - 2>();\n        __syncthreads();",
+        "wait_for_groups<STAGES - 2>();",
+    ),
 }
 # Wrong in few orders of threads: seen by the check of every access, see test_cuda_races.py.
 RARELY_WRONG = {
