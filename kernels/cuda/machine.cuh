@@ -47,7 +47,8 @@ __device__ __forceinline__ void expect(const void* p) {
 // Past the first-level cache, so that what other blocks wrote is seen. A thread's copies are in groups;
 // whose group it has waited for have come, for itself: others see them after a barrier.
 
-// 16 bytes between addresses that are multiples of 16; zeros unless `inside`, and `from` is not read.
+// 16 bytes between addresses that are multiples of 16; zeros unless `inside`: then
+// nothing is read, wherever `from` points.
 __device__ __forceinline__ void copy_later(void* to, const void* from, bool inside) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  : : "r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from),

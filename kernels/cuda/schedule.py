@@ -26,7 +26,7 @@ DEPTHS = {
     "float32": (16,), "float64": (16,),
     "tf32": (32, 16), "bfloat16": (64, 32), "float16": (64, 32),
 }  # fmt: skip
-STAGES = (8, 6, 4, 3, 2)  # pieces of a product that are on their way at once
+STAGES = (8, 7, 5, 4, 3, 2)  # places for pieces of a product: all but one are on their way at once
 MOST_GROUPS = 65535  # of sequences: the second dimension of a grid ends there
 MANY_SLOTS, FEW_UNITS = 8, (1, 2)  # of a cell with more slots, a block may own fewer units
 PAD_BYTES = 16  # between rows in shared memory: Format::PAD
@@ -111,8 +111,8 @@ def _stepwise(
 
 
 def _idle(tile: StepTile, K: int) -> bool:
-    """Whether a tile has room for more pieces than a warp takes."""
-    return tile.stages > max(STAGES[-1], -(-K // (WARPS * tile.depth)))
+    """Whether a tile has room for more pieces than a warp takes, and the one that is multiplied."""
+    return tile.stages > 1 + -(-K // (WARPS * tile.depth))
 
 
 def nanoseconds(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: int) -> float:

@@ -29,15 +29,24 @@
 
 // The steps of a launch, in the order in which they are taken: step n is at time n, or at T - 1 - n in
 // reverse.
+//
+// All of a step's numbers can be counted in an int, all of a sequence's cannot: what is reckoned for every
+// number is reckoned in ints, from where the step begins.
 struct Steps {
-    long long first, last;
-    long long origin;  // the earliest time that z holds
-    long long T, B, H;
-    long long reverse;
+    int first, last;
+    int origin;  // the earliest time that z holds
+    int T, B, H;
+    bool reverse;
 
-    __device__ __forceinline__ long long time(long long n) const { return reverse ? T - 1 - n : n; }
-    // Which entry of z is step n's.
-    __device__ __forceinline__ long long row(long long n) const { return time(n) - origin; }
+    __device__ __forceinline__ int time(int n) const { return reverse ? T - 1 - n : n; }
+    // Where step n's part of z begins, of which a sequence has `row` numbers.
+    __device__ __forceinline__ long long part(int n, int row) const {
+        return static_cast<long long>(time(n) - origin) * (B * row);
+    }
+    // Likewise of an array (T, B, H).
+    __device__ __forceinline__ long long whole(int n) const {
+        return static_cast<long long>(time(n)) * (B * H);
+    }
 };
 
 constexpr long long RING = -1;
@@ -49,30 +58,28 @@ template <typename Cell> struct Arrays {
     Real* state[Cell::STATES];
     long long base[Cell::STATES];
 
-    __device__ __forceinline__ Real* before(int s, long long n, const Steps& steps) const {
+    __device__ __forceinline__ Real* before(int s, int n, const Steps& steps) const {
         return entry(s, n, steps.reverse ? steps.T - n : n, steps);
     }
-    __device__ __forceinline__ Real* after(int s, long long n, const Steps& steps) const {
+    __device__ __forceinline__ Real* after(int s, int n, const Steps& steps) const {
         return entry(s, n + 1, steps.reverse ? steps.T - 1 - n : n + 1, steps);
     }
 
 private:
-    __device__ __forceinline__ Real* entry(int s, long long turn, long long place,
-                                           const Steps& steps) const {
-        return state[s] + (base[s] == RING ? turn % 2 : place - base[s]) * steps.B * steps.H;
+    __device__ __forceinline__ Real* entry(int s, int turn, int place, const Steps& steps) const {
+        const long long at = base[s] == RING ? turn % 2 : place - base[s];
+        return state[s] + at * (steps.B * steps.H);
     }
 };
 
-// visit(p, r, c, b, u) for each sequence b = b0 + r and unit u = unit0 + c of a block that is this
-// thread's; p counts them.
+// visit(p, r, c) for each sequence r past b0 and unit c past unit0 that is this thread's, of those
+// that are there; p counts them.
 template <int ROWS, int UNITS, typename Visit>
-__device__ __forceinline__ void each_pair(long long b0, long long unit0, const Steps& steps,
-                                          Visit visit) {
+__device__ __forceinline__ void each_pair(int b0, int unit0, const Steps& steps, Visit visit) {
 #pragma unroll
     for (int p = 0; p < (ROWS * UNITS + THREADS - 1) / THREADS; ++p) {
-        const int i = p * THREADS + threadIdx.x;
-        const long long b = b0 + i / UNITS, u = unit0 + i % UNITS;
-        if (i < ROWS * UNITS && b < steps.B && u < steps.H) visit(p, i / UNITS, i % UNITS, b, u);
+        const int i = p * THREADS + threadIdx.x, r = i / UNITS, c = i % UNITS;
+        if (i < ROWS * UNITS && b0 + r < steps.B && unit0 + c < steps.H) visit(p, r, c);
     }
 }
 
@@ -122,30 +129,28 @@ struct Share {
     const Element* weights;  // rows of `step` elements
     Element* resident;       // [COLUMNS][resident_stride], if RESIDENT
     Element* pieces;         // [STAGES][LINES][STRIDE] of this warp
-    long long K, step;
-    int resident_stride, lane, warp;
+    int K, step, resident_stride, lane, warp;
 
-    __device__ __forceinline__ Share(const Element* weights, long long depth) : weights(weights) {
-        K = depth;
+    __device__ __forceinline__ Share(const Element* weights, int depth) : weights(weights), K(depth) {
         step = (K + VECTOR - 1) / VECTOR * VECTOR;
         lane = threadIdx.x % WARP;
         warp = threadIdx.x / WARP;
         pieces = reinterpret_cast<Element*>(shared_memory() + warp * OWN);
         resident = reinterpret_cast<Element*>(shared_memory() + WARPS * OWN);
-        resident_stride = static_cast<int>((K + DEPTH - 1) / DEPTH * DEPTH) + Format::PAD;
+        resident_stride = (K + DEPTH - 1) / DEPTH * DEPTH + Format::PAD;
     }
 
     // Bring the block's weights into shared memory to stay; row(c) is the number of its row c, or
     // negative for one that is not there.
     template <typename Row> __device__ __forceinline__ void settle(Row row) {
         if (!RESIDENT) return;
-        const int across = (resident_stride - Format::PAD) / VECTOR;
+        const int depth = resident_stride - Format::PAD;
+#pragma unroll 1
         for (int c = warp; c < COLUMNS; c += WARPS) {
-            const long long at = row(c);
-            for (int v = lane; v < across; v += WARP)
-                copy_later(resident + c * resident_stride + v * VECTOR,
-                           weights + (at < 0 ? 0 : at * step + v * VECTOR),
-                           at >= 0 && v * VECTOR < K);
+            const int at = row(c);
+            const Element* from = weights + static_cast<long long>(at) * step;
+            for (int k = lane * VECTOR; k < depth; k += WARP * VECTOR)
+                copy_later(resident + c * resident_stride + k, from + k, at >= 0 && k < K);
         }
         end_group();
         wait_for_groups<0>();
@@ -154,16 +159,16 @@ struct Share {
 
     // This warp's part of A times the weights, for `sum`. A has `rows` rows of `step` elements.
     template <typename Row>
-    __device__ __forceinline__ void multiply(const Element* a, long long rows, Row row) {
+    __device__ __forceinline__ void multiply(const Element* a, int rows, Row row) {
         WarpTile<Format, ROWS, COLUMNS> tile;
         tile.clear();
         int arriving = 0, at = 0;  // pieces take turns with their places
-        long long asked = warp * DEPTH;
+        int asked = warp * DEPTH;
         auto ask = [&] {
             if (asked < K) {
                 Element* piece = pieces + arriving * PIECE;
-                bring<ROWS>(piece, asked, [&](int r) { return r < rows ? r : -1LL; }, a);
-                if (!RESIDENT) bring<COLUMNS>(piece + ROWS * STRIDE, asked, row, weights);
+                bring<ROWS>(piece, a, asked, [&](int r) { return r < rows ? r : -1; });
+                if (!RESIDENT) bring<COLUMNS>(piece + ROWS * STRIDE, weights, asked, row);
             }
             end_group();
             asked += SPAN;
@@ -171,7 +176,7 @@ struct Share {
         };
 #pragma unroll
         for (int n = 0; n < STAGES - 1; ++n) ask();
-        for (long long k0 = warp * DEPTH; k0 < K; k0 += SPAN) {
+        for (int k0 = warp * DEPTH; k0 < K; k0 += SPAN) {
             wait_for_groups<STAGES - 2>();
             __syncwarp();  // the piece has come for all lanes, and all are done with the one before
             ask();
@@ -187,12 +192,20 @@ struct Share {
         __syncthreads();
     }
 
-    // The whole sum for a place, its parts added in order of the warps.
-    __device__ __forceinline__ Real sum(int r, int c) const {
-        Real total = sums(0)[r * COLUMNS + c];
+    // The whole sums for some neighbours, from column c on, their parts added in order of the warps.
+    template <int COUNT> __device__ __forceinline__ void sum(int r, int c, Real (&total)[COUNT]) const {
+        constexpr int MOST = 16 / sizeof(Real);
+        constexpr int WIDTH = COUNT % MOST == 0 ? MOST : COUNT % 2 == 0 ? 2 : 1;
+        using Vector = Pack<Real, WIDTH>;
 #pragma unroll
-        for (int w = 1; w < WARPS; ++w) total += sums(w)[r * COLUMNS + c];
-        return total;
+        for (int w = 0; w < WARPS; ++w) {
+            const Vector* part = reinterpret_cast<const Vector*>(sums(w) + r * COLUMNS + c);
+#pragma unroll
+            for (int i = 0; i < COUNT; ++i) {
+                const Real value = part[i / WIDTH].at[i % WIDTH];
+                total[i] = w ? total[i] + value : value;
+            }
+        }
     }
 
 private:
@@ -202,17 +215,17 @@ private:
 
     // Ask for DEPTH elements from k0 on of some rows; row(r) is the number of row r, or negative.
     template <int COUNT, typename Row>
-    __device__ __forceinline__ void bring(Element* piece, long long k0, Row row,
-                                          const Element* from) {
-        constexpr int ACROSS = DEPTH / VECTOR, VECTORS = COUNT * ACROSS;
+    __device__ __forceinline__ void bring(Element* piece, const Element* from, int k0, Row row) {
+        constexpr int ACROSS = DEPTH / VECTOR, ROWS_AT_ONCE = WARP / ACROSS;
+        const int r0 = lane / ACROSS, k = lane % ACROSS * VECTOR;
+        const bool within = k0 + k < K;
+        from += k0 + k;
+        piece += r0 * STRIDE + k;
 #pragma unroll 4  // more at once, and all their addresses would be kept in registers
-        for (int first = 0; first < VECTORS; first += WARP) {
-            const int i = first + lane;
-            if (VECTORS % WARP && i >= VECTORS) break;
-            const long long at = row(i / ACROSS), k = k0 + i % ACROSS * VECTOR;
-            const bool inside = at >= 0 && k < K;
-            copy_later(piece + i / ACROSS * STRIDE + i % ACROSS * VECTOR,
-                       inside ? from + at * step + k : from, inside);
+        for (int r = 0; r < COUNT; r += ROWS_AT_ONCE) {
+            if (COUNT % ROWS_AT_ONCE && r0 + r >= COUNT) break;
+            const int at = row(r0 + r);
+            copy_later(piece + r * STRIDE, from + static_cast<long long>(at) * step, at >= 0 && within);
         }
     }
 };
@@ -223,75 +236,73 @@ __device__ __forceinline__ void forward_steps(
     typename Format::Element* handed, const typename Cell::Real* bias, const long long* lengths,
     typename Cell::Real* output, Arrays<Cell> arrays, Steps steps, unsigned* counters) {
     using Real = typename Cell::Real;
-    constexpr int S = Cell::SLOTS, STATES = Cell::STATES, ONLY_X = S - Cell::FED_BY_H;
+    constexpr int S = Cell::SLOTS, STATES = Cell::STATES, FED = Cell::FED_BY_H, ONLY_X = S - FED;
     constexpr int PAIRS = (ROWS * UNITS + THREADS - 1) / THREADS;
-    const long long H = steps.H, B = steps.B;
-    const long long unit0 = static_cast<long long>(blockIdx.x) * UNITS;
+    const int H = steps.H, B = steps.B, row = S * H;
+    const int unit0 = blockIdx.x * UNITS, begin = blockIdx.y * ROWS, stride = gridDim.y * ROWS;
 
-    // Column `slot * UNITS + u` of the product is unit u of a slot fed by h.
-    auto row = [&](int c) -> long long {
-        const long long unit = unit0 + c % UNITS;
-        return unit < H ? c / UNITS * H + unit : -1;
+    // Column `u * FED + slot` of the product is unit u of a slot fed by h.
+    auto weight = [&](int c) {
+        const int unit = unit0 + c / FED;
+        return unit < H ? c % FED * H + unit : -1;
     };
-    Share<Format, ROWS, Cell::FED_BY_H * UNITS, DEPTH, STAGES, RESIDENT> share(weights, H);
-    share.settle(row);
+    Share<Format, ROWS, FED * UNITS, DEPTH, STAGES, RESIDENT> share(weights, H);
+    share.settle(weight);
 
     Meeting meeting(counters);
-    for (long long n = steps.first; n < steps.last; ++n) {
-        const long long t = steps.time(n);
-        const typename Format::Element* from = handed + n % 2 * B * share.step;
-        typename Format::Element* to = handed + (n + 1) % 2 * B * share.step;
-        for (long long b0 = blockIdx.y * ROWS; b0 < B; b0 += gridDim.y * ROWS) {
+    for (int n = steps.first; n < steps.last; ++n) {
+        const int t = steps.time(n);
+        Real* gates = z + steps.part(n, row) + unit0;
+        const typename Format::Element* from = handed + n % 2 * (B * share.step);
+        typename Format::Element* to = handed + (n + 1) % 2 * (B * share.step) + unit0;
+        for (int b0 = begin; b0 < B; b0 += stride) {
             // What does not depend on the product is asked for before it.
             Real gate[PAIRS][S], last[PAIRS][STATES], state[PAIRS][STATES];
-            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int, int, long long b, long long u) {
-                const Real* at = z + ((steps.row(n) * B + b) * S) * H + u;
+            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c) {
+                const Real* at = gates + (b0 + r) * row + c;
 #pragma unroll
                 for (int s = 0; s < Cell::FED_BY_X; ++s) gate[p][s] = at[s * H];
 #pragma unroll
                 for (int s = Cell::FED_BY_X; s < S; ++s)
-                    gate[p][s] = bias ? bias[s * H + u] : Real(0);
+                    gate[p][s] = bias ? bias[s * H + unit0 + c] : Real(0);
 #pragma unroll
                 for (int s = 0; s < STATES; ++s)
-                    last[p][s] = arrays.before(s, n, steps)[b * H + u];
+                    last[p][s] = arrays.before(s, n, steps)[(b0 + r) * H + unit0 + c];
             });
-            share.multiply(from + b0 * share.step, B - b0, row);
-            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c, long long b,
-                                                         long long u) {
-                Real given[S];
+            share.multiply(from + b0 * share.step, B - b0, weight);
+            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c) {
+                Real given[S], from_h[FED];
+                share.sum(r, c * FED, from_h);
 #pragma unroll
-                for (int s = 0; s < S; ++s) {
-                    given[s] = gate[p][s];
-                    if (s >= ONLY_X) given[s] += share.sum(r, (s - ONLY_X) * UNITS + c);
-                }
+                for (int s = 0; s < S; ++s)
+                    given[s] = s < ONLY_X ? gate[p][s] : gate[p][s] + from_h[s < ONLY_X ? 0 : s - ONLY_X];
                 Cell::forward(given, last[p], gate[p], state[p]);
-                if (lengths && t >= lengths[b]) {  // past a sequence's end
+                if (lengths && t >= lengths[b0 + r]) {  // past a sequence's end
 #pragma unroll
                     for (int s = 0; s < STATES; ++s) state[p][s] = last[p][s];
                 }
-                to[b * share.step + u] = Format::round(state[p][0]);
+                to[(b0 + r) * share.step + c] = Format::round(state[p][0]);
             });
-            if (b0 + gridDim.y * ROWS >= B && n + 1 < steps.last)
+            if (b0 + stride >= B && n + 1 < steps.last)
                 meeting.arrive();
             else
                 __syncthreads();  // the sums have been read
-            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int, int, long long b, long long u) {
-                const bool on = !lengths || t < lengths[b];
-                Real* at = z + ((steps.row(n) * B + b) * S) * H + u;
+            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c) {
+                const bool on = !lengths || t < lengths[b0 + r];
+                Real* at = gates + (b0 + r) * row + c;
 #pragma unroll
                 for (int s = 0; s < S; ++s) at[s * H] = on ? gate[p][s] : Real(0);
+                const int i = (b0 + r) * H + unit0 + c;
 #pragma unroll
-                for (int s = 0; s < STATES; ++s)
-                    arrays.after(s, n, steps)[b * H + u] = state[p][s];
-                if (output) output[(t * B + b) * H + u] = on ? state[p][0] : Real(0);
+                for (int s = 0; s < STATES; ++s) arrays.after(s, n, steps)[i] = state[p][s];
+                if (output) output[steps.whole(n) + i] = on ? state[p][0] : Real(0);
             });
         }
         if (n + 1 == steps.last) break;
-        each_pair<ROWS, UNITS>(blockIdx.y * ROWS, unit0, steps, [&](int, int, int, long long b,
-                                                                    long long u) {
+        each_pair<ROWS, UNITS>(begin, unit0, steps, [&](int, int r, int c) {
+            const Real* at = z + steps.part(n + 1, row) + unit0 + (begin + r) * row + c;
 #pragma unroll
-            for (int s = 0; s < Cell::FED_BY_X; ++s)
-                expect(z + ((steps.row(n + 1) * B + b) * S + s) * H + u);
+            for (int s = 0; s < Cell::FED_BY_X; ++s) expect(at + s * H);
         });
         meeting.wait();
     }
@@ -311,7 +322,8 @@ template <typename Cell> struct Gradients {
     const Real* output;
     Real* carry[Cell::STATES];
     Real* total[Cell::STATES];
-    long long finish, started;
+    long long finish;
+    int started;
 };
 
 template <typename Format, typename Cell, int ROWS, int UNITS, int DEPTH, int STAGES, bool RESIDENT>
@@ -320,51 +332,54 @@ __device__ __forceinline__ void backward_steps(
     typename Format::Element* handed, const long long* lengths, Arrays<Cell> arrays,
     Gradients<Cell> gradients, Steps steps, unsigned* counters) {
     using Real = typename Cell::Real;
-    constexpr int S = Cell::SLOTS, STATES = Cell::STATES, ONLY_X = S - Cell::FED_BY_H;
+    constexpr int S = Cell::SLOTS, STATES = Cell::STATES, FED = Cell::FED_BY_H, ONLY_X = S - FED;
     constexpr int PAIRS = (ROWS * UNITS + THREADS - 1) / THREADS;
-    const long long H = steps.H, B = steps.B;
-    const long long unit0 = static_cast<long long>(blockIdx.x) * UNITS;
+    const int H = steps.H, B = steps.B, row = S * H;
+    const int unit0 = blockIdx.x * UNITS, begin = blockIdx.y * ROWS, stride = gridDim.y * ROWS;
 
-    auto row = [&](int c) -> long long { return unit0 + c < H ? unit0 + c : -1; };
-    Share<Format, ROWS, UNITS, DEPTH, STAGES, RESIDENT> share(weights, Cell::FED_BY_H * H);
-    share.settle(row);
+    auto weight = [&](int c) { return unit0 + c < H ? unit0 + c : -1; };
+    Share<Format, ROWS, UNITS, DEPTH, STAGES, RESIDENT> share(weights, FED * H);
+    share.settle(weight);
 
     Meeting meeting(counters);
     // One turn more than there are steps: the last brings dL/dh past the first step, if wanted.
-    const long long end = steps.first - (gradients.finish ? 1 : 0);
-    for (long long n = steps.last - 1; n >= end; --n) {
+    const int end = steps.first - (gradients.finish ? 1 : 0);
+    for (int n = steps.last - 1; n >= end; --n) {
         const bool is_step = n >= steps.first, has_later = n < gradients.started;
-        const long long t = steps.time(n);
-        const typename Format::Element* from = handed + (n + 1) % 2 * B * share.step;
-        typename Format::Element* to = handed + (n + 2) % 2 * B * share.step;
-        for (long long b0 = blockIdx.y * ROWS; b0 < B; b0 += gridDim.y * ROWS) {
+        const int t = steps.time(n);
+        const long long now = steps.part(n, row) + unit0;
+        const typename Format::Element* from = handed + (n + 1) % 2 * (B * share.step);
+        typename Format::Element* to = handed + (n + 2) % 2 * (B * share.step) + unit0;
+        for (int b0 = begin; b0 < B; b0 += stride) {
             // What does not depend on the product is asked for before it. In the end gate, state and
             // grad hold dL/dz, the states' gradients in all, and what goes to the step before.
             Real gate[PAIRS][S], state[PAIRS][STATES], last[PAIRS][STATES], grad[PAIRS][STATES];
             Real outside[PAIRS];
-            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int, int, long long b,
-                                                         long long u) {
+            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c) {
+                const int i = (b0 + r) * H + unit0 + c;
 #pragma unroll
-                for (int s = 0; s < STATES; ++s) grad[p][s] = gradients.carry[s][b * H + u];
+                for (int s = 0; s < STATES; ++s) grad[p][s] = gradients.carry[s][i];
                 if (!is_step) return;
-                const Real* at = z + ((steps.row(n) * B + b) * S) * H + u;
+                const Real* at = z + now + (b0 + r) * row + c;
 #pragma unroll
                 for (int s = 0; s < S; ++s) gate[p][s] = at[s * H];
 #pragma unroll
                 for (int s = 0; s < STATES; ++s) {
-                    state[p][s] = arrays.after(s, n, steps)[b * H + u];
-                    last[p][s] = arrays.before(s, n, steps)[b * H + u];
+                    state[p][s] = arrays.after(s, n, steps)[i];
+                    last[p][s] = arrays.before(s, n, steps)[i];
                 }
-                outside[p] =
-                    gradients.output ? gradients.output[(t * B + b) * H + u] : Real(0);
+                outside[p] = gradients.output ? gradients.output[steps.whole(n) + i] : Real(0);
             });
-            if (has_later) share.multiply(from + b0 * share.step, B - b0, row);
-            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c, long long b,
-                                                         long long u) {
-                if (has_later) grad[p][0] += share.sum(r, c);
+            if (has_later) share.multiply(from + b0 * share.step, B - b0, weight);
+            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c) {
+                if (has_later) {
+                    Real later[1];
+                    share.sum(r, c, later);
+                    grad[p][0] += later[0];
+                }
                 if (!is_step) return;
                 // A step past a sequence's end takes no gradient and passes all of it on.
-                const bool on = !lengths || t < lengths[b];
+                const bool on = !lengths || t < lengths[b0 + r];
                 Real total[STATES] = {}, dslot[S] = {}, dlast[STATES];
                 if (on) {
                     grad[p][0] += outside[p];
@@ -375,42 +390,41 @@ __device__ __forceinline__ void backward_steps(
                     state[p][s] = total[s];
                     if (on) grad[p][s] = dlast[s];
                 }
+                typename Format::Element* at = to + (b0 + r) * share.step + c;
 #pragma unroll
                 for (int s = 0; s < S; ++s) {
                     gate[p][s] = dslot[s];
-                    if (s >= ONLY_X)
-                        to[b * share.step + (s - ONLY_X) * H + u] = Format::round(dslot[s]);
+                    if (s >= ONLY_X) at[(s - ONLY_X) * H] = Format::round(dslot[s]);
                 }
             });
-            if (b0 + gridDim.y * ROWS >= B && n > end)
+            if (b0 + stride >= B && n > end)
                 meeting.arrive();
             else
                 __syncthreads();  // the sums have been read
-            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int, int, long long b, long long u) {
+            each_pair<ROWS, UNITS>(b0, unit0, steps, [&](int p, int r, int c) {
+                const int i = (b0 + r) * H + unit0 + c;
 #pragma unroll
                 for (int s = 0; s < STATES; ++s) {
-                    gradients.carry[s][b * H + u] = grad[p][s];
+                    gradients.carry[s][i] = grad[p][s];
                     if (is_step && gradients.total[s])
-                        gradients.total[s][(t * B + b) * H + u] = state[p][s];
+                        gradients.total[s][steps.whole(n) + i] = state[p][s];
                 }
                 if (!is_step) return;
-                Real* at = dz + ((steps.row(n) * B + b) * S) * H + u;
+                Real* at = dz + now + (b0 + r) * row + c;
 #pragma unroll
                 for (int s = 0; s < S; ++s) at[s * H] = gate[p][s];
             });
         }
         if (n == end) break;
         if (n > steps.first)
-            each_pair<ROWS, UNITS>(blockIdx.y * ROWS, unit0, steps, [&](int, int, int, long long b,
-                                                                        long long u) {
+            each_pair<ROWS, UNITS>(begin, unit0, steps, [&](int, int r, int c) {
+                const Real* at = z + steps.part(n - 1, row) + unit0 + (begin + r) * row + c;
+                const int i = (begin + r) * H + unit0 + c;
 #pragma unroll
-                for (int s = 0; s < S; ++s)
-                    expect(z + ((steps.row(n - 1) * B + b) * S + s) * H + u);
+                for (int s = 0; s < S; ++s) expect(at + s * H);
 #pragma unroll
-                for (int s = 0; s < STATES; ++s)
-                    expect(arrays.before(s, n - 1, steps) + b * H + u);
-                if (gradients.output)
-                    expect(gradients.output + (steps.time(n - 1) * B + b) * H + u);
+                for (int s = 0; s < STATES; ++s) expect(arrays.before(s, n - 1, steps) + i);
+                if (gradients.output) expect(gradients.output + steps.whole(n - 1) + i);
             });
         meeting.wait();
     }
@@ -424,11 +438,11 @@ __device__ __forceinline__ void rebuild_steps(typename Cell::Real* z, const long
                                               Arrays<Cell> arrays, Steps steps) {
     using Real = typename Cell::Real;
     constexpr int S = Cell::SLOTS, STATES = Cell::STATES;
-    const long long i = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
+    const int i = blockIdx.x * THREADS + threadIdx.x;
     if (i >= steps.B * steps.H) return;
-    const long long b = i / steps.H, u = i % steps.H;
-    for (long long n = steps.first; n < steps.last; ++n) {
-        Real* at = z + (steps.row(n) * steps.B + b) * S * steps.H + u;
+    const int b = i / steps.H, u = i % steps.H, row = S * steps.H;
+    for (int n = steps.first; n < steps.last; ++n) {
+        Real* at = z + steps.part(n, row) + b * row + u;
         Real given[S], last[STATES], gate[S], state[STATES];
 #pragma unroll
         for (int s = 0; s < S; ++s) given[s] = at[s * steps.H];

@@ -76,7 +76,7 @@ def backward_source(cell: Cell, dtype: str, precision: str, tile: StepTile) -> s
         *_arrays_and_steps(cell),
         "const Gradients<Cell> gradients = {",
         "    doutput, {" + ", ".join(f"carry_{n}" for n in names) + "},",
-        "    {" + ", ".join(f"total_{n}" for n in names) + "}, finish, started};",
+        "    {" + ", ".join(f"total_{n}" for n in names) + "}, finish, int(started)};",
         f"backward_steps<Format, Cell, {_numbers(tile)}>(",
         "    z, dz, weights, handed, lengths, arrays, gradients, steps, counters);",
     ]
@@ -200,7 +200,8 @@ def _arrays_and_steps(cell: Cell) -> list[str]:
     bases = ", ".join(f"base_{n}" for n in names)
     return [
         f"const Arrays<Cell> arrays = {{{{{states}}}, {{{bases}}}}};",
-        "const Steps steps = {first, last, origin, T, B, H, reverse};",
+        "const Steps steps = {int(first), int(last), int(origin), int(T), int(B), int(H),",
+        "                     reverse != 0};",
     ]
 
 

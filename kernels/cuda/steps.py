@@ -9,15 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minirnn.errors import DeviceError
 from minirnn.kernels.cells.cell import Cell
 from minirnn.kernels.cuda import build, source
 from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.launch import blocks, check_all_at_work, launch
-from minirnn.kernels.cuda.packing import Packing
+from minirnn.kernels.cuda.packing import Packing, step_of
 from minirnn.kernels.cuda.schedule import Schedule, schedule_of
 from minirnn.kernels.slots import slot_order
 
 COUNTER_STEP = 32  # from one counter to the next: a line of the cache, see `Meeting`
+MOST_NUMBERS = 2**31 - 1  # of a step's gates: the kernels count them in an int
 RING = -1  # base of a state of which two entries take turns, see sequence.cuh
 
 _whole: ContextVar[bool] = ContextVar("whole", default=True)
@@ -69,6 +71,8 @@ class Steps:
     """The steps of a cell in one dtype and precision, for one call's sizes.
 
     whole   whether one launch may take all steps of a span
+
+    Raises: DeviceError for more numbers in a step than the kernels can count.
     """
 
     def __init__(
@@ -78,6 +82,12 @@ class Steps:
         self.cell, self.dtype, self.precision, self.gpu = cell, dtype, precision, gpu
         self.sizes, self.reverse, self.whole = sizes, reverse, whole
         self.order = slot_order(cell)
+        numbers = sizes.B * step_of(precision, len(self.order.slots) * sizes.H)
+        if numbers > MOST_NUMBERS:
+            raise DeviceError(
+                "x", f"a batch of {sizes.B:,} sequences, {numbers:,} numbers in a step",
+                f"at most {MOST_NUMBERS:,} numbers", "Take the batch in parts",
+            )  # fmt: skip
         self.packing = Packing(dtype, precision, gpu)
         self._handed: Any = None  # room for what blocks hand each other forward, once h is there
 

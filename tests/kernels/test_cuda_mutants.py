@@ -39,36 +39,36 @@ EQUATIONS = {
 SEQUENCE = {
     "step-shifted": (
         "forward",
-        "handed + n % 2 * B",
-        "handed + (n > 0 ? n - 1 : n) % 2 * B",
+        "handed + n % 2 * (B",
+        "handed + (n > 0 ? n - 1 : n) % 2 * (B",
     ),
     "later-step-shifted": (
         "backward",
-        "handed + (n + 1) % 2 * B",
-        "handed + (n + (n + 2 < steps.last ? 2 : 1)) % 2 * B",
+        "handed + (n + 1) % 2 * (B",
+        "handed + (n + (n + 2 < steps.last ? 2 : 1)) % 2 * (B",
     ),
     "lengths-ignored": (
         "forward",
-        "const bool on = !lengths || t < lengths[b];",
+        "const bool on = !lengths || t < lengths[b0 + r];",
         "const bool on = true;",
     ),
     "padding-takes-a-gradient": (
         "backward",
-        "const bool on = !lengths || t < lengths[b];",
+        "const bool on = !lengths || t < lengths[b0 + r];",
         "const bool on = true;",
     ),
-    "padding-moves-a-state": ("forward", "if (lengths && t >= lengths[b])", "if (false)"),
+    "padding-moves-a-state": ("forward", "if (lengths && t >= lengths[b0 + r])", "if (false)"),
     "outside-gradient-dropped": ("backward", "grad[p][0] += outside[p];", ""),
     "last-product-left-out": ("backward", "(gradients.finish ? 1 : 0)", "0"),
     "one-warp-left-out": (
         "forward",
-        "for (int w = 1; w < WARPS; ++w) total",
-        "for (int w = 2; w < WARPS; ++w) total",
+        "for (int w = 0; w < WARPS; ++w) {\n            const Vector",
+        "for (int w = 0; w < 3; ++w) {\n            const Vector",
     ),
     "total-of-another-step": (
         "backward",
-        "gradients.total[s][(t * B + b) * H + u]",
-        "gradients.total[s][((t > 0 ? t - 1 : t) * B + b) * H + u]",
+        "gradients.total[s][steps.whole(n) + i]",
+        "gradients.total[s][steps.whole(n > 0 ? n - 1 : n) + i]",
     ),
 }
 PRODUCTS = {

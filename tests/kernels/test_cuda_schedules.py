@@ -262,6 +262,17 @@ def test_a_cell_of_many_slots(kernels: Any) -> None:
         np.testing.assert_allclose(found[name], array, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+def test_more_numbers_in_a_step_than_an_int_counts_are_refused(
+    kernels: Any, monkeypatch: Any
+) -> None:
+    case = random_case(CELLS["gru-tanh"], T=2, B=4, I=3, H=10, dtype="float32")
+    monkeypatch.setattr(steps, "MOST_NUMBERS", 4 * 4 * 10 - 1)
+    with pytest.raises(DeviceError, match="a batch of 4 sequences, 160 numbers in a step"):
+        run(kernels, case)
+    monkeypatch.setattr(steps, "MOST_NUMBERS", 4 * 4 * 10)
+    run(kernels, case)
+
+
 class TestSchedule:
     def test_a_block_s_weights_stay_where_they_fit(self) -> None:
         plan = schedule.schedule_of(H200, "float32", 4, 16, 512, 512)
