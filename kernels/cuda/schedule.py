@@ -34,12 +34,15 @@ PAD_BYTES = 16  # between rows in shared memory: Format::PAD
 MOST_SUMS = {"float32": 64, "float64": 16, "tf32": 64, "bfloat16": 64, "float16": 64}
 MOST_PAIRS = 4 * THREADS  # of sequences and units in a tile: what a thread holds of their step
 
-# What a step takes, to choose by, in nanoseconds.
-MEETING = 950.0  # of the blocks, after each step
-PASS = 900.0  # of some sequences: until what was handed over comes, sums, equations
-MULTIPLY_ADDS = {"float32": 160, "float64": 80, "tf32": 1000, "bfloat16": 2000, "float16": 2000}
-CACHED_BYTES = 110  # that come to a multiprocessor from the second-level cache in a nanosecond
-SUMMED = 40  # partial sums that meet in a nanosecond
+# What a step takes, to choose by, in nanoseconds: fitted to every tile's times on an H200.
+MEETING, MEETING_BLOCK = 500.0, 1.3  # of the blocks that have the same sequences; more for each
+PASS = 1500.0  # for some sequences: until what was handed over comes, barriers, equations
+FETCHED_ROW, FETCHED_WEIGHT = 0.012, 0.017  # for a byte
+SUMMED = 0.64  # for a sum of each warp
+# For a product of two numbers. Where there are no tensor cores in it, for one of each lane, and for the
+# loads from shared memory that feed it.
+MULTIPLIED = {"tf32": 0.0024, "bfloat16": 0.0012, "float16": 0.0012}
+LANES_MULTIPLIED, LANES_FED = {"float32": 0.17, "float64": 0.34}, {"float32": 0.15, "float64": 0.6}
 
 
 class Schedule(NamedTuple):
@@ -117,14 +120,19 @@ def _idle(tile: StepTile, K: int) -> bool:
 
 def nanoseconds(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: int) -> float:
     """What a step takes, estimated."""
-    tile = s.tile
-    passes = -(-B // (tile.rows * s.grid[1]))
-    columns, element = slots * tile.units, np.dtype(ELEMENTS[precision]).itemsize
-    fetched = (tile.rows + (0 if tile.resident else columns)) * K * element
-    once = PASS + fetched / CACHED_BYTES / (tile.stages - 1) ** 0.5
-    once += tile.rows * columns * (K / MULTIPLY_ADDS[precision] + WARPS / SUMMED)
+    rows, columns = s.tile.rows, slots * s.tile.units
+    element = np.dtype(ELEMENTS[precision]).itemsize
+    once = PASS + FETCHED_ROW * rows * K * element + SUMMED * rows * columns
+    if not s.tile.resident:
+        once += FETCHED_WEIGHT * columns * K * element
+    if precision in MULTIPLIED:
+        once += MULTIPLIED[precision] * rows * columns * K
+    else:  # a lane has every eighth row and fourth column: see WarpTile in formats.cuh
+        fed = LANES_FED[precision] * (8 / rows + 4 / columns)
+        once += (LANES_MULTIPLIED[precision] + fed) * rows * columns * K / 32
+    passes = -(-B // (rows * s.grid[1]))
+    meeting = MEETING + MEETING_BLOCK * s.grid[0] if s.grid[0] > 1 else 0.0
     turns = -(-s.grid[0] * s.grid[1] // gpu.multiprocessors)  # all blocks at work, or in turns
-    meeting = MEETING if s.grid[0] > 1 else 0.0
     return float(turns * (meeting + passes * once))
 
 
