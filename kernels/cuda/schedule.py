@@ -39,8 +39,8 @@ MEETING, MEETING_BLOCK = 500.0, 1.3  # of the blocks that have the same sequence
 PASS = 1500.0  # for some sequences: until what was handed over comes, barriers, equations
 FETCHED_ROW, FETCHED_WEIGHT = 0.012, 0.017  # for a byte
 SUMMED = 0.64  # for a sum of each warp
-# For a product of two numbers. Where there are no tensor cores in it, for one of each lane, and for the
-# loads from shared memory that feed it.
+# For a product of two numbers; without tensor cores for one of each lane, and for the loads from
+# shared memory that feed it.
 MULTIPLIED = {"tf32": 0.0024, "bfloat16": 0.0012, "float16": 0.0012}
 LANES_MULTIPLIED, LANES_FED = {"float32": 0.17, "float64": 0.34}, {"float32": 0.15, "float64": 0.6}
 
