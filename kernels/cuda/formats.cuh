@@ -4,9 +4,15 @@
 //   Element  what an operand becomes before it is multiplied
 //   k        the dimension that is summed over; contiguous in a tile unless something else is said
 //
-// Lines of a tile are a whole number of 16 bytes apart, with PAD elements between two that run along k
-// and PAD_ACROSS between two that run along the rows (in large products), so that what a warp reads at
-// once does not meet itself in a bank.
+// A tile's lines in shared memory are a whole number of 16 bytes apart, so that what a warp reads at once
+// does not meet itself in a bank:
+//   PADDED     lines along k, PAD elements between them
+//   EXCHANGED  lines along k of four vectors of 16 bytes, which change places from row to row
+//   TURNED     lines along the rows, PAD_TURNED elements between them
+enum Lines { PADDED, EXCHANGED, TURNED };
+
+// Where in its line vector number `vector` of a row is, in a tile whose lines are EXCHANGED.
+__device__ __forceinline__ int exchanged(int row, int vector) { return vector ^ (row / 2 % 4); }
 
 constexpr int THREADS = 256;  // of every block
 
@@ -19,7 +25,7 @@ template <typename T> struct Exact {
     static constexpr bool TENSOR = false;
     static constexpr int K_STEP = 16 / sizeof(T);  // elements of k in one vector of 16 bytes
     static constexpr int PAD = 16 / sizeof(T);
-    static constexpr int PAD_ACROSS = 0;
+    static constexpr int PAD_TURNED = 0;
     static __device__ __forceinline__ Element round(Real value) { return value; }
 };
 
@@ -29,7 +35,7 @@ struct Tf32 {
     static constexpr bool TENSOR = true;
     static constexpr int K_STEP = 8;
     static constexpr int PAD = 4;
-    static constexpr int PAD_ACROSS = 8;
+    static constexpr int PAD_TURNED = 8;
     static __device__ __forceinline__ Element round(Real value) { return round_tf32(value); }
     static __device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
@@ -43,7 +49,7 @@ struct Bfloat16 {
     static constexpr bool TENSOR = true;
     static constexpr int K_STEP = 16;
     static constexpr int PAD = 8;
-    static constexpr int PAD_ACROSS = 8;
+    static constexpr int PAD_TURNED = 8;
     static __device__ __forceinline__ Element round(Real value) { return round_bfloat16(value); }
     static __device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
@@ -57,7 +63,7 @@ struct Float16 {
     static constexpr bool TENSOR = true;
     static constexpr int K_STEP = 16;
     static constexpr int PAD = 8;
-    static constexpr int PAD_ACROSS = 8;
+    static constexpr int PAD_TURNED = 8;
     static __device__ __forceinline__ Element round(Real value) { return round_float16(value); }
     static __device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
@@ -146,28 +152,28 @@ template <typename Format, int ROWS, int COLUMNS> struct WarpTile<Format, ROWS, 
 #pragma unroll
         for (int k = 0; k < DEPTH; k += K_STEP) {
             Parts parts;
-            load<true, true>(parts, a, a_stride, b, b_stride, k, lane);
+            load<PADDED, PADDED>(parts, a, a_stride, b, b_stride, k, lane);
             multiply(parts);
         }
     }
 
-    // The parts at k. Element (r, k) of A is at a[r * a_stride + k] if A_ALONG_K, else at
-    // a[k * a_stride + r]; likewise B.
-    template <bool A_ALONG_K, bool B_ALONG_K>
+    // The parts at k. Row r of A begins at a + r * a_stride, or its column k at a + k * a_stride where
+    // lines are TURNED; likewise B.
+    template <Lines A_LINES, Lines B_LINES>
     __device__ __forceinline__ static void load(Parts& parts, const Element* a, int a_stride,
                                                 const Element* b, int b_stride, int k, int lane) {
 #pragma unroll
-        for (int i = 0; i < M; ++i) load_left<A_ALONG_K>(parts.left[i], a, a_stride, i * 16, k, lane);
+        for (int i = 0; i < M; ++i) load_left<A_LINES>(parts.left[i], a, a_stride, i * 16, k, lane);
 #pragma unroll
         for (int j = 0; j + 1 < N; j += 2) {
             unsigned two[4];
-            load_right<B_ALONG_K>(two, b, b_stride, j * 8, k, lane);
+            load_right<B_LINES>(two, b, b_stride, j * 8, k, lane);
             parts.right[j][0] = two[0];
             parts.right[j][1] = two[1];
             parts.right[j + 1][0] = two[2];
             parts.right[j + 1][1] = two[3];
         }
-        if constexpr (N % 2) load_last<B_ALONG_K>(parts.right[N - 1], b, b_stride, k, lane);
+        if constexpr (N % 2) load_last<B_LINES>(parts.right[N - 1], b, b_stride, k, lane);
     }
 
     __device__ __forceinline__ void multiply(const Parts& parts) {
@@ -221,46 +227,55 @@ template <typename Format, int ROWS, int COLUMNS> struct WarpTile<Format, ROWS, 
 
 private:
     // A's piece of 16 rows at `row`: words 0 to 3 of rows 0 to 7 and 8 to 15, then words 4 to 7.
-    template <bool ALONG_K>
+    template <Lines LINES>
     __device__ __forceinline__ static void load_left(unsigned (&to)[4], const Element* a, int stride,
                                                      int row, int k, int lane) {
-        if constexpr (ALONG_K) {
-            load_parts(to, a + (row + lane % 16) * stride + k + lane / 16 * HALF);
+        if constexpr (LINES == PADDED) {
+            const Element* from = a + lane % 16 * stride + lane / 16 * HALF;
+            load_parts(to, from + (row * stride + k));
+        } else if constexpr (LINES == EXCHANGED) {
+            const int vector = exchanged(lane % 16, k / HALF + lane / 16);
+            load_parts(to, a + lane % 16 * stride + vector * HALF + row * stride);
         } else if constexpr (WORDS) {
-            const unsigned* word = a + (k + lane % 4) * stride + row + lane / 4;
+            const unsigned* word = a + lane % 4 * stride + lane / 4 + (k * stride + row);
             to[0] = word[0];
             to[1] = word[8];
             to[2] = word[4 * stride];
             to[3] = word[4 * stride + 8];
         } else {
-            const int line = k + lane % 8 + lane / 16 * 8;
-            load_parts_turned(to, a + line * stride + row + lane / 8 % 2 * 8);
+            const Element* from = a + (lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8;
+            load_parts_turned(to, from + (k * stride + row));
         }
     }
 
     // Two of B's pieces of 8 columns, from `column` on: words 0 to 3 and 4 to 7 of one, then the other.
-    template <bool ALONG_K>
+    template <Lines LINES>
     __device__ __forceinline__ static void load_right(unsigned (&to)[4], const Element* b, int stride,
                                                       int column, int k, int lane) {
-        if constexpr (ALONG_K) {
-            const int row = column + lane % 8 + lane / 16 * 8;
-            load_parts(to, b + row * stride + k + lane / 8 % 2 * HALF);
+        const int below = lane % 8 + lane / 16 * 8;
+        if constexpr (LINES == PADDED) {
+            const Element* from = b + below * stride + lane / 8 % 2 * HALF;
+            load_parts(to, from + (column * stride + k));
+        } else if constexpr (LINES == EXCHANGED) {
+            const int vector = exchanged(below, k / HALF + lane / 8 % 2);
+            load_parts(to, b + below * stride + vector * HALF + column * stride);
         } else if constexpr (WORDS) {
-            const unsigned* word = b + (k + lane % 4) * stride + column + lane / 4;
+            const unsigned* word = b + lane % 4 * stride + lane / 4 + (k * stride + column);
             to[0] = word[0];
             to[1] = word[4 * stride];
             to[2] = word[8];
             to[3] = word[4 * stride + 8];
         } else {
-            load_parts_turned(to, b + (k + lane % 16) * stride + column + lane / 16 * 8);
+            const Element* from = b + lane % 16 * stride + lane / 16 * 8;
+            load_parts_turned(to, from + (k * stride + column));
         }
     }
 
     // The last piece of B where their number is odd, word by word.
-    template <bool ALONG_K>
+    template <Lines LINES>
     __device__ __forceinline__ static void load_last(unsigned (&to)[2], const Element* b, int stride,
                                                      int k, int lane) {
-        static_assert(ALONG_K, "large tiles have an even number of pieces");
+        static_assert(LINES == PADDED, "large tiles have an even number of pieces");
         const Element* row = b + ((N - 1) * 8 + lane / 4) * stride + k + lane % 4 * (HALF / 4);
         to[0] = *reinterpret_cast<const unsigned*>(row);
         to[1] = *reinterpret_cast<const unsigned*>(row + HALF);

@@ -21,18 +21,21 @@ enum Start { ZERO = 0, ROW = 1, C_ITSELF = 2 };  // what a sum begins with: noth
 
 // One operand's tiles of a block: where they lie, and the vectors of 16 bytes that this thread copies.
 //
-//   ALONG_K   a tile is [ROWS][DEPTH] as the operand is, else [DEPTH][ROWS]
+//   ALONG_K   a tile is [ROWS][DEPTH] as the operand is, else [DEPTH][ROWS]; see Lines
 template <typename Format, int ROWS, int DEPTH, bool ALONG_K> struct Side {
     using Element = typename Format::Element;
     static constexpr int VECTOR = 16 / sizeof(Element);
     static constexpr int LINES = ALONG_K ? ROWS : DEPTH, LENGTH = ALONG_K ? DEPTH : ROWS;
-    static constexpr int STRIDE = LENGTH + (ALONG_K ? Format::PAD : Format::PAD_ACROSS);
+    static constexpr Lines LIE = !ALONG_K ? TURNED : Format::TENSOR ? EXCHANGED : PADDED;
+    static constexpr int STRIDE =
+        LENGTH + (LIE == PADDED ? Format::PAD : LIE == TURNED ? Format::PAD_TURNED : 0);
     static constexpr int SIZE = LINES * STRIDE;
     static constexpr int ACROSS = LENGTH / VECTOR;   // vectors in a line
     static constexpr int APART = THREADS / ACROSS;   // lines from one vector of a thread to its next
     static constexpr int COUNT = LINES / APART;
     static_assert(LENGTH % VECTOR == 0 && THREADS % ACROSS == 0 && LINES % APART == 0,
                   "each thread has as many vectors");
+    static_assert(LIE != EXCHANGED || (ACROSS == 4 && APART % 8 == 0), "vectors can be exchanged");
 
     const Element* from;  // this thread's first vector of the next tile
     long long step;       // from line to line
@@ -49,14 +52,18 @@ template <typename Format, int ROWS, int DEPTH, bool ALONG_K> struct Side {
 
     // Have the next tile come there, of which so much of k is inside; what is outside counts as zero.
     __device__ __forceinline__ void fetch(Element* tile, int inside) {
-        Element* to = tile + line * STRIDE + at;
+        const int vector = at / VECTOR;
+        Element* to = tile + line * STRIDE;
+        to += (LIE == EXCHANGED ? exchanged(line, vector) : vector) * VECTOR;
         const int lines = (ALONG_K ? rows : inside) - line;
         const bool whole = at < (ALONG_K ? inside : rows);
+        const Element* source = from;
 #pragma unroll
-        for (int n = 0; n < COUNT; ++n)
-            copy_later(to + n * APART * STRIDE, from + n * APART * step,
-                       whole && n * APART < lines);
-        from += ALONG_K ? DEPTH : DEPTH * step;
+        for (int n = 0; n < COUNT; ++n) {
+            copy_later(to + n * APART * STRIDE, source, whole && n * APART < lines);
+            source += APART * step;
+        }
+        from = ALONG_K ? from + DEPTH : source;  // DEPTH lines on
     }
 
     // Where in a tile a warp's rows begin.
@@ -239,7 +246,7 @@ __device__ __forceinline__ void product(typename Format::Real* c, long long c_st
         static_assert(STEPS % 2 == 0, "a stage begins with parts[0]");
         typename decltype(tile)::Parts parts[2];
         auto load = [&](int turn, int k) {
-            tile.template load<A_ALONG_K, B_ALONG_K>(
+            tile.template load<Left::LIE, Right::LIE>(
                 parts[turn], rows + stage * Left::SIZE, Left::STRIDE,
                 columns + stage * Right::SIZE, Right::STRIDE, k, lane);
         };
@@ -248,7 +255,6 @@ __device__ __forceinline__ void product(typename Format::Real* c, long long c_st
             load(0, 0);
         }
         for (int depth = 0; depth < count; ++depth) {
-            fetch(spare, depth + STAGES - 1);
 #pragma unroll
             for (int step = 0; step < STEPS; ++step) {
                 if (step + 1 < STEPS) {
@@ -258,6 +264,7 @@ __device__ __forceinline__ void product(typename Format::Real* c, long long c_st
                     meet();
                     load(0, 0);
                 }
+                if (step == 0) fetch(spare, depth + STAGES - 1);
                 tile.multiply(parts[step % 2]);
             }
         }

@@ -48,7 +48,7 @@ SMALL_TILES = {
 }
 TILES = ((LARGE_TILES, 1.0), (MIDDLE_TILES, 0.8), (SMALL_TILES, 0.5))
 PADDING = {"float32": 4, "float64": 2, "tf32": 4, "bfloat16": 8, "float16": 8}  # Format::PAD
-PADDING_ACROSS = {"float32": 0, "float64": 0, "tf32": 8, "bfloat16": 8, "float16": 8}
+PADDING_TURNED = {"float32": 0, "float64": 0, "tf32": 8, "bfloat16": 8, "float16": 8}
 ELEMENT_BYTES = {"float32": 4, "float64": 8, "tf32": 4, "bfloat16": 2, "float16": 2}
 LINES_EACH = 4  # lines of an operand in which a thread lays out a vector
 
@@ -60,9 +60,9 @@ def shared_bytes(
     elements = 0
     for rows, along_k in ((tile.rows, a_along_k), (tile.columns, b_along_k)):
         if along_k:
-            elements += rows * (tile.depth + PADDING[precision])
+            elements += rows * (tile.depth + (PADDING[precision] if precision in EXACT else 0))
         else:
-            elements += tile.depth * (rows + PADDING_ACROSS[precision])
+            elements += tile.depth * (rows + PADDING_TURNED[precision])
     return tile.stages * elements * ELEMENT_BYTES[precision]
 
 
@@ -98,11 +98,36 @@ class Operand(NamedTuple):
     laid_out: bool = False  # whether it lies as the kernel reads it; see operands.cuh
 
 
+class Matrix(NamedTuple):
+    """A matrix (lines, width) of which several products take columns; see `Products.matrix`."""
+
+    array: Any  # as it came
+    step: int
+    width: int
+    laid_out: Operand | None  # the same as the kernel reads it; None if it lies so anyway
+
+    def columns(self, first: int, count: int, along_k: bool) -> Operand:
+        """Some columns as an operand: k if `along_k`, else its rows."""
+        if self.laid_out is not None:
+            array, step, *_ = self.laid_out
+            vector = VECTOR_BYTES // array.itemsize
+            # What k does not have, a vector must not bring from the next columns.
+            whole = not along_k or count % vector == 0 or first + count == self.width
+            if first % vector == 0 and whole:
+                return Operand(array[:, first:], step, along_k, True)
+        return Operand(self.array[..., first:], self.step, along_k)
+
+
 class Products:
     """The products of one dtype and precision on one GPU."""
 
     def __init__(self, dtype: np.dtype[Any], precision: str, gpu: Gpu) -> None:
         self.dtype, self.precision, self.gpu = dtype, precision, gpu
+
+    def matrix(self, array: Any, lines: int, width: int) -> Matrix:
+        """A contiguous array (…, width), laid out once for all products that take columns of it."""
+        (operand,) = self._laid_out(((Operand(array, width, True), lines),), width)
+        return Matrix(array, width, width, operand if operand.laid_out else None)
 
     def into(
         self,

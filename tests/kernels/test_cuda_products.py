@@ -207,6 +207,33 @@ def test_an_operand_that_lies_well_is_not_copied(cuda: str) -> None:
     assert narrow._laid_out([(laid, 6)], 16) == [laid]
 
 
+@pytest.mark.parametrize("precision", FORMATS)
+def test_columns_of_a_matrix_are_operands(cuda: str, precision: str) -> None:
+    made = products_of(precision)
+    rng = np.random.default_rng(5)
+    values, b = (numbers(rng, *shape, dtype=made.dtype) for shape in ((2, 9, 38), (5, 38)))
+    values[0, 0, 0] = np.nan
+    matrix = made.matrix(_on_gpu(values), 18, 38)
+    assert (matrix.laid_out is None) == (precision == "float64")  # 38 float32 are no whole vectors
+    flat, wide_b = values.reshape(18, 38).astype(np.float64), b.astype(np.float64)
+    for first, count in ((0, 38), (8, 16), (8, 30), (8, 12), (3, 16), (16, 22)):
+        taken, side = flat[:, first : first + count], _on_gpu(b[:, :count].copy())
+        to = _on_gpu(np.zeros((18, 5), made.dtype))
+        right = Operand(side, count, True)
+        made.into(to, 5, matrix.columns(first, count, True), right, (18, 5, count))
+        expected, most = taken @ wide_b[:, :count].T, np.abs(taken) @ np.abs(wide_b[:, :count]).T
+        inside = slice(1 if first == 0 else 0, None)  # NaN is in row 0 of what begins with it
+        assert (np.abs(to.get() - expected)[inside] <= bound(count, most, made.dtype)[inside]).all()
+        assert np.isnan(to.get()).all(axis=1).sum() == (first == 0)
+        across = _on_gpu(np.zeros((count, 5), made.dtype))
+        last = Operand(_on_gpu(b[:, :18].T.copy()), 5, False)
+        made.into(across, 5, matrix.columns(first, count, False), last, (count, 5, 18))
+        expected, most = taken.T @ wide_b[:, :18].T, np.abs(taken).T @ np.abs(wide_b[:, :18]).T
+        assert (
+            np.abs(across.get() - expected)[inside] <= bound(18, most, made.dtype)[inside]
+        ).all()
+
+
 class TestCut:
     @pytest.mark.parametrize("precision", FORMATS)
     def test_every_tile_fits_every_gpu(self, precision: str) -> None:
