@@ -34,15 +34,18 @@ PAD_BYTES = 16  # between rows in shared memory: Format::PAD
 MOST_SUMS = {"float32": 64, "float64": 16, "tf32": 64, "bfloat16": 64, "float16": 64}
 MOST_PAIRS = 4 * THREADS  # of sequences and units in a tile: what a thread holds of their step
 
-# What a step takes, to choose by, in nanoseconds: fitted to every tile's times on an H200.
-MEETING, MEETING_BLOCK = 500.0, 1.3  # of the blocks that have the same sequences; more for each
-PASS = 1500.0  # for some sequences: until what was handed over comes, barriers, equations
-FETCHED_ROW, FETCHED_WEIGHT = 0.012, 0.017  # for a byte
-SUMMED = 0.64  # for a sum of each warp
-# For a product of two numbers; without tensor cores for one of each lane, and for the loads from
-# shared memory that feed it.
-MULTIPLIED = {"tf32": 0.0024, "bfloat16": 0.0012, "float16": 0.0012}
-LANES_MULTIPLIED, LANES_FED = {"float32": 0.17, "float64": 0.34}, {"float32": 0.15, "float64": 0.6}
+# What a step takes, to choose by, in nanoseconds: fitted to what every tile took on an H200, see
+# bench/gpu_tiles.py.
+MEETING = 1450.0  # of the blocks that have the same sequences
+PASS = 650.0  # for some sequences: until what was handed over comes, barriers
+FETCHED = 1.3e-4  # for a byte that a block brings from the second-level cache, which all share
+SUMMED, PAIRED = 0.63, 1.0  # for a sum of all warps; for a sequence and unit, of 256 at least
+# For a product of two numbers; beside it, for one that is fed from shared memory: of each lane where
+# there are no tensor cores, of a warp where there are.
+MULTIPLIED = {
+    "float32": 0.0037, "float64": 0.0074, "tf32": 0.0011, "bfloat16": 0.0003, "float16": 0.0003,
+}  # fmt: skip
+FED = {"float32": 0.0069, "float64": 0.0138, "tf32": 0.0095, "bfloat16": 0.0095, "float16": 0.0095}
 
 
 class Schedule(NamedTuple):
@@ -120,20 +123,20 @@ def _idle(tile: StepTile, K: int) -> bool:
 
 def nanoseconds(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: int) -> float:
     """What a step takes, estimated."""
-    rows, columns = s.tile.rows, slots * s.tile.units
-    element = np.dtype(ELEMENTS[precision]).itemsize
-    once = PASS + FETCHED_ROW * rows * K * element + SUMMED * rows * columns
-    if not s.tile.resident:
-        once += FETCHED_WEIGHT * columns * K * element
-    if precision in MULTIPLIED:
-        once += MULTIPLIED[precision] * rows * columns * K
-    else:  # a lane has every eighth row and fourth column: see WarpTile in formats.cuh
-        fed = LANES_FED[precision] * (8 / rows + 4 / columns)
-        once += (LANES_MULTIPLIED[precision] + fed) * rows * columns * K / 32
+    rows, columns, blocks = s.tile.rows, slots * s.tile.units, s.grid[0] * s.grid[1]
+    turns = -(-blocks // gpu.multiprocessors)  # all blocks at work, or in turns
+    lines = rows + (0 if s.tile.resident else columns)
+    fetched = blocks / turns * lines * K * np.dtype(ELEMENTS[precision]).itemsize
+    once = PASS + FETCHED * fetched + SUMMED * rows * columns
+    once += PAIRED * max(rows * s.tile.units, THREADS)
+    once += MULTIPLIED[precision] * rows * columns * K
+    if precision in ("float32", "float64"):
+        # A lane has every eighth row and every fourth column: see WarpTile in formats.cuh.
+        once += FED[precision] * (8 * columns + 4 * rows) * K
+    else:
+        once += FED[precision] * (rows + columns) * K
     passes = -(-B // (rows * s.grid[1]))
-    meeting = MEETING + MEETING_BLOCK * s.grid[0] if s.grid[0] > 1 else 0.0
-    turns = -(-s.grid[0] * s.grid[1] // gpu.multiprocessors)  # all blocks at work, or in turns
-    return float(turns * (meeting + passes * once))
+    return float(turns * ((MEETING if s.grid[0] > 1 else 0.0) + passes * once))
 
 
 def step_depth(precision: str, K: int) -> int:
