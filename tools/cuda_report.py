@@ -59,6 +59,8 @@ class Job(NamedTuple):
             return source.rebuild_source(CELLS[self.cell], dtype)
         if self.kernel == "around":
             return source.around_source(dtype, self.precision)
+        if self.kernel == "operands":
+            return source.operands_source(dtype, self.precision)
         if self.kernel == "packing":
             return source.packing_source(dtype, self.precision)
         *tile, a, b = self.tile
@@ -118,13 +120,14 @@ def _step(kernel: str, name: str, precision: str, gpu: Gpu, plan: Schedule) -> J
 
 
 def _products(precision: str, target: str) -> Iterator[Job]:
-    for tiles in (products.LARGE_TILES, products.SMALL_TILES):
+    for tiles, _ in products.TILES:
         tile = tiles[precision]
         for along in ((True, True), (True, False), (False, False)):
-            shared = products.shared_bytes(precision, tile)
+            shared = products.shared_bytes(precision, tile, *along)
             yield Job("product", "", precision, target, (*tile, *along), shared)
     yield Job("around", "", precision, target, (), 0)
     yield Job("packing", "", precision, target, (), 0)
+    yield Job("operands", "", precision, target, (), 0)
 
 
 def compiled(job: Job) -> list[Line]:

@@ -57,7 +57,8 @@ def of_products(precision: str) -> Iterator[Module]:
     dtype = "float64" if precision == "float64" else "float32"
     yield Module(f"around ({precision})", source.around_source(dtype, precision))
     yield Module(f"packing ({precision})", source.packing_source(dtype, precision))
-    for tiles in (products.SMALL_TILES, products.LARGE_TILES):
+    yield Module(f"operands ({precision})", source.operands_source(dtype, precision))
+    for tiles, _ in products.TILES:
         for a, b in ((True, True), (True, False), (False, False)):
             text = source.product_source(dtype, precision, tiles[precision], a, b)
             yield Module(f"product ({precision})", text)

@@ -46,6 +46,6 @@ def generated_source(
     precise = "float64" if dtype == "float64" else precision
     slots = len(cell.hidden_slots) if direction == "forward" else 1
     tiles = schedule.tiles_of(precise, slots)
-    tile = next(t for t in tiles if t.rows == 16 and t.depth == 64)
+    tile = next(t for t in tiles if t.rows == 16)
     make = source.forward_source if direction == "forward" else source.backward_source
     return make(cell, dtype, precise, tile)

@@ -18,7 +18,7 @@ from minirnn.kernels.cuda.forward_pass import (
     runs,
 )
 from minirnn.kernels.cuda.packing import Packing
-from minirnn.kernels.cuda.products import C_ITSELF, ZERO, Operand, Products
+from minirnn.kernels.cuda.products import C_ITSELF, ZERO, Matrix, Operand, Products
 from minirnn.kernels.cuda.steps import Span, State, Steps
 from minirnn.kernels.cuda.tape import CudaTape
 from minirnn.kernels.slots import slot_order
@@ -168,11 +168,14 @@ class _Backward:
                 part.z, part.dz, self.packed, tape.lengths, self.doutput, self.carry, totals,
                 part.states, part.span, precision=self.precision, finish=finish,
             )  # fmt: skip
+        steps = part.span.last - part.span.first
+        with self.watch.phase("weight gradients" if self.dx is None else "input gradient"):
+            dz = self.products.matrix(part.dz, steps * self.B, self.S * self.H)
         if self.dx is not None:
             with self.watch.phase("input gradient"):
-                self._input_gradient(part)
+                self._input_gradient(part, dz)
         with self.watch.phase("weight gradients"):
-            self._weight_gradients(part)
+            self._weight_gradients(part, dz)
         self.accumulate = True
 
     def _before(self, h: Any, span: Span) -> Any:
@@ -181,19 +184,19 @@ class _Backward:
         shift = 1 if self.tape.reverse else 0
         return h[times.start + shift : times.stop + shift]
 
-    def _input_gradient(self, part: _Part) -> None:
+    def _input_gradient(self, part: _Part, dz: Matrix) -> None:
         """dx = dz W, block after block of W."""
-        H, row = self.H, self.S * self.H
+        H = self.H
         dx = self.dx[part.span.times(self.T, self.tape.reverse)]
         rows = len(dx) * self.B
         for n, (place, block, count) in enumerate(runs(self.order.x_blocks)):
             self.products.into(
-                dx, self.width, Operand(part.dz[:, :, place * H :], row, True),
+                dx, self.width, dz.columns(place * H, count * H, True),
                 Operand(self.weights.weight_ih[block * H :], self.width, False),
                 (rows, self.width, count * H), begin=C_ITSELF if n else ZERO,
             )  # fmt: skip
 
-    def _weight_gradients(self, part: _Part) -> None:
+    def _weight_gradients(self, part: _Part, dz: Matrix) -> None:
         """Sums over time and batch: dW = dz^T x, dU = dz^T h before each step, db = sum of dz."""
         import cupy
 
@@ -214,7 +217,7 @@ class _Backward:
             for place, block, count in runs(places):
                 self.products.sum_over(
                     gradient[block * H : (block + count) * H],
-                    Operand(part.dz[:, :, (first + place) * H :], row, False),
+                    dz.columns((first + place) * H, count * H, False),
                     Operand(other, width, False),
                     (count * H, width, rows), accumulate=self.accumulate,
                 )  # fmt: skip

@@ -51,7 +51,7 @@ def test_the_report_covers_every_kernel_cell_precision_and_target() -> None:
         assert {p for k, p in of_cell if k == "backward"} == {*cuda_report.PRECISIONS} - {"float16"}
         assert ("rebuild", "float32") in of_cell
     kinds = {job.kernel for job in wanted}
-    assert kinds == {"forward", "backward", "rebuild", "product", "around", "packing"}
+    assert kinds == {"forward", "backward", "rebuild", "product", "around", "packing", "operands"}
 
 
 def test_the_report_fails_on_a_spill(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
