@@ -40,8 +40,8 @@ MEETING = 1450.0  # of the blocks that have the same sequences
 PASS = 650.0  # for some sequences: until what was handed over comes, barriers
 FETCHED = 1.3e-4  # for a byte that a block brings from the second-level cache, which all share
 SUMMED, PAIRED = 0.63, 1.0  # for a sum of all warps; for a sequence and unit, of 256 at least
-# For a product of two numbers; beside it, for one fed from shared memory: of each lane where there are
-# no tensor cores, of a warp where there are.
+# For a product of two numbers; beside it, for one that is fed from shared memory: of each lane, or
+# with tensor cores of a warp.
 MULTIPLIED = {
     "float32": 0.0037, "float64": 0.0074, "tf32": 0.0011, "bfloat16": 0.0003, "float16": 0.0003,
 }  # fmt: skip
