@@ -26,6 +26,9 @@ template <typename T> struct Exact {
     static constexpr int K_STEP = 16 / sizeof(T);  // elements of k in one vector of 16 bytes
     static constexpr int PAD = 16 / sizeof(T);
     static constexpr int PAD_TURNED = 0;
+    // In packed weights neighbours along k have changed places, k and k ^ MATE. Vectors come to even
+    // registers, of which there are two banks: so the two factors of a product are never in the same.
+    static constexpr int MATE = sizeof(T) == 4 ? 1 : 0;
     static __device__ __forceinline__ Element round(Real value) { return value; }
 };
 
@@ -36,6 +39,7 @@ struct Tf32 {
     static constexpr int K_STEP = 8;
     static constexpr int PAD = 4;
     static constexpr int PAD_TURNED = 8;
+    static constexpr int MATE = 0;
     static __device__ __forceinline__ Element round(Real value) { return round_tf32(value); }
     static __device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
@@ -50,6 +54,7 @@ struct Bfloat16 {
     static constexpr int K_STEP = 16;
     static constexpr int PAD = 8;
     static constexpr int PAD_TURNED = 8;
+    static constexpr int MATE = 0;
     static __device__ __forceinline__ Element round(Real value) { return round_bfloat16(value); }
     static __device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
@@ -64,6 +69,7 @@ struct Float16 {
     static constexpr int K_STEP = 16;
     static constexpr int PAD = 8;
     static constexpr int PAD_TURNED = 8;
+    static constexpr int MATE = 0;
     static __device__ __forceinline__ Element round(Real value) { return round_float16(value); }
     static __device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4],
                                                     const unsigned (&b)[2]) {
@@ -76,11 +82,11 @@ struct Float16 {
 template <typename Format, int ROWS, int COLUMNS, bool TENSOR = Format::TENSOR> struct WarpTile;
 
 // Without tensor cores: 8 by 4 lanes, each with every eighth row and every fourth column. Each
-// element is one chain of fused multiply-adds in order of k.
+// element is one chain of fused multiply-adds in order of k. B is packed, see MATE.
 template <typename Format, int ROWS, int COLUMNS> struct WarpTile<Format, ROWS, COLUMNS, false> {
     static_assert(ROWS % 8 == 0 && COLUMNS % 4 == 0, "a lane's share of the tile must be whole");
     using Real = typename Format::Real;
-    static constexpr int M = ROWS / 8, N = COLUMNS / 4, V = Format::K_STEP;
+    static constexpr int M = ROWS / 8, N = COLUMNS / 4, RUN = 1, V = Format::K_STEP;
     using Vector = Pack<Real, V>;
     Real c[M][N];
 
@@ -110,17 +116,20 @@ template <typename Format, int ROWS, int COLUMNS> struct WarpTile<Format, ROWS, 
                 for (int i = 0; i < M; ++i)
 #pragma unroll
                     for (int v = 0; v < V; ++v)
-                        c[i][j] = fma(rows[i].at[v], column.at[v], c[i][j]);
+                        c[i][j] = fma(rows[i].at[v], column.at[v ^ Format::MATE], c[i][j]);
             }
         }
     }
 
-    // visit(row, column, value) for each element that this lane holds.
-    template <typename Visit> __device__ __forceinline__ void each(int lane, Visit visit) const {
+    // visit(line(row), column, values) for each element that this lane holds.
+    template <typename Line, typename Visit>
+    __device__ __forceinline__ void each_run(int lane, Line line, Visit visit) const {
 #pragma unroll
-        for (int i = 0; i < M; ++i)
+        for (int i = 0; i < M; ++i) {
+            auto at = line(i * 8 + lane / 4);
 #pragma unroll
-            for (int j = 0; j < N; ++j) visit(i * 8 + lane / 4, j * 4 + lane % 4, c[i][j]);
+            for (int j = 0; j < N; ++j) visit(at, j * 4 + lane % 4, Pack<Real, 1>{c[i][j]});
+        }
     }
 };
 
@@ -181,17 +190,6 @@ template <typename Format, int ROWS, int COLUMNS> struct WarpTile<Format, ROWS, 
         for (int i = 0; i < M; ++i)
 #pragma unroll
             for (int j = 0; j < N; ++j) Format::multiply(c[i][j], parts.left[i], parts.right[j]);
-    }
-
-    template <typename Visit> __device__ __forceinline__ void each(int lane, Visit visit) const {
-        const int g = lane / 4, q = lane % 4;
-#pragma unroll
-        for (int i = 0; i < M; ++i)
-#pragma unroll
-            for (int j = 0; j < N; ++j)
-#pragma unroll
-                for (int e = 0; e < 4; ++e)
-                    visit(i * 16 + g + (e / 2) * 8, j * 8 + 2 * q + e % 2, c[i][j][e]);
     }
 
     // Add value(column) to what this lane holds of each column.

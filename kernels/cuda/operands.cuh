@@ -48,3 +48,24 @@ __device__ __forceinline__ void lay_out(typename Format::Element* to, long long 
         *reinterpret_cast<Pack<Element, VECTOR>*>(to + line * to_step + at) = rounded;
     }
 }
+
+// The transpose: to (width, to_step) = from (lines, width), lines from_step apart. A block has 32 lines
+// and 32 numbers of each.
+template <typename Real>
+__device__ __forceinline__ void turn(Real* to, long long to_step, const Real* from,
+                                     long long from_step, long long lines, long long width) {
+    constexpr int SIDE = 32, DOWN = THREADS / SIDE;
+    Real* tile = reinterpret_cast<Real*>(shared_memory());  // [SIDE][SIDE + 1]
+    const int across = threadIdx.x % SIDE, down = threadIdx.x / SIDE;
+    const long long line0 = static_cast<long long>(blockIdx.x) * SIDE;
+    const long long number0 = static_cast<long long>(blockIdx.y) * SIDE;
+#pragma unroll
+    for (int r = down; r < SIDE; r += DOWN)
+        if (line0 + r < lines && number0 + across < width)
+            tile[r * (SIDE + 1) + across] = from[(line0 + r) * from_step + number0 + across];
+    __syncthreads();
+#pragma unroll
+    for (int r = down; r < SIDE; r += DOWN)
+        if (line0 + across < lines && number0 + r < width)
+            to[(number0 + r) * to_step + line0 + across] = tile[across * (SIDE + 1) + r];
+}

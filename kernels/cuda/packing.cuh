@@ -1,6 +1,7 @@
 // Packing: weights, biases and states as the steps read them, see sequence.cuh.
 //
-// Rows of Elements, `step` apart, a whole number of 16 bytes; what lies between two rows is zero.
+// Rows of Elements, `step` apart, a whole number of 16 bytes; what lies between two rows is zero. In a
+// row of weights neighbours may have changed places, see `Format::MATE`.
 
 // The row blocks of H rows that `from` has come in the order that `place` gives; `transposed` gives the
 // transpose of that.
@@ -13,8 +14,8 @@ __device__ __forceinline__ void pack(typename Format::Element* to, const typenam
     const long long i = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
     const long long rows = blocks * H;
     if (i >= (transposed ? width : rows) * step) return;
-    const long long row = transposed ? i % step : i / step;
-    const long long column = transposed ? i / step : i % step;
+    const long long line = i / step, k = i % step ^ Format::MATE;
+    const long long row = transposed ? k : line, column = transposed ? line : k;
     const bool inside = row < rows && column < width;
     to[i] = Format::round(inside ? from[(place[row / H] * H + row % H) * width + column]
                                  : typename Format::Real(0));

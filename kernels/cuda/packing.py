@@ -37,8 +37,8 @@ class Packing:
     ) -> Any:
         """Blocks of H rows of a weight in the order of `places`, or the transpose of that.
 
-        Returns: (rows, step), an operand of the format in each place; the weight itself if it is so
-        already.
+        Returns: (rows, step), an operand of the format in each place, or in that of its neighbour
+        (see `Format::MATE`); the weight itself if it is so already.
         """
         import cupy
 
@@ -47,7 +47,7 @@ class Packing:
         step = step_of(self.precision, across)
         in_order = not transposed and tuple(places) == tuple(range(len(places)))
         aligned = step == across and weight.data.ptr % VECTOR_BYTES == 0
-        if self.precision in EXACT and in_order and aligned:
+        if self.precision == "float64" and in_order and aligned:
             return weight
         to = cupy.empty((count, step), ELEMENTS[self.precision])
         arguments = (

@@ -170,6 +170,12 @@ def shared_bytes(precision: str, slots: int, tile: StepTile, K: int) -> int:
     rows, units, depth, stages, resident = tile
     columns, element = slots * units, np.dtype(ELEMENTS[precision]).itemsize
     pieces = stages * (rows if resident else rows + columns) * (depth * element + PAD_BYTES)
-    sums = rows * columns * (8 if precision == "float64" else 4)
+    sums = rows * sum_stride(precision, columns) * (8 if precision == "float64" else 4)
     weights = columns * (-(-K // depth) * depth * element + PAD_BYTES) if resident else 0
     return WARPS * max(pieces, sums) + weights
+
+
+def sum_stride(precision: str, columns: int) -> int:
+    """From one row of a warp's sums to the next: `Share::SUM_STRIDE`."""
+    spread = 4 if precision in ("float32", "float64") else 8
+    return columns + (0 if columns % (2 * spread) else spread)

@@ -121,9 +121,12 @@ struct Share {
     static constexpr int STRIDE = DEPTH + Format::PAD, SPAN = WARPS * DEPTH;
     static constexpr int LINES = RESIDENT ? ROWS : ROWS + COLUMNS;  // of a piece
     static constexpr int PIECE = LINES * STRIDE;                    // elements
+    // From one row of sums to the next: so that those that lanes write together meet no bank twice.
+    static constexpr int SPREAD = Format::TENSOR ? 8 : 4;
+    static constexpr int SUM_STRIDE = COLUMNS + (COLUMNS % (2 * SPREAD) ? 0 : SPREAD);
     // A warp's own memory: first the pieces, then its sums in their place.
     static constexpr int OWN_PIECES = STAGES * PIECE * sizeof(Element);
-    static constexpr int OWN_SUMS = ROWS * COLUMNS * sizeof(Real);
+    static constexpr int OWN_SUMS = ROWS * SUM_STRIDE * sizeof(Real);
     static constexpr int OWN = OWN_PIECES > OWN_SUMS ? OWN_PIECES : OWN_SUMS;
 
     const Element* weights;  // rows of `step` elements
@@ -188,7 +191,10 @@ struct Share {
         }
         __syncwarp();
         Real* mine = sums(warp);
-        tile.each(lane, [&](int r, int c, Real sum) { mine[r * COLUMNS + c] = sum; });
+        using Run = Pack<Real, decltype(tile)::RUN>;
+        tile.each_run(
+            lane, [&](int r) { return mine + r * SUM_STRIDE; },
+            [&](Real* at, int c, Run run) { *reinterpret_cast<Run*>(at + c) = run; });
         __syncthreads();
     }
 
@@ -199,7 +205,7 @@ struct Share {
         using Vector = Pack<Real, WIDTH>;
 #pragma unroll
         for (int w = 0; w < WARPS; ++w) {
-            const Vector* part = reinterpret_cast<const Vector*>(sums(w) + r * COLUMNS + c);
+            const Vector* part = reinterpret_cast<const Vector*>(sums(w) + r * SUM_STRIDE + c);
 #pragma unroll
             for (int i = 0; i < COUNT; ++i) {
                 const Real value = part[i / WIDTH].at[i % WIDTH];

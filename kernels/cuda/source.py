@@ -115,7 +115,7 @@ def product_source(
 
 @cache
 def operands_source(dtype: str, precision: str) -> str:
-    """The module with `lay_out_operands`: one or two operands as `large_product` reads them."""
+    """The module that makes operands as `large_product` reads them, one or two, or turns one."""
     parameters, body = [], ["const int block = blockIdx.x, before = static_cast<int>(blocks0);"]
     for n in ("0", "1"):
         names = ["from_step", "lines", "width", "shift"]
@@ -131,7 +131,15 @@ def operands_source(dtype: str, precision: str) -> str:
         body += [f"    lay_out<Format>({arguments}, {'block' if n == '0' else 'block - before'});"]
     return _module(
         dtype, precision, ["product.cuh", "operands.cuh"], "",
-        [("lay_out_operands", parameters, body)],
+        [
+            ("lay_out_operands", parameters, body),
+            (
+                "turn_an_operand",
+                ["Real* to", "long long to_step", "const Real* from", "long long from_step",
+                 "long long lines", "long long width"],
+                ["turn(to, to_step, from, from_step, lines, width);"],
+            ),
+        ],
     )  # fmt: skip
 
 

@@ -110,8 +110,8 @@ BARRIERS = {
     ),
     "sums-read-too-early": (
         "forward",
-        "mine[r * COLUMNS + c] = sum; });\n        __syncthreads();",
-        "mine[r * COLUMNS + c] = sum; });",
+        "(at + c) = run; });\n        __syncthreads();",
+        "(at + c) = run; });",
     ),
     "piece-multiplied-before-it-came": ("forward", "wait_for_groups<STAGES - 2>();", ""),
     "piece-multiplied-too-early": (

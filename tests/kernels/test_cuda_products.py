@@ -66,11 +66,15 @@ def sizes_of(precision: str, level: int) -> list[tuple[int, int, int]]:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("precision", FORMATS)
+@pytest.mark.parametrize(
+    ("precision", "turned"),
+    [*[(p, False) for p in FORMATS], ("float32", True), ("float64", True)],
+)
 def test_every_product(
-    cuda: str, precision: str, level: int, monkeypatch: pytest.MonkeyPatch
+    cuda: str, precision: str, turned: bool, level: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(monkeypatch, level)
+    monkeypatch.setattr(products, "TURNED_FROM", 0 if turned else np.inf)
     made = products_of(precision)
     rng = np.random.default_rng(1)
     begins = cycle([ZERO, ROW, C_ITSELF])
@@ -104,6 +108,23 @@ def _on_gpu(array: Any) -> Any:
     import cupy
 
     return cupy.asarray(array)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_an_operand_that_is_turned_gives_the_same_bits(
+    cuda: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = products_of(precision)
+    a, b = np.random.default_rng(3).standard_normal((2, 70, 41)).astype(made.dtype)
+    found = []
+    for first in (np.inf, 0):
+        monkeypatch.setattr(products, "TURNED_FROM", first)
+        to = _on_gpu(np.zeros((70, 70), made.dtype))
+        made.into(
+            to, 70, Operand(_on_gpu(a), 41, True), Operand(_on_gpu(b), 41, True), (70, 70, 41)
+        )  # fmt: skip
+        found.append(to.get().tobytes())
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
