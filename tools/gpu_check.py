@@ -82,13 +82,14 @@ class Runner:
         return self.until - time.time()
 
     def stage(self, name: str, most: float, command: Callable[[], list[str]], **how: Any) -> None:
-        """Run a stage for at most so many seconds, or its share of a budget beyond BUDGET.
+        """Run a stage for at most so many seconds of BUDGET; of another budget, for its share.
 
         how   as `_run`
         """
         if self.asked.only and name not in self.asked.only:
             return
-        most = min(most * max(1.0, self.asked.budget / BUDGET), self.left() - GRACE)
+        share = max(most * self.asked.budget / BUDGET, min(most, 3 * LEAST))
+        most = min(share, self.left() - GRACE)
         if most < LEAST:
             self.add(Outcome(name, SKIPPED, "no time was left"))
             return

@@ -39,7 +39,7 @@ MOST_PAIRS = 4 * THREADS  # of sequences and units in a tile: what a thread hold
 MEETING = 1450.0  # of the blocks that have the same sequences
 PASS = 650.0  # for some sequences: until what was handed over comes, barriers
 FETCHED = 1.3e-4  # for a byte that a block brings from the second-level cache, which all share
-SUMMED, PAIRED = 0.63, 1.0  # for a sum of all warps; for a sequence and unit, of 256 at least
+SUMMED, PAIRED = 0.15, 1.0  # for a sum of all warps; for a sequence and unit, of 256 at least
 # For a product of two numbers; beside it, for one that is fed from shared memory: of each lane, or
 # with tensor cores of a warp.
 MULTIPLIED = {
