@@ -225,7 +225,7 @@ def main(argv: list[str] | None = None) -> int:
     wrong = run(results, cases, asked.seconds, lambda text: print(text, flush=True), seed, measure)
     for each in wrong:
         print(f"wrong: {each}", file=sys.stderr)
-    print(f"{len(results.cases)} records in {path}")
+    print(f"{len(results.cases)} records in {path.name}")
     return 1 if wrong else 0
 
 

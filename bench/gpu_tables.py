@@ -17,7 +17,10 @@ GIGA = 1e9
 
 def contents(results: Results | None) -> dict[str, str]:
     """The text of every region about the GPU; a sentence where nothing was measured."""
-    regions = {"gpu-machine": machine, "gpu-checks": checks, "gpu-ceilings": ceilings, "gpu": cases}
+    regions = {
+        "gpu-machine": machine, "gpu-checks": checks, "gpu-ceilings": ceilings,
+        "gpu-ratios": summary, "gpu": cases,
+    }  # fmt: skip
     return {name: NOT_YET if results is None else write(results) for name, write in regions.items()}
 
 
@@ -111,19 +114,41 @@ def _order(record: Record) -> tuple[object, ...]:
     return cell, _shape(record), mode, precision
 
 
-def in_short(results: Results) -> str:
-    """Ratios to cuDNN over all cases, for the end of a run on a terminal."""
-    lines = []
+def ratios(results: Results) -> list[tuple[str, str, list[float]]]:
+    """cuDNN's time over ours by precision and mode, where both were timed."""
+    found = []
     for precision in PRECISIONS:
         for mode in reversed(MODES):
-            found = [
+            each = [
                 median(r.readings["cudnn"]) / median(r.readings["minirnn"])
                 for r in results.of("gpu", precision=precision, mode=mode)
                 if {"cudnn", "minirnn"} <= r.readings.keys()
             ]
-            if found:
-                lines.append(
-                    f"{precision:9} {mode:10} cuDNN's time over ours: median {median(found):.2f}, "
-                    f"from {min(found):.2f} to {max(found):.2f}, over {len(found)} cases"
-                )
-    return "\n".join(lines)
+            if each:
+                found.append((precision, mode, each))
+    return found
+
+
+def in_short(results: Results) -> str:
+    """Ratios to cuDNN over all cases, for the end of a run on a terminal."""
+    return "\n".join(
+        f"{precision:9} {mode:10} cuDNN's time over ours: median {median(each):.2f}, "
+        f"from {min(each):.2f} to {max(each):.2f}, over {len(each)} cases"
+        for precision, mode, each in ratios(results)
+    )
+
+
+def summary(results: Results) -> str:
+    """The same as a table."""
+    rows = [
+        [
+            precision,
+            mode,
+            number(median(each)),
+            number(min(each)),
+            number(max(each)),
+            str(len(each)),
+        ]
+        for precision, mode, each in ratios(results)
+    ]
+    return table(["operands", "", "median", "least", "most", "cases"], rows)

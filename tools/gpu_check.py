@@ -171,6 +171,7 @@ def tests_command(runner: Runner) -> list[str]:
     kinds = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "gpu_check_plugin", "-p", "no:cacheprovider",
+        "-p", "no:benchmark",  # where it is installed it warns of running side by side
         "--hypothesis-profile=fresh", f"--hypothesis-seed={asked.seed}",
         *[part for kind in kinds for part in ("-W", f"default::{kind}")], *where,
     ]  # fmt: skip

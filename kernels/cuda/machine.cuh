@@ -15,8 +15,6 @@ __device__ __forceinline__ char* shared_memory() {
 // --- memory that other blocks write during this launch -------------------------------------------
 
 // Read past the first-level cache, which is not kept coherent between multiprocessors.
-__device__ __forceinline__ float load_fresh(const float* p) { return __ldcg(p); }
-__device__ __forceinline__ double load_fresh(const double* p) { return __ldcg(p); }
 
 // Likewise 16 bytes, from an address that is a multiple of 16.
 __device__ __forceinline__ uint4 load_fresh_vector(const void* p) {
@@ -50,19 +48,27 @@ __device__ __forceinline__ void expect(const void* p) {
 // 16 bytes between addresses that are multiples of 16; zeros unless `inside`: then
 // nothing is read, wherever `from` points.
 __device__ __forceinline__ void copy_later(void* to, const void* from, bool inside) {
+#if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  : : "r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from),
                  "r"(inside ? 16 : 0) : "memory");
+#else  // an older one copies at once
+    *static_cast<uint4*>(to) = inside ? load_fresh_vector(from) : make_uint4(0, 0, 0, 0);
+#endif
 }
 
 // The copies since the last end of a group are one.
 __device__ __forceinline__ void end_group() {
+#if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.commit_group;" : : : "memory");
+#endif
 }
 
 // Wait for all groups that have ended but the last LATER.
 template <int LATER> __device__ __forceinline__ void wait_for_groups() {
+#if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.wait_group %0;" : : "n"(LATER) : "memory");
+#endif
 }
 
 // --- narrow formats: what the tensor cores multiply ----------------------------------------------

@@ -9,8 +9,6 @@ __device__ __forceinline__ char* shared_memory() { return emulation::current->bl
 
 // There is no cache that is not kept coherent here: a load that should have been one of these, and
 // is not, goes unseen.
-__device__ __forceinline__ float load_fresh(const float* p) { return __ldcg(p); }
-__device__ __forceinline__ double load_fresh(const double* p) { return __ldcg(p); }
 __device__ __forceinline__ uint4 load_fresh_vector(const void* p) {
     return __ldcg(static_cast<const uint4*>(p));
 }

@@ -83,7 +83,7 @@ __device__ void around_the_grid(float* to, float* held, unsigned* arrived) {
     for (int n = 0; n < 8; ++n) {
         float* now = held + (APART ? n % 2 : 0) * all;
         float* next = held + (APART ? 1 - n % 2 : 0) * all;
-        next[mine] = load_fresh(now + (mine + THREADS) % all) + 1;
+        next[mine] = __ldcg(now + (mine + THREADS) % all) + 1;
         if (n % EVERY == 0) meet(arrived, round);
     }
     to[mine] = held[mine];

@@ -13,7 +13,8 @@ import pytest
 
 from minirnn.errors import DeviceError
 from minirnn.kernels import cells
-from minirnn.kernels.cuda import generated_source, source
+from minirnn.kernels.cuda import generated_source, products, schedule, source
+from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.nvrtc import Nvrtc, Usage, usage_in
 
 pytest.importorskip(
@@ -83,6 +84,29 @@ def test_machine_code_is_whole() -> None:
     assert image.startswith(b"\x7fELF")
     headers = int.from_bytes(image[40:48], "little")  # e_shoff, and as many as e_shnum
     assert len(image) >= headers + int.from_bytes(image[60:62], "little") * 64
+
+
+def test_exact_products_compile_for_turing_too() -> None:
+    """Whose copies to shared memory do not go on by themselves, and which has 64 KiB of it."""
+    turing = Gpu("sm_75", 40, 64 << 10, True)
+    cell = cuda_report.CELLS["lstm-tanh"]
+    for dtype in ("float32", "float64"):
+        forward = schedule.schedule_of(turing, dtype, 4, 16, 64, 64)
+        backward = schedule.schedule_of(turing, dtype, 1, 16, 64, 256)
+        texts = [
+            source.forward_source(cell, dtype, dtype, forward.tile),
+            source.backward_source(cell, dtype, dtype, backward.tile),
+            source.packing_source(dtype, dtype),
+            source.operands_source(dtype, dtype),
+        ]
+        for tiles, _ in products.TILES:
+            for along in (True, False):
+                shared = products.shared_bytes(dtype, tiles[dtype], along, False)
+                assert shared <= turing.shared_bytes
+                texts.append(source.product_source(dtype, dtype, tiles[dtype], along, False))
+        for text in texts:
+            for usage in Nvrtc().compile_with_usage(text, turing.target)[1].values():
+                assert usage.spilled_bytes == 0
 
 
 def test_an_unknown_gpu_and_wrong_text_are_refused() -> None:
