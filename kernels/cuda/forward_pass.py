@@ -42,7 +42,7 @@ def forward(
 
     Arrays are CuPy's, on the current device; `lengths` may be NumPy's. The products' precision is
     that of `set_matmul_precision`. Nothing here waits for the GPU, but for the check of lengths
-    that lie on it.
+    that lie on it, and once for small tables when a cell is first used.
 
     Raises also: DeviceError for an array elsewhere, or too little memory.
     """

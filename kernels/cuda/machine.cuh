@@ -14,9 +14,8 @@ __device__ __forceinline__ char* shared_memory() {
 
 // --- memory that other blocks write during this launch -------------------------------------------
 
-// Read past the first-level cache, which is not kept coherent between multiprocessors.
-
-// Likewise 16 bytes, from an address that is a multiple of 16.
+// Read 16 bytes, from an address that is a multiple of 16, past the first-level cache, which is not kept
+// coherent between multiprocessors.
 __device__ __forceinline__ uint4 load_fresh_vector(const void* p) {
     return __ldcg(static_cast<const uint4*>(p));
 }

@@ -17,7 +17,7 @@ __device__ __forceinline__ int least(long long count, int most) {
     return count < most ? static_cast<int>(count) : most;
 }
 
-enum Start { ZERO = 0, ROW = 1, C_ITSELF = 2 };  // what a sum begins with: nothing, start[n], c[m, n]
+enum Start { ZERO = 0, ROW = 1, C_ITSELF = 2 };  // what a sum is added to: nothing, start[n], c[m, n]
 
 // One operand's tiles of a block: where they lie, and the vectors of 16 bytes that this thread copies.
 //

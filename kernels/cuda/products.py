@@ -15,7 +15,7 @@ from minirnn.kernels.cuda.launch import THREADS, blocks, launch
 from minirnn.kernels.cuda.packing import ELEMENTS, EXACT, VECTOR_BYTES
 from minirnn.kernels.cuda.source import ProductTile
 
-ZERO, ROW, C_ITSELF = 0, 1, 2  # what a product begins with, see product.cuh
+ZERO, ROW, C_ITSELF = 0, 1, 2  # what a product is added to, see product.cuh
 # What is long is cut along what it sums over, in up to so many tiles: two for each multiprocessor
 # of the largest GPU. A constant, so that every GPU sums in the same order.
 MULTIPROCESSORS = 132
@@ -54,6 +54,7 @@ ELEMENT_BYTES = {"float32": 4, "float64": 8, "tf32": 4, "bfloat16": 2, "float16"
 # then come to registers of two banks, which is worth a fifth of the time.
 TURNED_FROM = 2e9
 TURNED_SIDE = 32  # lines, and numbers of each, that a block turns
+MOST_DOWN = 65535  # blocks in the second dimension of a grid
 LINES_EACH = 4  # lines of an operand in which a thread lays out a vector
 
 
@@ -204,7 +205,8 @@ class Products:
         """An operand whose lines run along its rows, a copy if need be."""
         import cupy
 
-        if not operand.along_k:
+        across, down = -(-rows // TURNED_SIDE), -(-K // TURNED_SIDE)
+        if not operand.along_k or down > MOST_DOWN:
             return operand
         vector = VECTOR_BYTES // self.dtype.itemsize
         step = -(-rows // vector) * vector
@@ -212,9 +214,9 @@ class Products:
         text = source.operands_source(self.dtype.name, self.precision)
         label = f"operands of products ({self.precision})"
         kernel = build.kernel("turn_an_operand", text, self.gpu.target, label)
-        grid = (-(-rows // TURNED_SIDE), -(-K // TURNED_SIDE))
         shared = TURNED_SIDE * (TURNED_SIDE + 1) * self.dtype.itemsize
-        launch(kernel, grid, (to, step, operand.array, operand.step, rows, K), shared)
+        arguments = (to, step, operand.array, operand.step, rows, K)
+        launch(kernel, (across, down), arguments, shared)
         return Operand(to, step, False, True)
 
     def _laid_out(self, operands: Sequence[tuple[Operand, int]], K: int) -> list[Operand]:

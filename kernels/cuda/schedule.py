@@ -72,7 +72,8 @@ def schedule_of(
     if not found:
         raise DeviceError(
             "device", f"'cuda' with {gpu.shared_bytes:,} bytes of shared memory for a block",
-            f"enough for a cell of {slots} slots fed by h, in {precision}", "Use the CPU for it",
+            f"enough of it, and of registers, for a cell of {slots} slots fed by h, in {precision}",
+            "Use the CPU for it",
         )  # fmt: skip
     return min(found, key=lambda s: nanoseconds(gpu, s, precision, slots, B, K))
 
@@ -153,11 +154,13 @@ def tiles_of(precision: str, slots: int) -> Iterator[StepTile]:
     for units in (*FEW_UNITS, *UNITS) if slots > MANY_SLOTS else UNITS:
         columns = slots * units
         for rows in ROWS:
-            if columns % lanes or rows * columns > 32 * MOST_SUMS[precision]:
+            if rows == 8 and lanes == 8:  # the tensor cores take 16
+                continue
+            # A cell of many slots has no smaller tile than its fewest rows.
+            room = 2 if slots > MANY_SLOTS and rows == 2 * lanes else 1
+            if columns % lanes or rows * columns > room * 32 * MOST_SUMS[precision]:
                 continue
             if rows * units > MOST_PAIRS:
-                continue
-            if rows == 8 and lanes == 8:  # the tensor cores take 16
                 continue
             for resident in (True, False):
                 for depth in DEPTHS[precision]:

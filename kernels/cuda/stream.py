@@ -68,9 +68,11 @@ class CudaStream:
     @state.setter
     def state(self, state: Sequence[Array]) -> None:
         self._turn = 0
-        for buffer, values in zip(self._states, state, strict=True):
-            buffer.entries[0] = values
-        self._steps.begin(self._states[0].entries[0], 0)
+        try:
+            for buffer, values in zip(self._states, state, strict=True):
+                buffer.entries[0] = values
+        finally:  # also of a value that does not fit: h is what is there now
+            self._steps.begin(self._states[0].entries[0], 0)
 
     def pack(self, weights: Weights) -> None:
         """Take up weights of the same shapes and dtype."""

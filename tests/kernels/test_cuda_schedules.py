@@ -245,8 +245,9 @@ def test_the_large_tile_of_a_product(kernels: Any, monkeypatch: Any) -> None:
     assert_kernels_match(kernels, case)
 
 
-def test_a_cell_of_many_slots(kernels: Any) -> None:
-    names = [f"s{n}" for n in range(11)]
+@pytest.mark.parametrize("count", [11, 17])
+def test_a_cell_of_many_slots(kernels: Any, count: int) -> None:
+    names = [f"s{n}" for n in range(count)]
 
     def equations(z: Any, last: Any) -> Any:
         values = {n: cells.tanh(getattr(z, n)) for n in names}
@@ -295,7 +296,7 @@ class TestSchedule:
         for shared in (99 << 10, 163 << 10, 232448):
             gpu = H200._replace(shared_bytes=shared)
             for precision in products.PADDING:
-                for slots in (1, 2, 3, 4, 6, 12):
+                for slots in (1, 2, 3, 4, 6, 12, *((17, 19) if shared > 200_000 else ())):
                     for B, H in ((1, 1), (3, 65), (64, 1000), (1000, 4096)):
                         plan = schedule.schedule_of(gpu, precision, slots, B, H, H)
                         assert plan.shared_bytes <= shared
