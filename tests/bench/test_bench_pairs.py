@@ -73,7 +73,14 @@ def test_a_long_call_is_not_run_untimed_to_wait(time: Time) -> None:
     assert time.log == ["sleep", "long"]
 
 
-def test_every_round_gives_each_side_one_turn() -> None:
+def test_a_call_that_fills_a_turn_is_warmed_nevertheless(time: Time) -> None:
+    turn = Repeated(time.call("work", 0.04), seconds=0.03, settle=0.015)
+    time.log.clear()
+    assert turn() == pytest.approx(0.04)
+    assert time.log == ["work", "work"]
+
+
+def test_every_round_gives_each_side_one_turn_and_begins_with_another() -> None:
     log: list[str] = []
 
     def turn(name: str, reading: float) -> Callable[[], float]:
@@ -81,5 +88,5 @@ def test_every_round_gives_each_side_one_turn() -> None:
 
     rounds = Rounds({"ours": turn("ours", 1.0), "theirs": turn("theirs", 2.0)})
     assert [rounds.next() for _ in range(3)] == [{"ours": 1.0, "theirs": 2.0}] * 3
-    assert log == ["ours", "theirs"] * 3
+    assert log == ["ours", "theirs", "theirs", "ours", "ours", "theirs"]
     assert rounds.readings == {"ours": [1.0] * 3, "theirs": [2.0] * 3}
