@@ -48,5 +48,5 @@ assert np.isfinite(recording.traces[0].grad_gates["forget"]).all()
 
 # The texts that the CUDA kernels are made of, which no GPU is needed to put together.
 text = mr.kernels.cuda.generated_source(mr.cells.lstm())
-for file in ("machine.cuh", "formats.cuh", "product.cuh", "sequence.cuh"):
+for file in ("machine.cuh", "formats.cuh", "product.cuh", "share.cuh", "sequence.cuh"):
     assert (Path(mr.kernels.cuda.__file__).parent / file).read_text(encoding="utf-8") in text, file

@@ -169,7 +169,7 @@ def tiles_of(precision: str, slots: int) -> Iterator[StepTile]:
 
 
 def shared_bytes(precision: str, slots: int, tile: StepTile, K: int) -> int:
-    """The shared memory of a block, as `Share` in sequence.cuh lays it out."""
+    """The shared memory of a block, as `Share` in share.cuh lays it out."""
     rows, units, depth, stages, resident = tile
     columns, element = slots * units, np.dtype(ELEMENTS[precision]).itemsize
     pieces = stages * (rows if resident else rows + columns) * (depth * element + PAD_BYTES)

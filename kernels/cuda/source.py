@@ -225,7 +225,7 @@ def _sequence_module(
     cell: Cell, dtype: str, precision: str, name: str, parameters: list[str], body: list[str]
 ) -> str:
     equations = f"{FUNCTIONS}\n{cell_text(cell)}"
-    files = ["sequence.cuh"]
+    files = ["share.cuh", "sequence.cuh"]
     return _module(dtype, precision, files, equations, [(name, parameters, body)])
 
 

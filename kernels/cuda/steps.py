@@ -18,7 +18,7 @@ from minirnn.kernels.cuda.packing import Packing, step_of
 from minirnn.kernels.cuda.schedule import Schedule, schedule_of
 from minirnn.kernels.slots import slot_order
 
-COUNTER_STEP = 32  # from one counter to the next: a line of the cache, see `Meeting`
+COUNTER_STEP = 32  # from one counter to the next: a line of the cache, see share.cuh
 MOST_NUMBERS = 2**31 - 1  # of a step's gates: the kernels count them in an int
 RING = -1  # base of a state of which two entries take turns, see sequence.cuh
 
