@@ -123,6 +123,8 @@ def _products(precision: str, target: str) -> Iterator[Job]:
     for tiles, _ in products.TILES:
         tile = tiles[precision]
         for along in ((True, True), (True, False), (False, False)):
+            if products.fitting(precision, tile, *along) != tile:
+                continue
             shared = products.shared_bytes(precision, tile, *along)
             yield Job("product", "", precision, target, (*tile, *along), shared)
     yield Job("around", "", precision, target, (), 0)

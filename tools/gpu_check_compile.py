@@ -60,7 +60,8 @@ def of_products(precision: str) -> Iterator[Module]:
     yield Module(f"operands ({precision})", source.operands_source(dtype, precision))
     for tiles, _ in products.TILES:
         for a, b in ((True, True), (True, False), (False, False)):
-            text = source.product_source(dtype, precision, tiles[precision], a, b)
+            tile = products.fitting(precision, tiles[precision], a, b)
+            text = source.product_source(dtype, precision, tile, a, b)
             yield Module(f"product ({precision})", text)
 
 

@@ -94,6 +94,13 @@ def cut_of(precision: str, M: int, N: int, K: int, most_slices: int) -> Cut:
     return best
 
 
+def fitting(precision: str, tile: ProductTile, a_along_k: bool, b_along_k: bool) -> ProductTile:
+    """The tile itself, or the next smaller where its numbers would not all have registers."""
+    if precision in EXACT and a_along_k and b_along_k and tile == LARGE_TILES[precision]:
+        return MIDDLE_TILES[precision]
+    return tile
+
+
 class Operand(NamedTuple):
     """One side of a product: rows n and what is summed over, k."""
 
@@ -186,9 +193,9 @@ class Products:
         sizes: tuple[int, int, int], cut: Cut,
     ) -> None:  # fmt: skip
         M, N, K = sizes
-        tile = cut.tile
         if self.precision in EXACT and M * N * K >= TURNED_FROM:
             a, b = self._turned(a, M, K), self._turned(b, N, K)
+        tile = fitting(self.precision, cut.tile, a.along_k, b.along_k)
         text = source.product_source(self.dtype.name, self.precision, tile, a.along_k, b.along_k)
         kernel = build.kernel(
             "large_product", text, self.gpu.target, f"products ({self.precision})"
