@@ -47,6 +47,10 @@ with mr.record() as recording:
 assert np.isfinite(recording.traces[0].grad_gates["forget"]).all()
 
 # The texts that the CUDA kernels are made of, which no GPU is needed to put together.
-text = mr.kernels.cuda.generated_source(mr.cells.lstm())
-for file in ("machine.cuh", "formats.cuh", "product.cuh", "share.cuh", "sequence.cuh"):
-    assert (Path(mr.kernels.cuda.__file__).parent / file).read_text(encoding="utf-8") in text, file
+cuda = mr.kernels.cuda
+texts = cuda.generated_source(mr.cells.lstm())
+texts += cuda.source.packing_source("float32", "float32")
+texts += cuda.source.operands_source("float32", "float32")
+for name in ("machine", "formats", "share", "sequence", "packing", "product", "operands"):
+    file = Path(cuda.__file__).parent / f"{name}.cuh"
+    assert file.read_text(encoding="utf-8") in texts, file.name
