@@ -16,13 +16,15 @@ ELEMENTS = {
     "float32": np.float32, "float64": np.float64,
     "tf32": np.uint32, "bfloat16": np.uint16, "float16": np.uint16,
 }  # fmt: skip
+ELEMENT_BYTES = {precision: np.dtype(kind).itemsize for precision, kind in ELEMENTS.items()}
 EXACT = ("float32", "float64")  # in which an operand is packed as it is
 VECTOR_BYTES = 16
+PAD_BYTES = VECTOR_BYTES  # between lines along k in shared memory: Format::PAD
 
 
 def step_of(precision: str, width: int) -> int:
     """From one row of `width` elements to the next: whole vectors."""
-    across = VECTOR_BYTES // np.dtype(ELEMENTS[precision]).itemsize
+    across = VECTOR_BYTES // ELEMENT_BYTES[precision]
     return -(-width // across) * across
 
 

@@ -12,7 +12,13 @@ import numpy as np
 from minirnn.kernels.cuda import build, source
 from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.launch import THREADS, blocks, launch
-from minirnn.kernels.cuda.packing import ELEMENTS, EXACT, VECTOR_BYTES
+from minirnn.kernels.cuda.packing import (
+    ELEMENT_BYTES,
+    ELEMENTS,
+    EXACT,
+    PAD_BYTES,
+    VECTOR_BYTES,
+)  # fmt: skip
 from minirnn.kernels.cuda.source import ProductTile
 
 ZERO, ROW, C_ITSELF = 0, 1, 2  # what a product is added to, see product.cuh
@@ -47,9 +53,7 @@ SMALL_TILES = {
     "float16": ProductTile(64, 64, 32, 4, 4),
 }
 TILES = ((LARGE_TILES, 1.0), (MIDDLE_TILES, 0.8), (SMALL_TILES, 0.5))
-PADDING = {"float32": 4, "float64": 2, "tf32": 4, "bfloat16": 8, "float16": 8}  # Format::PAD
 PADDING_TURNED = {"float32": 0, "float64": 0, "tf32": 8, "bfloat16": 8, "float16": 8}
-ELEMENT_BYTES = {"float32": 4, "float64": 8, "tf32": 4, "bfloat16": 2, "float16": 2}
 # From so many products of two numbers on, exact operands that lie along k are turned: the factors
 # then come to registers of two banks, which is worth a fifth of the time.
 TURNED_FROM = 2e9
@@ -62,13 +66,13 @@ def shared_bytes(
     precision: str, tile: ProductTile, a_along_k: bool = True, b_along_k: bool = True
 ) -> int:
     """The shared memory of a block of a large product: `Side::SIZE` of both, for each stage."""
-    elements = 0
+    element, total = ELEMENT_BYTES[precision], 0
     for rows, along_k in ((tile.rows, a_along_k), (tile.columns, b_along_k)):
         if along_k:
-            elements += rows * (tile.depth + (PADDING[precision] if precision in EXACT else 0))
+            total += rows * (tile.depth * element + (PAD_BYTES if precision in EXACT else 0))
         else:
-            elements += tile.depth * (rows + PADDING_TURNED[precision])
-    return tile.stages * elements * ELEMENT_BYTES[precision]
+            total += tile.depth * (rows + PADDING_TURNED[precision]) * element
+    return tile.stages * total
 
 
 class Cut(NamedTuple):
@@ -266,4 +270,4 @@ class Products:
 
     def _around(self, name: str) -> Any:
         text = source.around_source(self.dtype.name, self.precision)
-        return build.kernel(name, text, self.gpu.target, f"sums and packing ({self.precision})")
+        return build.kernel(name, text, self.gpu.target, f"sums ({self.precision})")

@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-import numpy as np
-
 from minirnn.errors import DeviceError
 from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.launch import THREADS
-from minirnn.kernels.cuda.packing import ELEMENTS
+from minirnn.kernels.cuda.packing import ELEMENT_BYTES, PAD_BYTES
 from minirnn.kernels.cuda.source import StepTile
 
 WARPS = THREADS // 32
@@ -29,13 +27,12 @@ DEPTHS = {
 STAGES = (8, 7, 5, 4, 3, 2)  # places for pieces of a product: all but one are on their way at once
 MOST_GROUPS = 65535  # of sequences: the second dimension of a grid ends there
 MANY_SLOTS, FEW_UNITS = 8, (1, 2)  # of a cell with more slots, a block may own fewer units
-PAD_BYTES = 16  # between rows in shared memory: Format::PAD
 # Sums that a lane holds at once; more would not leave registers for the rest.
 MOST_SUMS = {"float32": 64, "float64": 16, "tf32": 64, "bfloat16": 64, "float16": 64}
 MOST_PAIRS = 4 * THREADS  # of sequences and units in a tile: what a thread holds of their step
 
 # What a step takes, to choose by, in nanoseconds: fitted to what every tile took on an H200, see
-# bench/gpu_tiles.py.
+# bench/gpu_tiles.py. Estimates are float64's, twice float32's, and SUMMED: sums were faster since.
 MEETING = 1450.0  # of the blocks that have the same sequences
 PASS = 650.0  # for some sequences: until what was handed over comes, barriers
 FETCHED = 1.3e-4  # for a byte that a block brings from the second-level cache, which all share
@@ -127,7 +124,7 @@ def nanoseconds(gpu: Gpu, s: Schedule, precision: str, slots: int, B: int, K: in
     rows, columns, blocks = s.tile.rows, slots * s.tile.units, s.grid[0] * s.grid[1]
     turns = -(-blocks // gpu.multiprocessors)  # all blocks at work, or in turns
     lines = rows + (0 if s.tile.resident else columns)
-    fetched = blocks / turns * lines * K * np.dtype(ELEMENTS[precision]).itemsize
+    fetched = blocks / turns * lines * K * ELEMENT_BYTES[precision]
     once = PASS + FETCHED * fetched + SUMMED * rows * columns
     once += PAIRED * max(rows * s.tile.units, THREADS)
     once += MULTIPLIED[precision] * rows * columns * K
@@ -171,7 +168,7 @@ def tiles_of(precision: str, slots: int) -> Iterator[StepTile]:
 def shared_bytes(precision: str, slots: int, tile: StepTile, K: int) -> int:
     """The shared memory of a block, as `Share` in share.cuh lays it out."""
     rows, units, depth, stages, resident = tile
-    columns, element = slots * units, np.dtype(ELEMENTS[precision]).itemsize
+    columns, element = slots * units, ELEMENT_BYTES[precision]
     pieces = stages * (rows if resident else rows + columns) * (depth * element + PAD_BYTES)
     sums = rows * sum_stride(precision, columns) * (8 if precision == "float64" else 4)
     weights = columns * (-(-K // depth) * depth * element + PAD_BYTES) if resident else 0

@@ -2,8 +2,9 @@
 
 // A block's share of the product of a step, and where it lies in shared memory.
 //
-//   COLUMNS   rows of the weights that the block owns      STAGES   pieces on their way at once
-//   K         what is summed over: warp w takes DEPTH of it at w * DEPTH, (w + WARPS) * DEPTH, …
+//   COLUMNS   rows of the weights that the block owns      STAGES   places for pieces
+//   K         what is summed over: warp w takes DEPTH of it at w * DEPTH, (w + WARPS) * DEPTH, …; each is
+//             a piece: one is multiplied, as many as have places besides are on their way
 template <typename Format, int ROWS, int COLUMNS, int DEPTH, int STAGES, bool RESIDENT>
 struct Share {
     using Real = typename Format::Real;

@@ -31,7 +31,7 @@ class StepTile(NamedTuple):
     rows: int  # sequences a block takes at a time
     units: int  # hidden units that a block owns
     depth: int  # k that a warp takes at a time
-    stages: int  # of which so many are on their way at once
+    stages: int  # places for such pieces; all but one are on their way at once
     resident: bool  # whether a block's weights stay in shared memory
 
 

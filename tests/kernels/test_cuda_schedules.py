@@ -24,7 +24,7 @@ from kernel_cases import (
 from minirnn.errors import DeviceError
 from minirnn.kernels import cells, cpu, cuda, kernel_set
 from minirnn.kernels.contract import Needs
-from minirnn.kernels.cuda import device, forward_pass, products, schedule, steps
+from minirnn.kernels.cuda import device, forward_pass, packing, products, schedule, steps
 from minirnn.kernels.cuda.device import Gpu
 from minirnn.kernels.cuda.source import StepTile
 from minirnn.testing.mismatch import assert_matches_reference
@@ -295,7 +295,7 @@ class TestSchedule:
     def test_every_size_has_one_and_it_fits(self) -> None:
         for shared in (99 << 10, 163 << 10, 232448):
             gpu = H200._replace(shared_bytes=shared)
-            for precision in products.PADDING:
+            for precision in packing.ELEMENTS:
                 for slots in (1, 2, 3, 4, 6, 12, *((17, 19) if shared > 200_000 else ())):
                     for B, H in ((1, 1), (3, 65), (64, 1000), (1000, 4096)):
                         plan = schedule.schedule_of(gpu, precision, slots, B, H, H)
